@@ -1,0 +1,124 @@
+// Operating errors as values. A Status says what kind of failure it was (for the caller's decision),
+// the errno where there is one, and a text that names the file, the operation and what to do.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+
+namespace tintype {
+
+enum class StatusCode {
+  ok,
+  invalid_argument,
+  not_found,
+  already_exists,
+  out_of_space,
+  resource_exhausted,
+  io_error,
+  corruption,
+  unsupported,
+  cancelled,
+  interrupted,  // a signal handler asked the blocking call to stop
+  locked,
+  busy,
+  internal,
+};
+
+std::string_view to_string(StatusCode code);
+
+// Immutable, cheap to copy (one shared pointer; null means ok). Thread-safe as a value.
+class [[nodiscard]] Status {
+ public:
+  Status() = default;
+  Status(StatusCode code, std::string message, int error_number = 0);
+
+  static Status ok() { return {}; }
+  static Status invalid_argument(std::string message);
+  static Status unsupported(std::string message);
+  static Status corruption(std::string message);
+  static Status internal(std::string message);
+
+  bool is_ok() const { return state_ == nullptr; }
+  StatusCode code() const { return state_ ? state_->code : StatusCode::ok; }
+  // The errno behind the failure; 0 where there is none.
+  int error_number() const { return state_ ? state_->error_number : 0; }
+  // The path the failed operation was about; empty where there is none.
+  std::string_view path() const { return state_ ? std::string_view(state_->path) : ""; }
+  std::string_view message() const { return state_ ? std::string_view(state_->message) : ""; }
+
+  // The same failure with "context: " put in front; ok stays ok.
+  Status with_context(std::string_view context) const;
+  Status with_path(std::string path) const;
+
+ private:
+  struct State {
+    StatusCode code;
+    int error_number;
+    std::string message;
+    std::string path;
+  };
+  std::shared_ptr<const State> state_;
+};
+
+// The one place where an errno becomes a Status: "operation 'path': meaning [ENOSPC, errno 28]; remedy".
+Status errno_status(int error_number, std::string_view operation, std::string_view path);
+
+// The symbolic name of an errno ("ENOSPC"); "errno N" for one without a name.
+std::string errno_name(int error_number);
+
+// A value or the reason why there is none. REQUIRES for value(): is_ok().
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
+    TINTYPE_CHECK(!status_.is_ok());
+  }
+
+  bool is_ok() const { return value_.has_value(); }
+  const Status& status() const { return status_; }
+  T& value() & {
+    TINTYPE_CHECK(is_ok());
+    return *value_;
+  }
+  const T& value() const& {
+    TINTYPE_CHECK(is_ok());
+    return *value_;
+  }
+  T&& value() && {
+    TINTYPE_CHECK(is_ok());
+    return std::move(*value_);
+  }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
+
+ private:
+  Status status_;
+  std::optional<T> value_;
+};
+
+}  // namespace tintype
+
+// Returns from the calling function when `expression` (a Status) is not ok.
+#define TINTYPE_RETURN_IF_ERROR(expression)                              \
+  do {                                                                   \
+    if (auto tintype_status = (expression); !tintype_status.is_ok())     \
+      return tintype_status;                                             \
+  } while (false)
+
+#define TINTYPE_CONCAT_INNER(a, b) a##b
+#define TINTYPE_CONCAT(a, b) TINTYPE_CONCAT_INNER(a, b)
+
+// Declares or assigns `target` from a Result, or returns its Status.
+#define TINTYPE_ASSIGN_OR_RETURN(target, expression)                                     \
+  auto TINTYPE_CONCAT(tintype_result_, __LINE__) = (expression);                         \
+  if (!TINTYPE_CONCAT(tintype_result_, __LINE__).is_ok())                                \
+    return TINTYPE_CONCAT(tintype_result_, __LINE__).status();                           \
+  target = std::move(TINTYPE_CONCAT(tintype_result_, __LINE__)).value()

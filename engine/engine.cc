@@ -1,0 +1,364 @@
+#include "engine/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <deque>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "engine/committer.h"
+#include "engine/memory_budget.h"
+#include "engine/plan.h"
+#include "engine/save_job.h"
+#include "engine/slot_pool.h"
+#include "engine/stager.h"
+#include "engine/turnstile.h"
+#include "engine/writer.h"
+#include "io/disk/backend.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint64_t kExtentBytesMin = 4096;
+constexpr uint64_t kSpareSlots = 4;  // slots beyond those that one save's copying threads hold
+constexpr unsigned kCopyThreadsMax = 8;
+
+unsigned copy_thread_count(const EngineOptions& options) {
+  if (options.copy_threads != 0) return options.copy_threads;
+  return std::clamp(std::thread::hardware_concurrency(), 1u, kCopyThreadsMax);
+}
+
+Status check_options(const EngineOptions& options) {
+  if (options.extent_bytes == 0 || options.extent_bytes % kExtentBytesMin != 0) {
+    return Status::invalid_argument(fmt::format(
+        "extent_bytes {} is not a positive multiple of {}", options.extent_bytes, kExtentBytesMin));
+  }
+  if (options.queue_depth == 0 || options.queue_depth > 4096) {
+    return Status::invalid_argument("queue_depth must be between 1 and 4096");
+  }
+  if (options.max_in_flight == 0) return Status::invalid_argument("max_in_flight must be at least 1");
+  if (options.staging_bytes != 0 && options.staging_bytes < kExtentBytesMin) {
+    return Status::invalid_argument("staging_bytes must be at least 4096");
+  }
+  return Status::ok();
+}
+
+// Halved until the pool has slots to spare, so that a small pool still overlaps copy and write.
+uint64_t fitting_extent_bytes(const EngineOptions& options, unsigned copy_threads) {
+  uint64_t extent_bytes = options.extent_bytes;
+  const uint64_t pool =
+      options.staging_bytes != 0 ? options.staging_bytes : staging_bytes_for(0, staging_budget_bytes());
+  while (extent_bytes % (2 * kExtentBytesMin) == 0 &&
+         pool / extent_bytes < copy_threads + kSpareSlots) {
+    extent_bytes /= 2;
+  }
+  return extent_bytes;
+}
+
+Status closed_status() { return Status::invalid_argument("this engine is closed: make a new one"); }
+
+Status forked_status() {
+  return Status::invalid_argument(
+      "this engine belongs to the parent process: a forked child makes its own");
+}
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(EngineOptions options, std::unique_ptr<WriteQueue> queue, std::string backend_note)
+      : options_(std::move(options)),
+        backend_note_(std::move(backend_note)),
+        queue_(std::move(queue)),
+        crew_(copy_thread_count(options_) - 1),
+        pool_(fitting_extent_bytes(options_, crew_.size())),
+        writer_(*queue_, pool_, options_),
+        committer_([this](SaveJob& job) { on_final(job); }) {}
+
+  Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
+                                               const InterruptCheck& is_interrupted);
+  Status prepare(uint64_t storage_bytes);
+  Status wait(const InterruptCheck& is_interrupted);
+  void refuse_new_saves();
+  EngineStats stats() const;
+  std::vector<std::shared_ptr<Snapshot>> take_unseen_failures();
+  bool is_forked_child() const { return ::getpid() != process_; }
+
+ private:
+  Result<std::shared_ptr<SaveJob>> make_job(SaveRequest request);
+  Status open_targets(SaveJob& job);
+  Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
+  Status ensure_pool(uint64_t image_bytes);
+  Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
+  void on_final(SaveJob& job);
+  bool may_start() const;  // under the turnstile's lock
+
+  const EngineOptions options_;
+  const std::string backend_note_;
+  const pid_t process_ = ::getpid();
+
+  // Order of destruction matters: committer, writer, crew end before what they use.
+  std::unique_ptr<WriteQueue> queue_;
+  CopyCrew crew_;
+  SlotPool pool_;
+  Writer writer_;
+  Turnstile turnstile_;
+  bool is_closed_ = false;  // guarded by the turnstile
+  uint64_t in_flight_ = 0;  // guarded by the turnstile
+
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;
+  EngineStats stats_;                                 // guarded by mutex_
+  std::deque<std::shared_ptr<Snapshot>> failures_;    // guarded by mutex_
+  Committer committer_;
+};
+
+bool Engine::Impl::may_start() const {
+  return is_closed_ || options_.when_busy != WhenBusy::wait || in_flight_ < options_.max_in_flight;
+}
+
+Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
+  if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
+  const auto start = Clock::now();
+  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, pool_.slot_bytes()));
+  auto core = std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
+  core->update([&](SnapshotReport& report) {
+    report.plan_ns = ns_between(start, Clock::now());
+    report.total_bytes = plan.total_bytes;
+    report.storage_bytes = plan.storage_bytes;
+    report.file_count = plan.images.size();
+    report.capture_path = request.capture_path;
+    report.backend = queue_->name();
+  });
+  auto job = std::make_shared<SaveJob>(std::move(core), std::move(request), std::move(plan));
+  TINTYPE_RETURN_IF_ERROR(open_targets(*job));
+  return job;
+}
+
+// Before anything blocks or is touched: what cannot be a target is refused here.
+Status Engine::Impl::open_targets(SaveJob& job) {
+  FileSystem& file_system =
+      options_.file_system != nullptr ? *options_.file_system : posix_file_system();
+  for (const TargetFile& file : job.request.files) {
+    auto target = AtomicFile::open(file_system, file.path,
+                                   {.is_symlink_followed = file.is_symlink_followed});
+    if (!target.is_ok()) return target.status().with_context("save " + file.path);
+    job.files.push_back({.target = std::move(target).value()});
+  }
+  return Status::ok();
+}
+
+// Waits for this save's turn to stage. On success the turn is held and the save is in flight.
+Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
+  const auto start = Clock::now();
+  if (!turnstile_.enter(is_interrupted, [this] { return may_start(); })) {
+    return {StatusCode::interrupted, "interrupted while waiting for an earlier save"};
+  }
+  Status status;
+  turnstile_.notify([&] {
+    if (is_closed_) {
+      status = closed_status();
+    } else if (in_flight_ < options_.max_in_flight) {
+      ++in_flight_;
+    } else if (options_.when_busy == WhenBusy::skip) {
+      is_skipped = true;
+    } else {
+      status = {StatusCode::busy,
+                fmt::format("{} saves are in flight, max_in_flight allows {}: wait for one, or use "
+                            "when_busy=\"wait\"",
+                            in_flight_, options_.max_in_flight)};
+    }
+  });
+  if (!status.is_ok() || is_skipped) turnstile_.leave();
+  job.core->update([&](SnapshotReport& r) { r.busy_wait_ns = ns_between(start, Clock::now()); });
+  return status;
+}
+
+Status Engine::Impl::ensure_pool(uint64_t image_bytes) {
+  const uint64_t wanted = options_.staging_bytes != 0
+                              ? options_.staging_bytes
+                              : staging_bytes_for(image_bytes, staging_budget_bytes());
+  const uint64_t slots = std::max<uint64_t>(1, wanted / pool_.slot_bytes());
+  return slots > pool_.slot_count() ? pool_.grow_to(slots) : Status::ok();
+}
+
+Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
+                                 const InterruptCheck& is_interrupted) {
+  job->core->add_work(1);  // the staging itself: the committer waits for it
+  committer_.enqueue(job);
+  Status status = ensure_pool(job->plan.total_bytes);
+  bool was_interrupted = false;
+  if (status.is_ok()) {
+    was_interrupted = stage(job, pool_, writer_, crew_, is_interrupted);
+    if (!job->core->is_doomed()) job->core->set_staged();
+  } else {
+    job->core->fail(status);
+  }
+  job->core->update([&](SnapshotReport& report) {
+    report.blocking_ns = ns_between(job->core->started(), Clock::now());
+  });
+  job->core->finish_work(1);
+  if (!was_interrupted) return Status::ok();
+  Snapshot(job->core).wait_published(std::nullopt);  // the temp is gone before the caller goes on
+  return {StatusCode::interrupted, "interrupted: the save was cancelled, the old file stands"};
+}
+
+Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
+                                                           const InterruptCheck& is_interrupted) {
+  TINTYPE_ASSIGN_OR_RETURN(auto job, make_job(std::move(request)));
+  auto snapshot = std::make_shared<Snapshot>(job->core);
+  bool is_skipped = false;
+  TINTYPE_RETURN_IF_ERROR(enter(*job, is_interrupted, is_skipped));
+  {
+    std::lock_guard lock(mutex_);
+    ++(is_skipped ? stats_.saves_skipped : stats_.saves_started);
+  }
+  if (is_skipped) {
+    job->core->finish_as_skipped();
+    return snapshot;
+  }
+  const Status status = run_staging(job, is_interrupted);
+  turnstile_.leave();
+  if (!status.is_ok()) return status;
+  return snapshot;
+}
+
+void Engine::Impl::on_final(SaveJob& job) {
+  const SnapshotReport report = job.core->report();
+  {
+    std::lock_guard lock(mutex_);
+    stats_.written_bytes += report.written_bytes;
+    if (report.state == SnapshotState::published) ++stats_.saves_published;
+    if (report.state == SnapshotState::cancelled) ++stats_.saves_cancelled;
+    if (report.state == SnapshotState::failed) {
+      ++stats_.saves_failed;
+      failures_.push_back(std::make_shared<Snapshot>(job.core));
+    }
+  }
+  turnstile_.notify([this] {
+    --in_flight_;
+    idle_.notify_all();
+  });
+}
+
+Status Engine::Impl::prepare(uint64_t storage_bytes) {
+  TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
+  pool_.touch_all(crew_.size());
+  writer_.register_memory();
+  return Status::ok();
+}
+
+Status Engine::Impl::wait(const InterruptCheck& is_interrupted) {
+  for (;;) {
+    bool is_idle = false;
+    turnstile_.notify([&] { is_idle = in_flight_ == 0; });
+    if (is_idle) return Status::ok();
+    if (is_interrupted && is_interrupted()) {
+      return {StatusCode::interrupted, "interrupted while waiting; the saves go on"};
+    }
+    std::unique_lock lock(mutex_);
+    idle_.wait_for(lock, std::chrono::milliseconds(10));
+  }
+}
+
+void Engine::Impl::refuse_new_saves() {
+  turnstile_.notify([this] { is_closed_ = true; });
+}
+
+EngineStats Engine::Impl::stats() const {
+  std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.staging_bytes = pool_.total_bytes();
+  stats.in_flight = stats.saves_started - stats.saves_published - stats.saves_failed -
+                    stats.saves_cancelled;
+  stats.backend = queue_->name();
+  stats.backend_note = backend_note_;
+  return stats;
+}
+
+std::vector<std::shared_ptr<Snapshot>> Engine::Impl::take_unseen_failures() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Snapshot>> unseen;
+  for (auto& snapshot : failures_) {
+    if (!snapshot->core_->is_seen()) unseen.push_back(snapshot);
+  }
+  failures_.clear();
+  return unseen;
+}
+
+namespace {
+
+Result<ChosenBackend> make_backend(const EngineOptions& options) {
+  if (options.make_write_queue) {
+    TINTYPE_ASSIGN_OR_RETURN(auto queue, options.make_write_queue());
+    return ChosenBackend{std::move(queue), ""};
+  }
+  // A simulated file has no descriptor for io_uring.
+  if (options.backend == WriteBackend::pwrite || options.file_system != nullptr) {
+    return ChosenBackend{make_pwrite_queue(options.queue_depth, 4), ""};
+  }
+  if (options.backend == WriteBackend::io_uring) {
+    TINTYPE_ASSIGN_OR_RETURN(auto queue, make_uring_write_queue(options.queue_depth));
+    return ChosenBackend{std::move(queue), ""};
+  }
+  return choose_write_queue(options.queue_depth);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(EngineOptions options) {
+  TINTYPE_RETURN_IF_ERROR(check_options(options));
+  TINTYPE_ASSIGN_OR_RETURN(ChosenBackend backend, make_backend(options));
+  if (!backend.note.empty()) log_warning(backend.note);
+  return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(
+      std::move(options), std::move(backend.queue), std::move(backend.note))));
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Engine::~Engine() {
+  if (impl_ != nullptr && impl_->is_forked_child()) {
+    static_cast<void>(impl_.release());  // its threads live in the parent: nothing here can be joined
+    return;
+  }
+  static_cast<void>(close());
+}
+
+Result<std::shared_ptr<Snapshot>> Engine::save_async(SaveRequest request,
+                                                     const InterruptCheck& is_interrupted) {
+  if (impl_ == nullptr) return closed_status();
+  if (impl_->is_forked_child()) return forked_status();
+  return impl_->save_async(std::move(request), is_interrupted);
+}
+
+Status Engine::prepare(uint64_t storage_bytes) {
+  if (impl_ == nullptr) return closed_status();
+  if (impl_->is_forked_child()) return forked_status();
+  return impl_->prepare(storage_bytes);
+}
+
+Status Engine::wait(const InterruptCheck& is_interrupted) {
+  if (impl_ == nullptr) return Status::ok();
+  if (impl_->is_forked_child()) return forked_status();
+  return impl_->wait(is_interrupted);
+}
+
+Status Engine::close() {
+  if (impl_ == nullptr) return Status::ok();
+  if (impl_->is_forked_child()) return forked_status();
+  impl_->refuse_new_saves();
+  return impl_->wait({});
+}
+
+EngineStats Engine::stats() const { return impl_ == nullptr ? EngineStats{} : impl_->stats(); }
+
+std::vector<std::shared_ptr<Snapshot>> Engine::take_unseen_failures() {
+  if (impl_ == nullptr || impl_->is_forked_child()) return {};
+  return impl_->take_unseen_failures();
+}
+
+}  // namespace tintype

@@ -1,0 +1,82 @@
+// The snapshot engine: one staging pool, one writer thread, one commit thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/save_request.h"
+#include "engine/snapshot.h"
+#include "io/disk/file_system.h"
+#include "io/disk/write_queue.h"
+
+namespace tintype {
+
+enum class WhenBusy { wait, skip, raise };
+enum class DirectIo { off, preferred, required };
+enum class WriteBackend { automatic, io_uring, pwrite };
+
+struct EngineOptions {
+  uint64_t staging_bytes = 0;           // pool size; 0: sized from the largest state seen
+  uint64_t extent_bytes = 8ull << 20;   // multiple of 4096
+  uint32_t queue_depth = 8;             // writes in flight
+  uint32_t copy_threads = 0;            // 0: hardware threads, at most 8
+  DirectIo direct_io = DirectIo::preferred;
+  WriteBackend backend = WriteBackend::automatic;
+  uint32_t max_in_flight = 2;           // saves that may overlap
+  WhenBusy when_busy = WhenBusy::wait;
+  uint64_t byte_rate_limit = 0;         // bytes per second over all writes; 0: none
+
+  // Seams for tests; null means the real ones.
+  FileSystem* file_system = nullptr;
+  std::function<Result<std::unique_ptr<WriteQueue>>()> make_write_queue;
+};
+
+struct EngineStats {
+  uint64_t saves_started = 0, saves_published = 0, saves_failed = 0, saves_cancelled = 0,
+           saves_skipped = 0;
+  uint64_t written_bytes = 0;
+  uint64_t staging_bytes = 0;  // pool size now
+  uint64_t in_flight = 0;
+  std::string backend;
+  std::string backend_note;  // why a faster backend is not used; empty when the best one is
+};
+
+// Asked at least every 50 ms while a call blocks; true makes the call stop (a pending Ctrl-C).
+using InterruptCheck = std::function<bool()>;
+
+// All methods are thread-safe. A forked child must not use an engine of its parent: every call
+// there returns an error, and the destructor does nothing.
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> create(EngineOptions options);
+  ~Engine();  // close()
+
+  // Returns when every byte has been copied out of the caller's storages. The snapshot may already
+  // have failed: then its waits say so, and this call still returns it.
+  Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
+                                               const InterruptCheck& is_interrupted = {});
+  // Grows the pool for a state of this size, touches and registers its memory. `storage_bytes` is
+  // the sum over the storages.
+  Status prepare(uint64_t storage_bytes);
+  // Waits for all saves started so far; interrupted if the check says so.
+  Status wait(const InterruptCheck& is_interrupted = {});
+  // Drains, then stops the threads. Later calls fail. Idempotent.
+  Status close();
+  EngineStats stats() const;
+  // Failed snapshots whose error nobody has seen, oldest first; each is returned once.
+  std::vector<std::shared_ptr<Snapshot>> take_unseen_failures();
+
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+ private:
+  class Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tintype

@@ -1,0 +1,128 @@
+#include "engine/image_filler.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/crc32_combine.h"
+#include "io/archive/crc32.h"
+#include "io/archive/serialization_id.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint64_t kDirectAlignment = 4096;
+
+void copy(MutableBytes target, ByteView source) {
+  if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());
+}
+
+}  // namespace
+
+uint64_t padded_bytes(const Extent& extent) {
+  return align_up(extent.size_bytes, kDirectAlignment);
+}
+
+ImageFiller::ImageFiller(const SavePlan& plan, const std::vector<SourceStorage>& storages)
+    : plan_(plan),
+      storages_(storages),
+      piece_crcs_(plan.images.size()),
+      storage_crcs_(storages.size()),
+      tails_(plan.images.size()) {
+  for (size_t i = 0; i < plan.images.size(); ++i) {
+    piece_crcs_[i].resize(plan.images[i].segments.size());
+  }
+}
+
+const Extent& ImageFiller::extent(size_t position) const {
+  const ExtentRef ref = plan_.order[position];
+  return plan_.images[ref.image].extents[ref.extent];
+}
+
+void ImageFiller::fill(size_t position, MutableBytes target) {
+  const ExtentRef ref = plan_.order[position];
+  const FileImage& image = plan_.images[ref.image];
+  const Extent& extent = image.extents[ref.extent];
+  for (uint32_t i = 0; i < extent.segment_count; ++i) {
+    const size_t segment = extent.first_segment + i;
+    copy_segment(image, segment, piece_crcs_[ref.image][segment], target);
+  }
+  const uint64_t padding = padded_bytes(extent) - extent.size_bytes;
+  std::memset(target.data() + extent.size_bytes, 0, padding);
+}
+
+void ImageFiller::copy_segment(const FileImage& image, size_t segment_index, uint32_t& crc,
+                               MutableBytes target) const {
+  const Segment& segment = image.segments[segment_index];
+  const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
+  if (segment.source == Segment::Source::literal) {
+    copy(place, ByteView(image.literals).subspan(segment.source_offset, segment.size_bytes));
+  } else if (segment.source == Segment::Source::storage) {
+    const ByteView source(storages_[segment.index].address + segment.source_offset,
+                          segment.size_bytes);
+    if (segment.is_checked) {
+      crc = copy_with_crc32(place, source);
+    } else {
+      copy(place, source);
+    }
+  }
+}
+
+void ImageFiller::seal(size_t position, MutableBytes target) {
+  const ExtentRef ref = plan_.order[position];
+  const FileImage& image = plan_.images[ref.image];
+  const Extent& extent = image.extents[ref.extent];
+  for (uint32_t i = 0; i < extent.segment_count; ++i) {
+    const size_t segment = extent.first_segment + i;
+    seal_segment(ref.image, image.segments[segment], piece_crcs_[ref.image][segment], target);
+  }
+}
+
+void ImageFiller::seal_segment(uint32_t image_index, const Segment& segment, uint32_t piece_crc,
+                               MutableBytes target) {
+  const FileImage& image = plan_.images[image_index];
+  const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
+  if (segment.source == Segment::Source::storage && segment.is_checked) {
+    StorageCrc& storage = storage_crcs_[segment.index];
+    TINTYPE_CHECK(storage.seen_bytes == segment.source_offset);
+    storage.crc = storage.seen_bytes == 0
+                      ? piece_crc
+                      : crc32_combine(storage.crc, piece_crc, segment.size_bytes);
+    storage.seen_bytes += segment.size_bytes;
+  } else if (segment.source == Segment::Source::descriptor) {
+    ByteVector descriptor;
+    append_descriptor(image.layout.records[segment.index], record_crc(image, segment.index),
+                      descriptor);
+    copy(place, ByteView(descriptor).subspan(segment.source_offset, segment.size_bytes));
+  } else if (segment.source == Segment::Source::tail) {
+    copy(place, ByteView(tail(image_index)).subspan(segment.source_offset, segment.size_bytes));
+  }
+}
+
+uint32_t ImageFiller::record_crc(const FileImage& image, size_t record) const {
+  const uint32_t storage = image.record_storages[record];
+  if (storage == kNoStorage) return image.literal_crcs[record];
+  TINTYPE_CHECK(storage_crcs_[storage].seen_bytes == storages_[storage].size_bytes);
+  return storage_crcs_[storage].crc;
+}
+
+const ByteVector& ImageFiller::tail(uint32_t image_index) {
+  ByteVector& tail = tails_[image_index];
+  if (!tail.empty()) return tail;
+  const FileImage& image = plan_.images[image_index];
+  std::vector<uint32_t> crcs;
+  uint64_t content_hash = 0;
+  for (size_t r = 0; r + 1 < image.layout.records.size(); ++r) {
+    crcs.push_back(record_crc(image, r));
+    if (image.layout.records[r].size_bytes > 0) {
+      content_hash = hash_record_crc(content_hash, crcs.back());
+    }
+  }
+  append_text(tail, serialization_id(image.name_hash, content_hash));
+  crcs.push_back(crc32(0, tail));
+  append_descriptor(image.layout.records.back(), crcs.back(), tail);
+  append_directory(image.layout, crcs, tail);
+  return tail;
+}
+
+}  // namespace tintype

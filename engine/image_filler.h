@@ -1,0 +1,53 @@
+// Fills extents of a planned save: storages are copied with their CRC, then each extent is sealed
+// with what depends on CRCs. Works on any memory of extent size, so the pipeline and the in-memory
+// stream share it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "engine/plan.h"
+#include "engine/save_request.h"
+
+namespace tintype {
+
+// Thread rule: fill() of different positions may run at the same time; seal() calls come one at a
+// time, in order of position, each after its fill().
+class ImageFiller {
+ public:
+  // Both outlive this object.
+  ImageFiller(const SavePlan& plan, const std::vector<SourceStorage>& storages);
+
+  size_t extent_count() const { return plan_.order.size(); }
+  const Extent& extent(size_t position) const;
+
+  // Copies everything known into `target` (at least the extent's padded size; the padding is zeroed).
+  void fill(size_t position, MutableBytes target);
+  // Combines this extent's piece CRCs and writes descriptors and tail into it.
+  void seal(size_t position, MutableBytes target);
+
+ private:
+  void copy_segment(const FileImage& image, size_t segment_index, uint32_t& crc,
+                    MutableBytes target) const;
+  void seal_segment(uint32_t image_index, const Segment& segment, uint32_t piece_crc,
+                    MutableBytes target);
+  uint32_t record_crc(const FileImage& image, size_t record) const;
+  const ByteVector& tail(uint32_t image_index);
+
+  struct StorageCrc {
+    uint32_t crc = 0;
+    uint64_t seen_bytes = 0;
+  };
+
+  const SavePlan& plan_;
+  const std::vector<SourceStorage>& storages_;
+  std::vector<std::vector<uint32_t>> piece_crcs_;  // [image][segment], set by fill
+  std::vector<StorageCrc> storage_crcs_;           // advanced by seal
+  std::vector<ByteVector> tails_;                  // [image], made at the first tail segment
+};
+
+// The size of an extent's write: its content padded to the direct-I/O alignment.
+uint64_t padded_bytes(const Extent& extent);
+
+}  // namespace tintype

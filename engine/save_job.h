@@ -1,0 +1,41 @@
+// One save on its way through the pipeline: everything that lives until it is final.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "engine/image_filler.h"
+#include "engine/plan.h"
+#include "engine/save_request.h"
+#include "engine/snapshot_core.h"
+#include "io/disk/atomic_file.h"
+
+namespace tintype {
+
+struct JobFile {
+  std::unique_ptr<AtomicFile> target;
+  bool is_begun = false;   // writer thread only
+  bool is_direct = false;  // writer thread only
+};
+
+// Shared by the writer's extents and the committer. `request.storages` may be read only until the
+// snapshot is staged.
+struct SaveJob {
+  SaveJob(std::shared_ptr<SnapshotCore> core_in, SaveRequest request_in, SavePlan plan_in)
+      : core(std::move(core_in)),
+        request(std::move(request_in)),
+        plan(std::move(plan_in)),
+        filler(plan, request.storages) {}
+
+  std::shared_ptr<SnapshotCore> core;
+  SaveRequest request;
+  SavePlan plan;
+  ImageFiller filler;
+  std::vector<JobFile> files;  // parallel to plan.images
+
+  SaveJob(const SaveJob&) = delete;
+  SaveJob& operator=(const SaveJob&) = delete;
+};
+
+}  // namespace tintype

@@ -1,0 +1,88 @@
+// The staging memory: page-aligned regions cut into slots of one extent each.
+//
+// Regions are only ever added, so the address of a leased slot is stable. Memory is touched when a
+// slot is first leased (a page fault costs more than the copy), and the slot returned last is leased
+// first, so that small saves stay on warm memory. Children of a fork do not inherit the regions.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace tintype {
+
+class SlotPool;
+
+// The move-only right to one slot. The destructor returns it.
+class SlotLease {
+ public:
+  SlotLease() = default;
+  SlotLease(SlotLease&& other) noexcept;
+  SlotLease& operator=(SlotLease&& other) noexcept;
+  ~SlotLease();
+
+  MutableBytes bytes() const { return bytes_; }
+  explicit operator bool() const { return pool_ != nullptr; }
+
+ private:
+  friend class SlotPool;
+  SlotLease(SlotPool* pool, MutableBytes bytes) : pool_(pool), bytes_(bytes) {}
+  void give_back();
+
+  SlotPool* pool_ = nullptr;
+  MutableBytes bytes_;
+};
+
+// Thread-safe. Outlives its leases.
+class SlotPool {
+ public:
+  explicit SlotPool(uint64_t slot_bytes) : slot_bytes_(slot_bytes) {}
+  ~SlotPool();  // REQUIRES: every lease was returned
+
+  uint64_t slot_bytes() const { return slot_bytes_; }
+  uint64_t slot_count() const;
+  uint64_t total_bytes() const { return slot_count() * slot_bytes_; }
+  // Adds regions until at least `count` slots exist. resource_exhausted when memory is refused.
+  Status grow_to(uint64_t count);
+  // Touches every page now, on several threads.
+  void touch_all(unsigned thread_count);
+  // A slot, or nullopt when none came free in time.
+  std::optional<SlotLease> lease(std::chrono::milliseconds timeout);
+  // The regions all of whose pages have been touched: what is worth registering with the kernel.
+  std::vector<MutableBytes> touched_regions() const;
+
+  SlotPool(const SlotPool&) = delete;
+  SlotPool& operator=(const SlotPool&) = delete;
+
+ private:
+  friend class SlotLease;
+  struct Region {
+    MutableBytes bytes;
+    uint64_t slots_leased_once = 0;
+    uint64_t slot_count = 0;
+  };
+  struct FreeSlot {
+    std::byte* address;
+    uint32_t region;
+    bool is_touched;
+  };
+
+  Status add_region(uint64_t slot_count);
+  void give_back(MutableBytes slot);
+  uint32_t region_of(const std::byte* address) const;
+
+  const uint64_t slot_bytes_;
+  mutable std::mutex mutex_;
+  std::condition_variable slot_is_free_;
+  std::vector<Region> regions_;  // guarded by mutex_
+  std::vector<FreeSlot> free_;   // guarded by mutex_; leased from the back
+  uint64_t slot_count_ = 0;      // guarded by mutex_
+};
+
+}  // namespace tintype

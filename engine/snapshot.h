@@ -1,0 +1,79 @@
+// One save from the call to its final state.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace tintype {
+
+enum class SnapshotState { staging, writing, durable, published, failed, cancelled, skipped };
+
+std::string_view to_string(SnapshotState state);
+
+// What a save cost and where the time went. Times in nanoseconds, sizes in bytes.
+struct SnapshotReport {
+  SnapshotState state = SnapshotState::staging;
+  uint64_t total_bytes = 0;    // over all files of the snapshot
+  uint64_t written_bytes = 0;
+  uint64_t storage_bytes = 0;  // staged from the job's memory
+  uint64_t file_count = 0;
+  uint64_t capture_ns = 0;        // front end: walking the object
+  uint64_t plan_ns = 0;
+  uint64_t busy_wait_ns = 0;      // waited for max_in_flight or for an earlier save's staging
+  uint64_t slot_wait_ns = 0;      // of staging: waited for a free slot
+  uint64_t stage_ns = 0;          // copying into slots, slot waits included
+  uint64_t blocking_ns = 0;       // all of the above: how long the caller was held
+  uint64_t durable_ns = 0;        // from the call; 0 until then
+  uint64_t published_ns = 0;      // from the call; 0 until then
+  uint64_t commit_ns = 0;         // truncate, fsync, link, rename, directory fsync
+  uint64_t short_writes = 0;      // resumed
+  uint64_t retried_writes = 0;    // EAGAIN, EINTR
+  bool is_direct_io = false;      // false when the file system refused O_DIRECT
+  std::string backend;            // WriteQueue::name()
+  std::string capture_path;
+};
+
+class SnapshotCore;  // engine-internal half
+
+// Shared handle; all methods may be called from any thread. Outlives its engine.
+class Snapshot {
+ public:
+  explicit Snapshot(std::shared_ptr<SnapshotCore> core) : core_(std::move(core)) {}
+
+  // Each waits until the state is reached or can no longer be. nullopt timeout: for ever.
+  // nullopt result: timed out, nothing changed. A failed save returns the same error from each.
+  std::optional<Status> wait_staged(std::optional<std::chrono::nanoseconds> timeout);
+  std::optional<Status> wait_durable(std::optional<std::chrono::nanoseconds> timeout);
+  std::optional<Status> wait_published(std::optional<std::chrono::nanoseconds> timeout);
+
+  // Final: published, failed, cancelled or skipped.
+  bool is_done() const;
+  // True if the save will not happen; false past step 8b of any of its files, or when done.
+  bool cancel();
+  // Bytes written over total, 0 to 1.
+  double progress() const;
+  SnapshotReport report() const;
+  bool is_skipped() const;
+  // Of the first file, absolute.
+  const std::string& path() const;
+  // The error of a failed save (ok otherwise), without waiting.
+  Status error() const;
+  // Marks the error as delivered to somebody, so that the engine will not raise it again.
+  void mark_seen();
+  // Runs fn once in the final state: at once if it is done, else on the commit thread. fn must be
+  // short and must not call back into the engine.
+  void when_done(std::function<void()> fn);
+
+ private:
+  friend class Engine;
+  std::shared_ptr<SnapshotCore> core_;
+};
+
+}  // namespace tintype

@@ -1,0 +1,99 @@
+// The engine's half of a snapshot: its state machine and counters.
+//
+//   staging ─► writing ─► durable ─► published
+//      └──────────┴────────► failed | cancelled        (skipped is born final)
+//
+// First error wins. A failed or cancelled snapshot becomes final only when no slot, queue or file
+// belongs to it any more, so whoever was waiting may rely on the memory and the directory.
+#pragma once
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/snapshot.h"
+
+namespace tintype {
+
+using Clock = std::chrono::steady_clock;
+
+inline uint64_t ns_between(Clock::time_point start, Clock::time_point end) {
+  return static_cast<uint64_t>(std::chrono::nanoseconds(end - start).count());
+}
+
+class SnapshotCore {
+ public:
+  SnapshotCore(std::string path, uint64_t front_end_ns);
+
+  // --- any thread ---
+  // Remembers the first error; work on the snapshot stops soon after. Not final yet.
+  void fail(Status status);
+  bool request_cancel();
+  // Failed or cancelled: nobody should start more work for it.
+  bool is_doomed() const { return is_doomed_.load(std::memory_order_acquire); }
+  void add_written(uint64_t bytes) { written_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+
+  // --- the pipeline ---
+  void set_staged();
+  // Work items (extents queued, staging itself) that still use slots or files.
+  void add_work(uint64_t count);
+  void finish_work(uint64_t count);
+  // Waits until no work is left.
+  void wait_for_work();
+  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from now.
+  bool pass_point_of_no_return();
+  void set_durable();
+  // Enters the final state (failed or cancelled if doomed) and runs the callbacks.
+  void finish();
+  void finish_as_skipped();
+  // Changes the report's figures under the lock.
+  void update(const std::function<void(SnapshotReport&)>& change);
+
+  // --- the handle ---
+  enum class Milestone { staged, durable, published };
+  std::optional<Status> wait(Milestone milestone, std::optional<std::chrono::nanoseconds> timeout);
+  SnapshotReport report() const;
+  bool is_done() const;
+  bool is_skipped() const;
+  Status error() const;
+  double progress() const;
+  void mark_seen() { is_seen_.store(true); }
+  bool is_seen() const { return is_seen_.load(); }
+  void when_done(std::function<void()> fn);
+  const std::string& path() const { return path_; }
+  Clock::time_point started() const { return started_; }
+
+ private:
+  bool is_final() const;  // REQUIRES: mutex_ held
+  bool has_reached(Milestone milestone) const;  // REQUIRES: mutex_ held
+  void finish_as(SnapshotState state);
+
+  const std::string path_;
+  const Clock::time_point started_;
+  const pid_t process_ = ::getpid();
+  std::atomic<bool> is_doomed_{false};
+  std::atomic<bool> is_seen_{false};
+  std::atomic<uint64_t> written_bytes_{0};
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  SnapshotState state_ = SnapshotState::staging;  // all below guarded by mutex_
+  bool is_staged_ = false;
+  bool is_durable_ = false;
+  bool is_committed_ = false;  // past 8b
+  bool is_cancelled_ = false;
+  uint64_t work_ = 0;
+  Status error_;
+  SnapshotReport report_;
+  std::vector<std::function<void()>> callbacks_;
+};
+
+}  // namespace tintype

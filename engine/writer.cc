@@ -1,0 +1,186 @@
+#include "engine/writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/threads.h"
+
+namespace tintype {
+namespace {
+
+constexpr std::chrono::milliseconds kIdleWait{1000};
+
+}  // namespace
+
+Writer::Writer(WriteQueue& queue, SlotPool& pool, const EngineOptions& options)
+    : queue_(queue),
+      writes_(queue),
+      pool_(pool),
+      direct_io_(options.direct_io),
+      byte_rate_limit_(options.byte_rate_limit) {
+  thread_ = start_thread("tintype-write", [this] { run(); });
+}
+
+Writer::~Writer() {
+  {
+    std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  writes_.wake();
+  thread_.join();
+  TINTYPE_CHECK(in_flight_.empty() && pending_.empty());
+}
+
+void Writer::enqueue(SealedExtent extent) {
+  extent.job->core->add_work(1);
+  {
+    std::lock_guard lock(mutex_);
+    incoming_.push_back(std::move(extent));
+  }
+  writes_.wake();
+}
+
+void Writer::register_memory() {
+  std::unique_lock lock(mutex_);
+  is_registration_wanted_ = true;
+  writes_.wake();
+  registered_.wait(lock, [&] { return !is_registration_wanted_; });
+}
+
+// One turn: (1) take what was sealed, (2) start writes, (3) wait for completions, (4) finish them.
+void Writer::run() {
+  for (;;) {
+    const bool is_stopping = take_incoming();
+    start_writes();
+    if (is_stopping && pending_.empty() && in_flight_.empty()) return;
+    const auto timeout = pending_.empty() ? kIdleWait : time_until_allowed();
+    if (auto status = writes_.poll(finished_, timeout); !status.is_ok()) {
+      // The queue itself is broken: nothing in flight can be trusted to arrive.
+      for (auto& [token, write] : in_flight_) write.extent.job->core->fail(status);
+    }
+    for (FinishedWrite& write : finished_) finish(write);
+    finished_.clear();
+  }
+}
+
+bool Writer::take_incoming() {
+  std::lock_guard lock(mutex_);
+  std::move(incoming_.begin(), incoming_.end(), std::back_inserter(pending_));
+  incoming_.clear();
+  if (in_flight_.empty() && (is_registration_wanted_ || !pending_.empty())) update_registration();
+  if (is_registration_wanted_ && in_flight_.empty()) {
+    is_registration_wanted_ = false;
+    registered_.notify_all();
+  }
+  return is_stopping_;
+}
+
+// Registration replaces the whole set, so it happens only while nothing is in flight.
+void Writer::update_registration() {
+  if (is_registration_refused_) return;
+  const auto regions = pool_.touched_regions();
+  if (regions.size() == registered_regions_) return;
+  if (auto status = queue_.register_buffers(regions); !status.is_ok()) {
+    is_registration_refused_ = true;  // an optimisation: ordinary writes serve
+    return;
+  }
+  registered_regions_ = regions.size();
+}
+
+void Writer::start_writes() {
+  while (!pending_.empty()) {
+    if (pending_.front().job->core->is_doomed()) {
+      drop(std::move(pending_.front()));
+    } else if (!writes_.has_room() || time_until_allowed().count() > 0 ||
+               !start(pending_.front())) {
+      return;
+    }
+    pending_.pop_front();
+  }
+}
+
+// True when the extent was taken over (started, or dropped because its file cannot be made).
+bool Writer::start(SealedExtent& extent) {
+  SaveJob& job = *extent.job;
+  const uint32_t image = job.plan.order[extent.position].image;
+  JobFile& file = job.files[image];
+  if (!file.is_begun) {
+    auto status = begin_file(job, file, job.plan.images[image].layout.total_bytes);
+    if (!status.is_ok()) {
+      job.core->fail(status.with_context("save " + job.request.files[image].path));
+      drop(std::move(extent));
+      return true;
+    }
+  }
+  const Extent& place = job.filler.extent(extent.position);
+  const WriteRequest request{.file = &file.target->file(),
+                             .data = extent.slot.bytes().first(padded_bytes(place)),
+                             .offset = place.offset,
+                             .token = next_token_++};
+  if (byte_rate_limit_ != 0) {
+    const auto cost = std::chrono::nanoseconds(request.data.size() * 1'000'000'000 /
+                                               byte_rate_limit_);
+    next_start_ = std::max(next_start_, Clock::now()) + cost;
+  }
+  in_flight_.emplace(request.token, InFlight{std::move(extent), place.size_bytes});
+  writes_.start(request, file.is_direct && direct_io_ == DirectIo::preferred);
+  return true;
+}
+
+Status Writer::begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes) {
+  file.is_begun = true;
+  TINTYPE_RETURN_IF_ERROR(file.target->begin(image_bytes));
+  if (direct_io_ == DirectIo::off) return Status::ok();
+  const Status status = file.target->file().set_direct(true);
+  if (!status.is_ok() && direct_io_ == DirectIo::required) return status;
+  file.is_direct = status.is_ok();
+  job.core->update([&](SnapshotReport& report) {
+    report.is_direct_io = file.is_direct;
+    report.backend = queue_.name();
+  });
+  return Status::ok();
+}
+
+void Writer::finish(FinishedWrite& write) {
+  auto node = in_flight_.extract(write.token);
+  TINTYPE_CHECK(!node.empty());
+  InFlight& done = node.mapped();
+  SaveJob& job = *done.extent.job;
+  if (write.status.is_ok()) {
+    job.core->add_written(done.counted_bytes);
+  } else {
+    const Extent& extent = job.filler.extent(done.extent.position);
+    job.core->fail(write.status.with_context(
+        fmt::format("save {}: write extent {} at {:#x}", job.core->path(), done.extent.position,
+                    extent.offset)));
+  }
+  count_for_report(job);
+  drop(std::move(done.extent));
+}
+
+void Writer::count_for_report(SaveJob& job) {
+  const WriterCounters counters = writes_.counters();
+  job.core->update([&](SnapshotReport& report) {
+    report.short_writes = counters.short_writes;
+    report.retried_writes = counters.retried_writes;
+    if (counters.demotions > 0) report.is_direct_io = false;
+  });
+}
+
+void Writer::drop(SealedExtent extent) {
+  auto job = std::move(extent.job);
+  extent.slot = SlotLease();  // returned before the job may become final
+  job->core->finish_work(1);
+}
+
+std::chrono::milliseconds Writer::time_until_allowed() const {
+  if (byte_rate_limit_ == 0) return kIdleWait * (writes_.has_room() ? 0 : 1);
+  const auto rest = std::chrono::ceil<std::chrono::milliseconds>(next_start_ - Clock::now());
+  return std::clamp(rest, std::chrono::milliseconds(0), kIdleWait);
+}
+
+}  // namespace tintype
