@@ -1,8 +1,16 @@
 // Catalyst's checkpoint directory: names, retention, best and last, index and metrics, the lock.
 // Nothing here touches tensors; a front end packs them and hands the Publisher to Engine::save_async.
+//
+// Two states are kept. The *published* one follows the publishers, in the order of the saves, and is
+// what the index says. The *planned* one adds the saves under way; plan_epoch decides by it whether
+// an epoch gets numbered files, so an epoch that would be evicted at once is written as last only.
+// A save that fails before its files are durable leaves the plan as if it had never been asked for;
+// every publisher decides anew from what was published before it. A save whose files are durable
+// counts, also when its publish() fails: the next publisher writes what that one could not.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,74 +18,106 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/directory/checkpoint_entry.h"
 #include "engine/save_request.h"
 #include "io/disk/file_system.h"
 
 namespace tintype {
 
-using Metrics = std::vector<std::pair<std::string, double>>;  // in the user's order
+// What a front end finds inside a full file.
+struct FullFileFacts {
+  std::string run_id;  // empty where another program wrote the file
+  std::string stage;
+  uint64_t epoch = 0;  // the finished one, 1-based
+  Metrics metrics;
+};
 
 struct CheckpointDirectoryOptions {
   std::string logdir;
-  uint32_t save_n_best = 1;  // 0: only best and last
+  uint32_t save_n_best = 1;  // per stage; 0: only best and last
   std::string main_metric = "loss";
   bool is_metric_minimized = true;
   std::string metrics_filename = "_metrics.json";
   bool is_resumed = false;   // keep the index that stands there; otherwise start an empty one
   FileSystem* file_system = nullptr;  // null: the real one
-};
 
-// What stands in the directory for one epoch, both files together.
-struct CheckpointEntry {
-  std::string stem;  // "train.3"
-  std::string stage;
-  uint64_t epoch = 0;  // 1-based within its stage
-  double score = 0;    // the main metric; NaN is worst in both directions
-  Metrics metrics;
+  // The front end's knowledge of what is inside the files. They run on the thread that called
+  // open() or find_resume_point(), never later. Any may be empty.
+  std::function<Result<FullFileFacts>(const std::string& path)> read_facts;
+  std::function<Status(const std::string& path)> check_file;  // empty: the end records are checked
+  // Writes the light file of a full one, durably; empty: a missing one is only noted.
+  std::function<Status(const std::string& full_path, const std::string& light_path)> make_light;
 };
 
 // What one epoch end will do; made on the caller's thread, carried out by its publisher.
 struct EpochPlan {
-  std::string full_path, light_path;  // absolute; the files the front end must save, in this order
-  bool is_best = false;
+  // Absolute; the files the front end must save, in this order, never following a symlink.
+  std::string full_path, light_path;
+  std::string stem;          // "train.3"
+  bool is_numbered = false;  // else the two paths are last_full.pth and last.pth
+  bool is_best = false;      // as far as the saves under way allow to tell
+  // Dropping it unpublished withdraws the epoch from the plan.
   std::unique_ptr<Publisher> publisher;
 };
 
-// Thread rule: plan_epoch and friends on one thread; the publishers run on the engine's thread.
+// Thread rule: all methods on one thread at a time; the publishers run on the engine's thread, at
+// the same time. Publishers may outlive the directory, which then stays locked until they are gone.
 class CheckpointDirectory {
  public:
   // Creates logdir/checkpoints, takes `.tintype.lock` (code `locked` names the holder), removes
-  // orphans, reads the index if resumed (adopting newer full files of the same run), rewrites the
-  // metrics from it.
+  // orphans, reads the index if resumed and reconciles it with what stands in the directory, writes
+  // index and metrics. Reconciling drops entries whose files are missing or damaged, adopts newer
+  // full files of the same run, deletes losers that a crash left behind, and deletes nothing else.
+  // corruption: the index is not ours to read; unsupported: a newer program wrote it.
   static Result<std::unique_ptr<CheckpointDirectory>> open(CheckpointDirectoryOptions options);
-  ~CheckpointDirectory();  // close()
+  // In a forked child nothing is released or written.
+  ~CheckpointDirectory();
 
+  // invalid_argument: the stage name, epoch 0, or no main metric among `metrics`.
   Result<EpochPlan> plan_epoch(const std::string& stage, uint64_t epoch, const Metrics& metrics);
 
-  // A run id is made when an empty index starts and is stored in every full file.
+  // Made when an empty index starts; the front end stores it in every full file.
   const std::string& run_id() const;
-  // True where a run stood here that was not resumed (the caller warns once).
+  // True where checkpoints stood here that were not resumed (the caller warns once).
   bool has_foreign_run() const;
-  // The newest valid full file to resume from, by name ("last", "best", a stem or a path);
-  // "last" walks back to an older one where the newest is damaged, and says so in `notes`.
+  // What open() found amiss and did about it, for the operator.
+  const std::vector<std::string>& notes() const;
+
   struct ResumePoint {
-    std::string path;
+    std::string path;  // of a valid full file
     std::string stage;
-    uint64_t epoch = 0;
-    std::vector<std::string> notes;
+    uint64_t epoch = 0;      // the finished one
+    uint64_t sequence = 0;   // 0 where the index does not know the file
+    std::vector<std::string> notes;  // which better candidates were damaged, and how
   };
+  // "last" and "best" (or with "_full") walk on to an older or the next best valid file where the
+  // first is damaged. A stem ("train.3") or a path means that file and no other.
+  // not_found: nothing to resume from; corruption: the named file is damaged.
   Result<ResumePoint> find_resume_point(const std::string& what) const;
-  std::vector<CheckpointEntry> entries() const;  // best first
-  void mark_stage_ended(const std::string& stage);
+  // Tells what the job really resumed from: later stages no longer count as ended, and a file that
+  // was named by stem or path (`is_named`) is not deleted by this directory.
+  Status resumed_from(const ResumePoint& point, bool is_named);
+
+  // 1; after resumed_from the epoch behind it, for a stage that had ended the one behind its last.
+  uint64_t first_epoch(const std::string& stage) const;
+  // Takes effect when the stage's last planned save is published, and never if that fails.
+  Status mark_stage_ended(const std::string& stage);
+
+  std::vector<CheckpointEntry> entries() const;  // published and kept, best first
+  std::optional<CheckpointEntry> best() const;
+  std::optional<CheckpointEntry> last() const;
+  const std::string& path() const;  // of the folder with the files, absolute
+
+  // Later calls of plan_epoch fail. Idempotent. REQUIRES: the saves planned so far are final, or the
+  // lock is held until they are.
   Status close();
 
   CheckpointDirectory(const CheckpointDirectory&) = delete;
   CheckpointDirectory& operator=(const CheckpointDirectory&) = delete;
 
  private:
-  struct State;
-  explicit CheckpointDirectory(std::shared_ptr<State> state);
-  std::shared_ptr<State> state_;
+  explicit CheckpointDirectory(std::shared_ptr<class DirectoryState> state);
+  std::shared_ptr<class DirectoryState> state_;
 };
 
 }  // namespace tintype

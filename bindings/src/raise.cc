@@ -1,0 +1,35 @@
+#include "bindings/src/raise.h"
+
+#include <string>
+
+#include <nanobind/nanobind.h>
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+
+PyObject* make_exception(const Status& status) {
+  nb::object make = nb::module_::import_("tintype._errors").attr("make_error");
+  const std::string code(to_string(status.code()));
+  const std::string message(status.message());
+  const std::string path(status.path());
+  return make(nb::str(code.c_str()), nb::str(message.data(), message.size()),
+              status.error_number(), nb::str(path.data(), path.size()))
+      .release()
+      .ptr();
+}
+
+void raise_status(const Status& status) {
+  if (PyErr_Occurred() == nullptr) {
+    nb::object exception = nb::steal(make_exception(status));
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
+  }
+  throw nb::python_error();
+}
+
+bool is_signal_pending() {
+  nb::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace tintype::python

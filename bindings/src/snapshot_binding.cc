@@ -1,0 +1,101 @@
+#include "bindings/src/snapshot_binding.h"
+
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "bindings/src/raise.h"
+#include "engine/snapshot.h"
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Wait = std::optional<Status> (Snapshot::*)(std::optional<std::chrono::nanoseconds>);
+
+Wait wait_for(const std::string& milestone) {
+  if (milestone == "staged") return &Snapshot::wait_staged;
+  if (milestone == "durable") return &Snapshot::wait_durable;
+  return &Snapshot::wait_published;
+}
+
+// Waits in slices so that signals are seen every 50 ms. False when it timed out (seconds < 0 never
+// does); raises the save's error, or what a signal handler raised.
+bool wait(Snapshot& snapshot, const std::string& milestone, double seconds) {
+  const Wait wait_slice = wait_for(milestone);
+  const auto limit = std::chrono::duration<double>(std::min(seconds, 1e9));
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
+  std::optional<Status> reached;
+  bool is_interrupted = false;
+  {
+    nb::gil_scoped_release release;
+    for (;;) {
+      std::chrono::nanoseconds slice = std::chrono::milliseconds(50);
+      if (seconds >= 0) {
+        slice = std::clamp<std::chrono::nanoseconds>(deadline - Clock::now(),
+                                                     std::chrono::nanoseconds(0), slice);
+      }
+      reached = (snapshot.*wait_slice)(slice);
+      if (reached || (seconds >= 0 && Clock::now() >= deadline)) break;
+      if ((is_interrupted = is_signal_pending())) break;
+    }
+  }
+  if (is_interrupted) throw nb::python_error();
+  if (!reached) return false;
+  raise_if_error(*reached);
+  return true;
+}
+
+nb::dict report(const Snapshot& snapshot) {
+  const SnapshotReport r = snapshot.report();
+  nb::dict d;
+  const auto text = [](std::string_view view) { return nb::str(view.data(), view.size()); };
+  d["state"] = text(to_string(r.state));
+  d["total_bytes"] = r.total_bytes;
+  d["written_bytes"] = r.written_bytes;
+  d["storage_bytes"] = r.storage_bytes;
+  d["file_count"] = r.file_count;
+  d["capture_ns"] = r.capture_ns;
+  d["plan_ns"] = r.plan_ns;
+  d["busy_wait_ns"] = r.busy_wait_ns;
+  d["slot_wait_ns"] = r.slot_wait_ns;
+  d["stage_ns"] = r.stage_ns;
+  d["blocking_ns"] = r.blocking_ns;
+  d["durable_ns"] = r.durable_ns;
+  d["published_ns"] = r.published_ns;
+  d["commit_ns"] = r.commit_ns;
+  d["short_writes"] = r.short_writes;
+  d["retried_writes"] = r.retried_writes;
+  d["is_direct_io"] = r.is_direct_io;
+  d["backend"] = text(r.backend);
+  d["capture_path"] = text(r.capture_path);
+  return d;
+}
+
+nb::object error(const Snapshot& snapshot) {
+  const Status status = snapshot.error();
+  return status.is_ok() ? nb::none() : nb::steal(make_exception(status));
+}
+
+}  // namespace
+
+void bind_snapshot(nb::module_& module) {
+  nb::class_<Snapshot>(module, "Snapshot")
+      .def("wait", &wait, nb::arg("milestone"), nb::arg("seconds"))
+      .def("is_done", &Snapshot::is_done)
+      .def("cancel", &Snapshot::cancel)
+      .def("progress", &Snapshot::progress)
+      .def("report", &report)
+      .def("error", &error)
+      .def("mark_seen", &Snapshot::mark_seen)
+      .def_prop_ro("skipped", &Snapshot::is_skipped)
+      .def_prop_ro("path", &Snapshot::path);
+}
+
+}  // namespace tintype::python

@@ -1,0 +1,123 @@
+"""Capture: an object becomes pickle bytes and a list of storages, as ``torch.save`` would make them.
+
+The storages of one save are collected in one table, so that several files over the same tensors
+share them.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.serialization import location_tag, normalize_storage_type
+
+from tintype._errors import UnpicklableError, UnsupportedError
+
+_DEVICE_TYPES = ("cpu", "cuda", "meta")
+
+
+@dataclass
+class StorageTable:
+    """The distinct storages of one save: (address, size in bytes), kept alive by ``owners``."""
+
+    entries: list[tuple[int, int]] = field(default_factory=list)
+    owners: list[torch.UntypedStorage] = field(default_factory=list)
+    _index_by_identity: dict[int, int] = field(default_factory=dict)
+
+    def add(self, storage: torch.UntypedStorage, size_bytes: int) -> int:
+        """The storage's index. Memory of another device is copied to the host here, blocking."""
+        identity = storage._cdata
+        index = self._index_by_identity.get(identity)
+        if index is None:
+            index = len(self.entries)
+            self._index_by_identity[identity] = index
+            host = storage if storage.device.type == "cpu" else storage.cpu()
+            self.entries.append((host.data_ptr(), size_bytes))
+            self.owners.append(storage)
+            if host is not storage:
+                self.owners.append(host)
+        return index
+
+
+@dataclass
+class Captured:
+    """The pickle of one object; ``storages[i]`` is the table's index of record ``data/i``."""
+
+    pickle: bytes
+    storages: list[int]
+    path: str
+
+
+def capture(obj: object, table: StorageTable) -> Captured:
+    """Captures ``obj`` with Python's pickler, protocol 2, storages by persistent id.
+
+    Raises UnpicklableError, naming the type, for what cannot be pickled; RuntimeError, as
+    ``torch.save`` does, for one storage seen as two dtypes; UnsupportedError for other devices.
+    """
+    storages: list[int] = []
+    buffer = io.BytesIO()
+    persistent_id = _persistent_id(table, storages)
+
+    class StoragePickler(pickle.Pickler):
+        def persistent_id(self, part: Any) -> Any:
+            return persistent_id(part)
+
+    try:
+        StoragePickler(buffer, protocol=2).dump(obj)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UnpicklableError(f"cannot save {type(obj).__qualname__}: {error}") from error
+    return Captured(buffer.getvalue(), storages, f"pickler: {type(obj).__qualname__}")
+
+
+def _persistent_id(table: StorageTable, storages: list[int]) -> Callable[[Any], Any]:
+    """The persistent_id of one file: numbers its storages in the order in which they are met."""
+    keys: dict[int, str] = {}
+    dtypes: dict[int, torch.dtype] = {}
+
+    def persistent_id(part: Any) -> Any:
+        is_typed = isinstance(part, torch.storage.TypedStorage)
+        if not is_typed and not torch.is_storage(part):
+            return None
+        storage, dtype, storage_type, count, item_bytes = _describe(part, is_typed)
+        _check_device(storage)
+        _check_dtype(storage, dtype, dtypes)
+        identity = storage._cdata
+        if identity not in keys:
+            keys[identity] = str(len(keys))
+            storages.append(table.add(storage, count * item_bytes))
+        return ("storage", storage_type, keys[identity], location_tag(storage), count)
+
+    return persistent_id
+
+
+def _describe(part: Any, is_typed: bool) -> tuple[torch.UntypedStorage, torch.dtype, Any, int, int]:
+    """(untyped storage, dtype, the class that stands in the pickle, element count, bytes each)."""
+    if is_typed:
+        name = part._pickle_storage_type()
+        return part._untyped_storage, part.dtype, getattr(torch, name), part._size(), (
+            part._element_size()
+        )
+    return part, torch.uint8, normalize_storage_type(type(part)), part.nbytes(), 1
+
+
+def _check_device(storage: torch.UntypedStorage) -> None:
+    if storage.device.type not in _DEVICE_TYPES:
+        raise UnsupportedError(
+            f"a tensor is on device {storage.device}: only cpu, cuda and meta tensors can be saved; "
+            "move it with .cpu() first"
+        )
+
+
+def _check_dtype(
+    storage: torch.UntypedStorage, dtype: torch.dtype, dtypes: dict[int, torch.dtype]
+) -> None:
+    if storage.device.type == "meta" or storage.data_ptr() == 0:
+        return
+    if dtypes.setdefault(storage.data_ptr(), dtype) != dtype:
+        raise RuntimeError(
+            "Cannot save multiple tensors or storages that view the same data as different types"
+        )

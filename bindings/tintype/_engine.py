@@ -1,0 +1,236 @@
+"""The engine from Python, and the module functions over a default engine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, BinaryIO, Literal
+
+from tintype import _tintype
+from tintype._capture import Captured, StorageTable, capture
+from tintype._errors import TintypeError
+from tintype._snapshot import Snapshot, _CallbackThread
+from tintype._target import Compression, PathLike, absolute_path, check_form, storage_alignment
+
+
+class Engine:
+    """A snapshot engine: one staging pool, one writer, saves committed in the order of the calls.
+
+    Every argument is optional. ``staging_bytes``: host memory for staging (None: the largest state
+    seen plus a quarter, at most a quarter of the available memory). ``extent_bytes``: size of one
+    write, a multiple of 4096. ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT
+    "preferred", "required" or "off". ``max_in_flight``: saves that may overlap; a further call
+    waits, is skipped or raises BusyError, by ``when_busy``. ``byte_rate_limit``: bytes per second
+    over all writes (None: no limit).
+
+    Thread-safe. A context manager: leaving it waits for pending saves. A forked child must make its
+    own engine.
+    """
+
+    def __init__(
+        self,
+        *,
+        staging_bytes: int | None = None,
+        extent_bytes: int = 8 << 20,
+        queue_depth: int = 8,
+        direct_io: Literal["preferred", "required", "off"] = "preferred",
+        max_in_flight: int = 2,
+        when_busy: Literal["wait", "skip", "raise"] = "wait",
+        byte_rate_limit: int | None = None,
+        backend: Literal["automatic", "io_uring", "pwrite"] = "automatic",
+    ) -> None:
+        self._native = _tintype.Engine.create(
+            {
+                "staging_bytes": staging_bytes or 0,
+                "extent_bytes": extent_bytes,
+                "queue_depth": queue_depth,
+                "direct_io": direct_io,
+                "max_in_flight": max_in_flight,
+                "when_busy": when_busy,
+                "byte_rate_limit": byte_rate_limit or 0,
+                "backend": backend,
+            }
+        )
+        _live_engines.add(self)
+
+    def save(self, obj: object, f: PathLike | BinaryIO, *, compression: Compression | None = "by-name") -> None:
+        """Saves ``obj`` and returns when it is durable: drop-in for ``torch.save(obj, f)``.
+
+        ``f`` is a path, or a writable file object, which gets the same bytes in order (durability
+        is then its owner's). Ctrl-C cancels: the old file stands.
+        """
+        if not isinstance(f, (str, os.PathLike)):
+            self._save_to_file_object(obj, f, compression)
+            return
+        snapshot = self.save_async(obj, f, compression=compression)
+        try:
+            snapshot.wait_published()
+        except KeyboardInterrupt:
+            snapshot.cancel()
+            snapshot._native.mark_seen()
+            _wait_until_final(snapshot)
+            raise
+
+    def save_async(
+        self, obj: object, path: PathLike, *, compression: Compression | None = "by-name"
+    ) -> Snapshot:
+        """Starts to save ``obj`` and returns as soon as the caller may change its tensors.
+
+        The file holds the state at the call. An error of an earlier save that nobody waited for is
+        raised here, after this save was started (``error.snapshot``).
+        """
+        start_ns = time.perf_counter_ns()
+        check_form(path, compression)
+        target = absolute_path(path)
+        table = StorageTable()
+        captured = capture(obj, table)
+        return self._start([(target, captured, True)], table, start_ns)
+
+    def _start(
+        self,
+        files: Sequence[tuple[str, Captured, bool]],
+        table: StorageTable,
+        start_ns: int,
+        publisher: Any = None,
+    ) -> Snapshot:
+        """Hands captured files (path, object, follow a symlink?) to the engine."""
+        request = _make_request(files, table)
+        if publisher is not None:
+            publisher.attach(request)
+        request.set_capture(time.perf_counter_ns() - start_ns, files[0][1].path)
+        snapshot = Snapshot(self._native.save_async(request))
+        self._raise_unseen(snapshot)
+        return snapshot
+
+    def _save_to_file_object(self, obj: object, f: BinaryIO, compression: Compression | None) -> None:
+        if not hasattr(f, "write"):
+            raise TypeError(f"f must be a path or a writable file object, not {type(f).__qualname__}")
+        check_form(None, compression)
+        table = StorageTable()
+        captured = capture(obj, table)
+        stream = _tintype.ImageStream.open(_make_request([("", captured, True)], table))
+        while len(piece := stream.next()) > 0:
+            written = f.write(piece)
+            if written is not None and written != len(piece):
+                raise OSError(f"the file object wrote {written} of {len(piece)} bytes")
+        if hasattr(f, "flush"):
+            f.flush()
+
+    def prepare(self, obj: object) -> None:
+        """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
+        that the first save costs what later ones do. Copies and writes nothing."""
+        table = StorageTable()
+        captured = capture(obj, table)
+        request = _make_request([("", captured, True)], table)
+        self._native.prepare(request.storage_bytes)
+
+    def wait(self) -> None:
+        """Waits for all saves started so far; raises the first error that nobody has seen."""
+        self._native.wait()
+        self._raise_unseen(None)
+
+    def close(self) -> None:
+        """Waits for pending saves, then refuses new ones. Raises the first unseen error."""
+        self._native.close()
+        self._raise_unseen(None)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters since the start: saves by outcome, bytes written, pool size, write backend and
+        why a faster one is not used."""
+        return self._native.stats()
+
+    def _raise_unseen(self, snapshot: Snapshot | None) -> None:
+        failures = self._native.take_unseen_failures()
+        failures = [f for f in failures if snapshot is None or f is not snapshot._native]
+        for failed in failures[1:]:
+            print(f"tintype: a save failed: {failed.error()}", file=sys.stderr)
+        if failures:
+            failures[0].mark_seen()
+            error = failures[0].error()
+            if isinstance(error, TintypeError):
+                error.snapshot = snapshot
+            raise error
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<Engine {stats['backend']} pool {stats['staging_bytes'] >> 20} MiB>"
+
+
+def _make_request(
+    files: Sequence[tuple[str, Captured, bool]], table: StorageTable
+) -> _tintype.Request:
+    request = _tintype.Request()
+    for address, size_bytes in table.entries:
+        request.add_storage(address, size_bytes)
+    alignment = storage_alignment()
+    for path, captured, is_symlink_followed in files:
+        request.add_file(path, captured.pickle, captured.storages, alignment, is_symlink_followed)
+    return request
+
+
+def _wait_until_final(snapshot: Snapshot) -> None:
+    while not snapshot.done():
+        try:
+            snapshot._native.wait("published", 0.05)
+        except Exception:  # cancelled or failed: the caller has its own exception to raise
+            return
+
+
+_live_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_default_engine: Engine | None = None
+_default_lock = threading.Lock()
+
+
+def default_engine() -> Engine:
+    """The engine behind the module functions; made at the first call, again in a forked child."""
+    global _default_engine
+    with _default_lock:
+        if _default_engine is None:
+            _default_engine = Engine()
+        return _default_engine
+
+
+def save(obj: object, f: PathLike | BinaryIO, *, compression: Compression | None = "by-name") -> None:
+    """:meth:`Engine.save` of the default engine: durable at return, drop-in for ``torch.save``."""
+    default_engine().save(obj, f, compression=compression)
+
+
+def save_async(obj: object, path: PathLike, *, compression: Compression | None = "by-name") -> Snapshot:
+    """:meth:`Engine.save_async` of the default engine."""
+    return default_engine().save_async(obj, path, compression=compression)
+
+
+def _drain_at_exit() -> None:
+    for engine in list(_live_engines):
+        try:
+            engine.close()
+        except BaseException as error:  # noqa: BLE001 - the last chance to say it
+            print(f"tintype: a save failed: {error}", file=sys.stderr)
+
+
+def _forget_in_child() -> None:
+    global _default_engine, _default_lock
+    _abandoned_in_child.append(_default_engine)  # its threads live in the parent: never destroyed here
+    _default_engine = None
+    _default_lock = threading.Lock()
+    _live_engines.clear()
+    _CallbackThread.forget()
+
+
+_abandoned_in_child: list[Engine | None] = []
+atexit.register(_drain_at_exit)
+os.register_at_fork(after_in_child=_forget_in_child)

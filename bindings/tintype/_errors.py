@@ -1,0 +1,99 @@
+"""The error classes, and the one place where the engine's statuses become exceptions."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pickle
+
+__all__ = [
+    "BusyError",
+    "CorruptCheckpointError",
+    "LockedError",
+    "NoSpaceError",
+    "TintypeError",
+    "TintypeIOError",
+    "TornSnapshotError",
+    "UnpicklableError",
+    "UnsupportedError",
+]
+
+
+class TintypeError(Exception):
+    """Base of every error of this package.
+
+    ``snapshot`` is set on an error of an earlier save that a later save call raises: it is the
+    later call's own snapshot, which was started all the same.
+    """
+
+    snapshot: object | None = None
+
+
+class CorruptCheckpointError(TintypeError):
+    """A file is damaged or is no checkpoint; the text names the record and what it costs."""
+
+
+class TornSnapshotError(TintypeError):
+    """A tensor changed while a deferred copy of it was running; the text names the tensor."""
+
+
+class BusyError(TintypeError):
+    """``max_in_flight`` saves are running and the engine was made with ``when_busy="raise"``."""
+
+
+class UnsupportedError(TintypeError):
+    """What was asked for is outside what this version does; the text says what to do instead."""
+
+
+class UnpicklableError(TintypeError, pickle.PicklingError):
+    """The object holds something Python cannot pickle; the text names its type."""
+
+
+class TintypeIOError(TintypeError, OSError):
+    """An operation of the operating system failed: ``errno``, ``strerror`` and ``filename`` say
+    which; the text adds the operation and a remedy. Also an instance of ``FileNotFoundError``,
+    ``PermissionError`` and so on, by its errno."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class NoSpaceError(TintypeIOError):
+    """The file system or the quota is full (ENOSPC, EDQUOT). The old file stands."""
+
+
+class LockedError(TintypeIOError):
+    """Another process writes to this checkpoint directory; the text names it."""
+
+
+def _io_error_class(base: type[TintypeIOError], error_number: int) -> type[TintypeIOError]:
+    """``base``, joined with the builtin class that Python uses for this errno."""
+    builtin = type(OSError(error_number, ""))
+    if builtin is OSError:
+        return base
+    key = (base, builtin)
+    if key not in _joined_classes:
+        namespace = {"__doc__": base.__doc__, "__module__": base.__module__}
+        _joined_classes[key] = type(base.__name__, (base, builtin), namespace)
+    return _joined_classes[key]
+
+
+_joined_classes: dict[tuple[type, type], type[TintypeIOError]] = {}
+
+_PLAIN_CLASSES: dict[str, type[BaseException]] = {
+    "invalid_argument": ValueError,
+    "corruption": CorruptCheckpointError,
+    "unsupported": UnsupportedError,
+    "busy": BusyError,
+    "cancelled": concurrent.futures.CancelledError,
+    "interrupted": KeyboardInterrupt,
+}
+
+
+def make_error(code: str, message: str, error_number: int, path: str) -> BaseException:
+    """The exception object for a failed status of the engine."""
+    if error_number != 0 or code in ("locked", "out_of_space"):
+        base = {"locked": LockedError, "out_of_space": NoSpaceError}.get(code, TintypeIOError)
+        cls = _io_error_class(base, error_number)
+        return cls(error_number, message, os.fsdecode(path) if path else None)
+    return _PLAIN_CLASSES.get(code, TintypeError)(message)

@@ -1,0 +1,222 @@
+#include "engine/directory/checkpoint_index.h"
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "engine/directory/checkpoint_layout.h"
+
+namespace tintype {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kFormat = "tintype-checkpoint-index";
+constexpr uint64_t kVersion = 1;
+
+Json number_to_json(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  return value;
+}
+
+Json digest_to_json(const FileDigest& digest) {
+  return Json{{"bytes", digest.size_bytes}, {"tail_crc32", digest.tail_crc32}};
+}
+
+Json entry_to_json(const CheckpointEntry& entry) {
+  Json metrics = Json::object();
+  for (const auto& [name, value] : entry.metrics) metrics[name] = number_to_json(value);
+  return Json{{"stage", entry.stage},
+              {"epoch", entry.epoch},
+              {"sequence", entry.sequence},
+              {"score", number_to_json(entry.score)},
+              {"metrics", std::move(metrics)},
+              {"full", digest_to_json(entry.full)},
+              {"light", digest_to_json(entry.light)}};
+}
+
+Json entries_to_json(const std::vector<CheckpointEntry>& entries) {
+  Json list = Json::array();
+  for (const CheckpointEntry& entry : entries) list.push_back(entry_to_json(entry));
+  return list;
+}
+
+Json optional_to_json(const std::optional<CheckpointEntry>& entry) {
+  return entry.has_value() ? entry_to_json(*entry) : Json(nullptr);
+}
+
+// Reads fields of one document; the first thing that does not fit is remembered, and everything
+// after it yields defaults, so that the readers below need no error paths of their own.
+class Reader {
+ public:
+  const Status& status() const { return status_; }
+
+  void reject(std::string_view what) {
+    if (status_.is_ok()) {
+      status_ = Status::corruption("the checkpoint index has a bad or missing '" +
+                                   std::string(what) + "'");
+    }
+  }
+
+  const Json& field(const Json& object, const char* name) {
+    static const Json kNothing;
+    if (!object.is_object()) return reject(name), kNothing;
+    const auto found = object.find(name);
+    if (found == object.end()) return reject(name), kNothing;
+    return *found;
+  }
+
+  uint64_t count(const Json& object, const char* name,
+                 uint64_t limit = std::numeric_limits<uint64_t>::max() - 1) {
+    const Json& value = field(object, name);
+    if (!value.is_number_unsigned() || value.get<uint64_t>() > limit) return reject(name), 0;
+    return value.get<uint64_t>();
+  }
+
+  std::string text(const Json& object, const char* name) {
+    const Json& value = field(object, name);
+    if (!value.is_string()) return reject(name), "";
+    return value.get<std::string>();
+  }
+
+  bool truth(const Json& object, const char* name) {
+    const Json& value = field(object, name);
+    if (!value.is_boolean()) return reject(name), false;
+    return value.get<bool>();
+  }
+
+  const Json& list(const Json& object, const char* name) {
+    static const Json kEmpty = Json::array();
+    const Json& value = field(object, name);
+    if (!value.is_array()) return reject(name), kEmpty;
+    return value;
+  }
+
+  double number(const Json& value, const char* name) {
+    if (value.is_number()) return value.get<double>();
+    if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
+    if (value == "inf") return std::numeric_limits<double>::infinity();
+    if (value == "-inf") return -std::numeric_limits<double>::infinity();
+    return reject(name), 0;
+  }
+
+  std::string stage(const Json& object) {
+    std::string name = text(object, "stage");
+    if (!check_stage_name(name).is_ok()) reject("stage");
+    return name;
+  }
+
+  FileDigest digest(const Json& object, const char* name) {
+    const Json& value = field(object, name);
+    const auto limit = std::numeric_limits<uint32_t>::max();
+    return FileDigest{.size_bytes = count(value, "bytes"),
+                      .tail_crc32 = static_cast<uint32_t>(count(value, "tail_crc32", limit))};
+  }
+
+  CheckpointEntry entry(const Json& object) {
+    CheckpointEntry entry;
+    entry.stage = stage(object);
+    entry.epoch = count(object, "epoch");
+    if (entry.epoch == 0) reject("epoch");
+    entry.stem = stem_of(entry.stage, entry.epoch);
+    entry.sequence = count(object, "sequence");
+    entry.score = number(field(object, "score"), "score");
+    const Json& metrics = field(object, "metrics");
+    if (!metrics.is_object()) reject("metrics");
+    if (metrics.is_object()) {
+      for (const auto& [name, value] : metrics.items()) {
+        entry.metrics.emplace_back(name, number(value, "metrics"));
+      }
+    }
+    entry.full = digest(object, "full");
+    entry.light = digest(object, "light");
+    return entry;
+  }
+
+  std::optional<CheckpointEntry> optional_entry(const Json& object, const char* name) {
+    const Json& value = field(object, name);
+    if (value.is_null()) return std::nullopt;
+    return entry(value);
+  }
+
+  std::vector<CheckpointEntry> entries(const Json& object, const char* name) {
+    std::vector<CheckpointEntry> result;
+    for (const Json& value : list(object, name)) result.push_back(entry(value));
+    return result;
+  }
+
+ private:
+  Status status_;
+};
+
+CheckpointIndex read_index(Reader& reader, const Json& json) {
+  CheckpointIndex index;
+  index.run_id = reader.text(json, "run_id");
+  index.main_metric = reader.text(json, "main_metric");
+  index.is_metric_minimized = reader.truth(json, "minimize_metric");
+  index.save_n_best = static_cast<uint32_t>(
+      reader.count(json, "save_n_best", std::numeric_limits<uint32_t>::max()));
+  index.next_sequence = reader.count(json, "next_sequence");
+  index.kept = reader.entries(json, "kept");
+  index.best = reader.optional_entry(json, "best");
+  index.last = reader.optional_entry(json, "last");
+  for (const Json& value : reader.list(json, "ended_stages")) {
+    index.ended_stages.push_back(EndedStage{.stage = reader.stage(value),
+                                            .epoch = reader.count(value, "epoch"),
+                                            .sequence = reader.count(value, "sequence")});
+  }
+  index.evicting = reader.entries(json, "evicting");
+  std::set<std::string> stems;
+  for (const CheckpointEntry& entry : index.kept) {
+    if (!stems.insert(entry.stem).second) reader.reject("kept");
+  }
+  return index;
+}
+
+}  // namespace
+
+std::string render_index(const CheckpointIndex& index) {
+  Json ended = Json::array();
+  for (const EndedStage& stage : index.ended_stages) {
+    ended.push_back(
+        Json{{"stage", stage.stage}, {"epoch", stage.epoch}, {"sequence", stage.sequence}});
+  }
+  const Json json{{"format", kFormat},
+                  {"version", kVersion},
+                  {"run_id", index.run_id},
+                  {"main_metric", index.main_metric},
+                  {"minimize_metric", index.is_metric_minimized},
+                  {"save_n_best", index.save_n_best},
+                  {"next_sequence", index.next_sequence},
+                  {"kept", entries_to_json(index.kept)},
+                  {"best", optional_to_json(index.best)},
+                  {"last", optional_to_json(index.last)},
+                  {"ended_stages", std::move(ended)},
+                  {"evicting", entries_to_json(index.evicting)}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<CheckpointIndex> parse_index(std::string_view text) {
+  if (text.size() > kIndexLimitBytes) {
+    return Status::corruption("the checkpoint index is larger than 16 MiB");
+  }
+  const Json json = Json::parse(text.begin(), text.end(), nullptr, false);
+  if (json.is_discarded() || !json.is_object()) {
+    return Status::corruption("the checkpoint index is no JSON object");
+  }
+  Reader reader;
+  if (reader.text(json, "format") != kFormat) reader.reject("format");
+  const uint64_t version = reader.count(json, "version");
+  if (reader.status().is_ok() && version > kVersion) {
+    return Status::unsupported("the checkpoint index has version " + std::to_string(version) +
+                               ", this program knows up to " + std::to_string(kVersion));
+  }
+  CheckpointIndex index = read_index(reader, json);
+  TINTYPE_RETURN_IF_ERROR(reader.status());
+  return index;
+}
+
+}  // namespace tintype

@@ -1,0 +1,135 @@
+#include "engine/directory/directory_lock.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <array>
+#include <ctime>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "engine/directory/checkpoint_layout.h"
+
+namespace tintype {
+namespace {
+
+constexpr mode_t kLockMode = 0666;
+constexpr uint64_t kHolderLimitBytes = 4096;
+
+// The descriptors of all locks of this process, for the fork handler. Never destroyed: a fork may
+// come at any time.
+struct HeldDescriptors {
+  std::mutex mutex;
+  std::set<int> descriptors;  // guarded by mutex
+};
+
+HeldDescriptors& held() {
+  static auto* const instance = new HeldDescriptors;
+  return *instance;
+}
+
+// The numbers stay in use (the File objects of the child still own them) but no longer refer to the
+// lock. Only async-signal-safe calls.
+void disown_in_child() {
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (const int descriptor : held().descriptors) {
+    if (null >= 0) {
+      ::dup3(null, descriptor, O_CLOEXEC);
+    } else {
+      ::close(descriptor);
+    }
+  }
+  if (null >= 0) ::close(null);
+  held().descriptors.clear();
+  held().mutex.unlock();
+}
+
+void watch_forks() {
+  static const int registered = ::pthread_atfork([] { held().mutex.lock(); },
+                                                 [] { held().mutex.unlock(); }, disown_in_child);
+  static_cast<void>(registered);
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return name.data();
+}
+
+std::string time_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text.data();
+}
+
+Status write_holder(File& file) {
+  const nlohmann::ordered_json json{
+      {"host", host_name()}, {"pid", ::getpid()}, {"since", time_now()}};
+  const std::string text =
+      json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  TINTYPE_RETURN_IF_ERROR(file.truncate(0));
+  return write_fully(file, as_bytes(text), 0);
+}
+
+// The file is being rewritten by its holder, perhaps right now: whatever cannot be read is left out.
+std::string describe_holder(File& file) {
+  const Result<ByteVector> content = read_whole(file, kHolderLimitBytes);
+  if (!content.is_ok()) return "another process";
+  const std::string_view text = as_text(*content);
+  const auto json = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  if (!json.is_object() || !json.contains("pid") || !json["pid"].is_number_integer()) {
+    return "another process";
+  }
+  std::string holder = "process " + std::to_string(json["pid"].get<int64_t>());
+  if (json.contains("host") && json["host"].is_string()) {
+    holder += " on " + json["host"].get<std::string>();
+  }
+  if (json.contains("since") && json["since"].is_string()) {
+    holder += " since " + json["since"].get<std::string>();
+  }
+  return holder;
+}
+
+Result<std::unique_ptr<File>> open_lock_file(Directory& directory) {
+  Result<std::unique_ptr<File>> created = directory.create(kLockName, kLockMode);
+  if (created.is_ok() || created.status().code() != StatusCode::already_exists) return created;
+  return directory.open(kLockName, true);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(Directory& directory) {
+  TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, open_lock_file(directory));
+  const Status status = file->try_lock();
+  if (status.code() == StatusCode::locked) {
+    return Status(StatusCode::locked,
+                  "'" + directory.path() + "' is in use by " + describe_holder(*file) +
+                      "; end that run, or give this one another logdir",
+                  status.error_number())
+        .with_path(directory.path());
+  }
+  TINTYPE_RETURN_IF_ERROR(status.with_context("lock the checkpoint directory"));
+  TINTYPE_RETURN_IF_ERROR(write_holder(*file).with_context("lock the checkpoint directory"));
+  return std::unique_ptr<DirectoryLock>(new DirectoryLock(std::move(file)));
+}
+
+DirectoryLock::DirectoryLock(std::unique_ptr<File> file) : file_(std::move(file)) {
+  watch_forks();
+  if (file_->descriptor() < 0) return;
+  std::lock_guard lock(held().mutex);
+  held().descriptors.insert(file_->descriptor());
+}
+
+DirectoryLock::~DirectoryLock() {
+  std::lock_guard lock(held().mutex);
+  held().descriptors.erase(file_->descriptor());
+  file_.reset();
+}
+
+}  // namespace tintype

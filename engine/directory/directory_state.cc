@@ -1,0 +1,92 @@
+#include "engine/directory/directory_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/directory/checkpoint_layout.h"
+#include "engine/directory/file_digest.h"
+#include "engine/directory/metrics_file.h"
+#include "io/disk/atomic_file.h"
+
+namespace tintype {
+namespace {
+
+// True when the name is free, or taken by something that is not ours to delete.
+bool evict_one(DirectoryState& state, const std::string& name, const FileDigest& digest) {
+  const Result<FileDigest> found = read_digest(*state.directory, name);
+  if (found.status().code() == StatusCode::not_found) return true;
+  if (found.is_ok() && *found != digest) return true;
+  Status status = found.status();
+  if (status.is_ok()) {
+    Result<std::unique_ptr<File>> evicted = evict_file(*state.directory, name);
+    status = evicted.status();
+    if (evicted.is_ok()) state.closer.close(std::move(evicted).value());
+  }
+  if (!status.is_ok()) log_warning("a checkpoint that lost its place stays: " +
+                                   std::string(status.message()));
+  return status.is_ok();
+}
+
+}  // namespace
+
+FileSystem& DirectoryState::file_system() const {
+  return options.file_system != nullptr ? *options.file_system : posix_file_system();
+}
+
+Status link_pair(Directory& directory, std::string_view from, std::string_view to) {
+  TINTYPE_RETURN_IF_ERROR(move_link(directory, full_name(from), full_name(to)));
+  return move_link(directory, light_name(from), light_name(to));
+}
+
+Status write_index(DirectoryState& state, const CheckpointIndex& index) {
+  const std::string index_text = render_index(index);
+  TINTYPE_RETURN_IF_ERROR(
+      replace_file(state.file_system(), state.path_of(kIndexName), as_bytes(index_text)));
+  const std::string metrics_text = render_metrics(index);
+  TINTYPE_RETURN_IF_ERROR(replace_file(state.file_system(),
+                                       state.path_of(state.options.metrics_filename),
+                                       as_bytes(metrics_text)));
+  return state.directory->sync();
+}
+
+bool evict_pair(DirectoryState& state, const CheckpointEntry& loser) {
+  // The light file first: what is left of a torn eviction is then a full file, which lacks nothing.
+  const bool is_light_gone = evict_one(state, light_name(loser.stem), loser.light);
+  const bool is_full_gone = evict_one(state, full_name(loser.stem), loser.full);
+  return is_light_gone && is_full_gone;
+}
+
+void evict_losers(DirectoryState& state) {
+  std::vector<CheckpointEntry> losers;
+  std::set<std::string> protected_stems;
+  {
+    std::lock_guard lock(state.state_mutex);
+    losers = state.index.evicting;
+    protected_stems = state.protected_stems;
+  }
+  std::erase_if(losers, [&](const CheckpointEntry& loser) {
+    return protected_stems.contains(loser.stem) || evict_pair(state, loser);
+  });
+  std::lock_guard lock(state.state_mutex);
+  state.index.evicting = std::move(losers);
+}
+
+std::vector<CheckpointEntry> planned_kept(const DirectoryState& state) {
+  std::vector<CheckpointEntry> entries = state.index.kept;
+  for (const PlannedSave& save : state.pending) {
+    entries.push_back(save.entry);
+    entries = select_kept(std::move(entries), state.rule()).kept;
+  }
+  return entries;
+}
+
+std::optional<CheckpointEntry> planned_best(const DirectoryState& state) {
+  std::optional<CheckpointEntry> best = state.index.best;
+  for (const PlannedSave& save : state.pending) {
+    if (is_new_best(best, save.entry, state.rule())) best = save.entry;
+  }
+  return best;
+}
+
+}  // namespace tintype

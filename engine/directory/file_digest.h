@@ -1,0 +1,20 @@
+// Proof that a file is the one that was written, and that it is whole at its end.
+#pragma once
+
+#include <string_view>
+
+#include "base/status.h"
+#include "engine/directory/checkpoint_entry.h"
+#include "io/disk/file_system.h"
+
+namespace tintype {
+
+Result<FileDigest> read_digest(File& file);
+// not_found where nothing stands; invalid_argument for what is not a regular file.
+Result<FileDigest> read_digest(Directory& directory, std::string_view name);
+
+// Whether the file ends as a torch archive does: end record, directory in range and of its form.
+// Finds truncated and foreign files; the payloads are not read.
+Status check_end_records(File& file);
+
+}  // namespace tintype

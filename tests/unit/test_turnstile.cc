@@ -1,0 +1,52 @@
+#include "engine/turnstile.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace tintype {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(Turnstile, lets_callers_through_in_the_order_in_which_they_came) {
+  Turnstile turnstile;
+  ASSERT_TRUE(turnstile.enter({}, [] { return true; }));
+  std::vector<int> order;
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 6; ++i) {
+    threads.emplace_back([&, i] {
+      ASSERT_TRUE(turnstile.enter({}, [] { return true; }));
+      order.push_back(i);  // alone inside
+      turnstile.leave();
+    });
+    std::this_thread::sleep_for(10ms);
+  }
+  turnstile.leave();
+  threads.clear();
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5}));
+}
+
+TEST(Turnstile, interrupted_waiter_gives_up_its_place) {
+  Turnstile turnstile;
+  ASSERT_TRUE(turnstile.enter({}, [] { return true; }));
+  EXPECT_FALSE(turnstile.enter([] { return true; }, [] { return true; }));
+  turnstile.leave();
+  EXPECT_TRUE(turnstile.enter({}, [] { return true; }));
+}
+
+TEST(Turnstile, condition_is_evaluated_again_after_a_notification) {
+  Turnstile turnstile;
+  bool is_open = false;
+  std::jthread opener([&] {
+    std::this_thread::sleep_for(20ms);
+    turnstile.notify([&] { is_open = true; });
+  });
+  EXPECT_TRUE(turnstile.enter({}, [&] { return is_open; }));
+  EXPECT_TRUE(is_open);
+}
+
+}  // namespace
+}  // namespace tintype
