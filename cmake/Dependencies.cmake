@@ -20,5 +20,5 @@ if(TINTYPE_BUILD_BINDINGS)
     execute_process(COMMAND "${Python_EXECUTABLE}" -m nanobind --cmake_dir
                     OUTPUT_VARIABLE nanobind_DIR OUTPUT_STRIP_TRAILING_WHITESPACE)
   endif()
-  find_package(nanobind 2.0 CONFIG REQUIRED)
+  find_package(nanobind CONFIG REQUIRED)
 endif()

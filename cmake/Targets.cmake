@@ -5,7 +5,10 @@ function(tintype_configure target)
                         CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>")
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-    -Wnon-virtual-dtor -Wold-style-cast -Wunused-result $<$<BOOL:${TINTYPE_WERROR}>:-Werror>)
+    -Wnon-virtual-dtor -Wold-style-cast -Wunused-result
+    -Wno-missing-field-initializers  # designated initialisers name what differs from the default
+    -Wno-restrict -Wno-maybe-uninitialized  # g++ 12 is wrong about std::string
+    $<$<BOOL:${TINTYPE_WERROR}>:-Werror>)
   if(TINTYPE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${TINTYPE_SANITIZE} -fno-omit-frame-pointer
                            -fno-sanitize-recover=all)

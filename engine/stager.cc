@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "engine/threads.h"
+#include "base/threads.h"
 
 namespace tintype {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "engine/threads.h"
+#include "base/threads.h"
 
 namespace tintype {
 namespace {

@@ -61,7 +61,7 @@ struct EpochPlan {
 };
 
 // Thread rule: all methods on one thread at a time; the publishers run on the engine's thread, at
-// the same time. Publishers may outlive the directory, which then stays locked until they are gone.
+// the same time. Publishers may outlive this object.
 class CheckpointDirectory {
  public:
   // Creates logdir/checkpoints, takes `.tintype.lock` (code `locked` names the holder), removes
@@ -88,15 +88,16 @@ class CheckpointDirectory {
     std::string stage;
     uint64_t epoch = 0;      // the finished one
     uint64_t sequence = 0;   // 0 where the index does not know the file
+    bool is_named = false;   // asked for by stem or path
     std::vector<std::string> notes;  // which better candidates were damaged, and how
   };
   // "last" and "best" (or with "_full") walk on to an older or the next best valid file where the
   // first is damaged. A stem ("train.3") or a path means that file and no other.
   // not_found: nothing to resume from; corruption: the named file is damaged.
   Result<ResumePoint> find_resume_point(const std::string& what) const;
-  // Tells what the job really resumed from: later stages no longer count as ended, and a file that
-  // was named by stem or path (`is_named`) is not deleted by this directory.
-  Status resumed_from(const ResumePoint& point, bool is_named);
+  // Tells what the job really resumed from: stages that ended later no longer count as ended, and a
+  // file that was asked for by stem or path is not deleted by this directory.
+  Status resumed_from(const ResumePoint& point);
 
   // 1; after resumed_from the epoch behind it, for a stage that had ended the one behind its last.
   uint64_t first_epoch(const std::string& stage) const;
@@ -108,8 +109,7 @@ class CheckpointDirectory {
   std::optional<CheckpointEntry> last() const;
   const std::string& path() const;  // of the folder with the files, absolute
 
-  // Later calls of plan_epoch fail. Idempotent. REQUIRES: the saves planned so far are final, or the
-  // lock is held until they are.
+  // Later calls of plan_epoch fail. Releases the lock as soon as the publishers are gone. Idempotent.
   Status close();
 
   CheckpointDirectory(const CheckpointDirectory&) = delete;

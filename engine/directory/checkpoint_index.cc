@@ -152,6 +152,18 @@ class Reader {
   Status status_;
 };
 
+// Stems and sequence numbers tell entries apart, so they must.
+void check_order(Reader& reader, const CheckpointIndex& index) {
+  std::set<std::string> stems;
+  std::set<uint64_t> sequences;
+  for (const CheckpointEntry& entry : index.kept) {
+    const bool is_new = stems.insert(entry.stem).second && sequences.insert(entry.sequence).second;
+    if (!is_new || entry.sequence >= index.next_sequence) reader.reject("kept");
+  }
+  if (index.best.has_value() && index.best->sequence >= index.next_sequence) reader.reject("best");
+  if (index.last.has_value() && index.last->sequence >= index.next_sequence) reader.reject("last");
+}
+
 CheckpointIndex read_index(Reader& reader, const Json& json) {
   CheckpointIndex index;
   index.run_id = reader.text(json, "run_id");
@@ -169,10 +181,7 @@ CheckpointIndex read_index(Reader& reader, const Json& json) {
                                             .sequence = reader.count(value, "sequence")});
   }
   index.evicting = reader.entries(json, "evicting");
-  std::set<std::string> stems;
-  for (const CheckpointEntry& entry : index.kept) {
-    if (!stems.insert(entry.stem).second) reader.reject("kept");
-  }
+  check_order(reader, index);
   return index;
 }
 

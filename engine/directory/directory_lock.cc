@@ -1,14 +1,10 @@
 #include "engine/directory/directory_lock.h"
 
-#include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
 #include <ctime>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "engine/directory/checkpoint_layout.h"
@@ -18,40 +14,6 @@ namespace {
 
 constexpr mode_t kLockMode = 0666;
 constexpr uint64_t kHolderLimitBytes = 4096;
-
-// The descriptors of all locks of this process, for the fork handler. Never destroyed: a fork may
-// come at any time.
-struct HeldDescriptors {
-  std::mutex mutex;
-  std::set<int> descriptors;  // guarded by mutex
-};
-
-HeldDescriptors& held() {
-  static auto* const instance = new HeldDescriptors;
-  return *instance;
-}
-
-// The numbers stay in use (the File objects of the child still own them) but no longer refer to the
-// lock. Only async-signal-safe calls.
-void disown_in_child() {
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (const int descriptor : held().descriptors) {
-    if (null >= 0) {
-      ::dup3(null, descriptor, O_CLOEXEC);
-    } else {
-      ::close(descriptor);
-    }
-  }
-  if (null >= 0) ::close(null);
-  held().descriptors.clear();
-  held().mutex.unlock();
-}
-
-void watch_forks() {
-  static const int registered = ::pthread_atfork([] { held().mutex.lock(); },
-                                                 [] { held().mutex.unlock(); }, disown_in_child);
-  static_cast<void>(registered);
-}
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -119,17 +81,6 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(Directory& directory)
   return std::unique_ptr<DirectoryLock>(new DirectoryLock(std::move(file)));
 }
 
-DirectoryLock::DirectoryLock(std::unique_ptr<File> file) : file_(std::move(file)) {
-  watch_forks();
-  if (file_->descriptor() < 0) return;
-  std::lock_guard lock(held().mutex);
-  held().descriptors.insert(file_->descriptor());
-}
-
-DirectoryLock::~DirectoryLock() {
-  std::lock_guard lock(held().mutex);
-  held().descriptors.erase(file_->descriptor());
-  file_.reset();
-}
+DirectoryLock::DirectoryLock(std::unique_ptr<File> file) : file_(std::move(file)) {}
 
 }  // namespace tintype

@@ -9,14 +9,13 @@
 
 namespace tintype {
 
-// Held from take() to destruction. A forked child does not inherit it: its copy of the descriptor is
-// replaced right after the fork, so the lock is free as soon as the parent lets go.
+// Held from take() to destruction. A forked child does not inherit it: the disk layer closes its
+// files in children, so the lock is free as soon as the parent lets go.
 class DirectoryLock {
  public:
   // `locked` where another process, or this one, holds it; the text names the holder by host, process
   // and start time as the file tells them.
   static Result<std::unique_ptr<DirectoryLock>> take(Directory& directory);
-  ~DirectoryLock();
 
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;

@@ -8,6 +8,7 @@
 #include "engine/directory/file_digest.h"
 #include "engine/directory/metrics_file.h"
 #include "io/disk/atomic_file.h"
+#include "io/disk/links.h"
 
 namespace tintype {
 namespace {
@@ -70,6 +71,10 @@ void evict_losers(DirectoryState& state) {
   });
   std::lock_guard lock(state.state_mutex);
   state.index.evicting = std::move(losers);
+}
+
+void release_lock_if_unused(DirectoryState& state) {
+  if (state.is_closed && state.publisher_count == 0) state.lock.reset();
 }
 
 std::vector<CheckpointEntry> planned_kept(const DirectoryState& state) {

@@ -44,29 +44,30 @@ class DirectoryState {
 
   const CheckpointDirectoryOptions options;
   const pid_t process = ::getpid();
-  std::string path;  // constant once opened, like the next four
+  std::string path;  // constant once opened, like the next three
   std::string run_id;
   bool has_foreign_run = false;
   std::vector<std::string> notes;
-  std::unique_ptr<DirectoryLock> lock;
 
   // The disk, one thread at a time. Taken before state_mutex where both are needed.
   std::mutex disk_mutex;
   std::unique_ptr<Directory> directory;
   bool is_best_linked = true;  // false: best's links may not show index.best
-  bool is_last_linked = true;
 
   // The caller's own, so that planning an epoch never waits for a publisher.
   std::unique_ptr<Directory> caller_directory;
 
   std::mutex state_mutex;  // guards what follows; never held over a system call
   CheckpointIndex index;   // published; changed with disk_mutex held as well
+  uint64_t next_sequence = 1;
   std::vector<PlannedSave> pending;      // in the order of the plans
   std::vector<PlannedSave> withdrawn;    // numbered ones, whose first file may stand
   std::vector<EndedStage> ending_stages;  // marks that wait for their save
   std::set<std::string> protected_stems;
   std::optional<CheckpointDirectory::ResumePoint> resume_point;
   bool is_closed = false;
+  size_t publisher_count = 0;
+  std::unique_ptr<DirectoryLock> lock;  // released once closed and without publishers
 
   FileCloser closer;
 };
@@ -84,6 +85,8 @@ bool evict_pair(DirectoryState& state, const CheckpointEntry& loser);
 void evict_losers(DirectoryState& state);
 
 // --- in memory; REQUIRES: state_mutex held ---
+
+void release_lock_if_unused(DirectoryState& state);
 
 // index.kept and the pending saves that will join it.
 std::vector<CheckpointEntry> planned_kept(const DirectoryState& state);

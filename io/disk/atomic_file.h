@@ -23,12 +23,18 @@
 
 #include "base/status.h"
 #include "io/disk/file_system.h"
+#include "io/disk/links.h"
+#include "io/disk/orphans.h"
 
 namespace tintype {
 
 struct AtomicFileOptions {
   bool is_symlink_followed = true;
   bool is_named_temp = false;  // skip O_TMPFILE (tests, and file systems that lie about it)
+  // False: commit() leaves step 9a to the caller, who syncs the directory once for several files.
+  bool is_directory_synced = true;
+  // For the removal of orphans, see orphans.h.
+  SoundnessCheck is_sound = {};
 };
 
 class AtomicFile {
@@ -46,10 +52,11 @@ class AtomicFile {
   File& file();
 
   struct CommitHooks {
-    std::function<Status(File&)> verify;       // step 7; may be empty
-    std::function<bool()> may_pass_8b;         // false: cancelled, stop before the rename; may be empty
+    std::function<Status(File&)> verify;  // step 7
+    std::function<bool()> may_pass_8b;    // false: cancelled, stop before the rename
   };
-  // Steps 5 to 9b.
+  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp is
+  // gone and this object is of no more use.
   Status commit(uint64_t exact_bytes, const CommitHooks& hooks = {});
 
   // The file that was replaced, kept open so that closing it (which frees its blocks and can take
@@ -68,25 +75,8 @@ class AtomicFile {
   std::unique_ptr<State> state_;
 };
 
-// ".NAME.tintype-HOST-PID-NONCE", and the question whether a name has that form.
-std::string temp_name_for(std::string_view final_name);
-bool is_temp_name(std::string_view name);
-
-// Removes temps of dead writers: names of our form whose lock can be taken and whose host is ours;
-// others after 24 h. A temp that holds a replaced old file goes only when the final name has sound
-// end records, directory and size (`is_sound`). Returns how many were removed.
-Result<size_t> remove_orphans(FileSystem& file_system, const std::string& directory_path,
-                              const std::function<bool(File&)>& is_sound);
-
 // Writes a small file (an index, metrics) by the same steps.
-Status replace_file(FileSystem& file_system, const std::string& path, ByteView content);
-
-// Step 10: makes `link_name` in the same directory the same file as `existing`: reflink, else a
-// hard link to a temp name + rename, else a copy. The same inode is left alone. The caller syncs the
-// directory.
-Status move_link(Directory& directory, std::string_view existing, std::string_view link_name);
-
-// Step 12: opens, unlinks, and returns the open file so that its blocks are freed elsewhere.
-Result<std::unique_ptr<File>> evict_file(Directory& directory, std::string_view name);
+Status replace_file(FileSystem& file_system, const std::string& path, ByteView content,
+                    AtomicFileOptions options = {.is_symlink_followed = false});
 
 }  // namespace tintype

@@ -28,6 +28,7 @@ struct FileInfo {
   uint64_t device = 0;
   mode_t mode = 0;  // permission bits only
   int64_t modified_ns = 0;
+  int64_t changed_ns = 0;  // the inode, its links and names included
 };
 
 // One open file; its destructor closes it and thereby drops its lock.
@@ -67,9 +68,11 @@ class Directory {
   virtual Result<std::unique_ptr<File>> create_unnamed(mode_t mode) = 0;
   // O_CREAT | O_EXCL, read and write.
   virtual Result<std::unique_ptr<File>> create(std::string_view name, mode_t mode) = 0;
+  // Follows a symlink. Never waits for the other end of a FIFO.
   virtual Result<std::unique_ptr<File>> open(std::string_view name, bool is_writable) = 0;
   // Gives an unnamed file its first name; already_exists if it is taken.
   virtual Status link_unnamed(File& file, std::string_view name) = 0;
+  // Another name for the same file; unsupported where the file system has no hard links.
   virtual Status link(std::string_view existing, std::string_view name) = 0;
   // Replaces `to` atomically if it exists.
   virtual Status rename(std::string_view from, std::string_view to) = 0;
@@ -78,7 +81,7 @@ class Directory {
   virtual Status remove(std::string_view name) = 0;
   // fsync of the directory: names survive a power cut after this.
   virtual Status sync() = 0;
-  // Without following a symlink; not_found where nothing stands.
+  // Without following a symlink; not_found where nothing stands. "." is the directory itself.
   virtual Result<FileInfo> info(std::string_view name) = 0;
   virtual Result<std::string> read_link(std::string_view name) = 0;
   virtual Result<std::vector<std::string>> list() = 0;

@@ -48,12 +48,18 @@ class ResumingWriter {
   };
   // Decides what a result means; true when the write is over (status filled in).
   bool is_over(Write& write, int64_t result, Status& status);
-  Status submit(Write& write);
+  bool advance(Write& write, uint64_t written_bytes, Status& status);
+  // False when O_DIRECT could not be turned off (status filled in).
+  bool demote(Write& write, Status& status);
+  static bool may_retry(Write& write);
+  // REQUIRES: `write` lies in writes_, where it may be erased.
+  void submit(const Write& write);
 
   WriteQueue& queue_;
   std::unordered_map<uint64_t, Write> writes_;
   std::vector<FinishedWrite> failed_at_submit_;
   std::vector<WriteCompletion> completions_;
+  std::vector<const File*> demoted_;  // since nothing was in flight: each is counted once
   WriterCounters counters_;
 };
 

@@ -1,0 +1,49 @@
+# The front door. `make demo` and `make test` do all the set-up that a fresh Debian 12 machine needs.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+JOBS ?= $(shell n=$$(nproc); [ $$n -gt 8 ] && n=8; echo $$n)
+DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
+             $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+
+.PHONY: help setup build demo test test-cpp test-python test-san test-slow bench clean distclean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## install what is missing: Debian packages, .venv with torch
+	@tools/setup.sh
+
+build/%/build.ninja: CMakeLists.txt CMakePresets.json | setup
+	@cmake --preset $* > build/$*.configure.log 2>&1 || { cat build/$*.configure.log; exit 1; }
+
+build: setup build/release/build.ninja  ## set up, configure and build the release preset
+	@cmake --build --preset release -j$(JOBS) -- --quiet
+
+demo: build  ## train, be killed in mid-save, resume: STEPS=, TEXT=, DEVICE=, ARGS=
+	@$(PYTHON) examples/train_transformer.py $(DEMO_ARGS)
+
+test: test-cpp test-python  ## every test, reduced counts
+
+test-cpp: build  ## the C++ tests; after a change to io/ or engine/
+	@cd build/release && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
+
+test-python: build  ## the tests with torch
+	@$(PYTHON) -m pytest tests/compat -q -m "not slow" $(PYTEST_ARGS)
+
+test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests under ASan+UBSan and TSan
+	@for preset in asan tsan; do \
+	  cmake --build --preset $$preset -j$(JOBS) -- --quiet && \
+	  ctest --preset $$preset -j$(JOBS) || exit 1; done
+
+test-slow: build  ## full counts
+	@cd build/release && TINTYPE_FULL=1 ctest --output-on-failure -j$(JOBS)
+	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat -q $(PYTEST_ARGS)
+
+bench: build  ## the benchmarks, as ratios in one run
+	@$(PYTHON) bench/table.py $(ARGS)
+
+clean:  ## remove the build, keep .venv
+	rm -rf build
+
+distclean: clean  ## remove .venv too
+	rm -rf .venv

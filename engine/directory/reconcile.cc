@@ -1,0 +1,222 @@
+#include "engine/directory/reconcile.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "engine/directory/checkpoint_layout.h"
+#include "engine/directory/file_digest.h"
+#include "engine/directory/resume_point.h"
+#include "io/disk/links.h"
+
+namespace tintype {
+namespace {
+
+// One epoch whose full file was found, and under which base.
+struct Survivor {
+  CheckpointEntry entry;
+  std::string base;
+  bool has_light = false;
+
+  bool is_numbered() const { return base == entry.stem; }
+};
+
+class Reconciler {
+ public:
+  Reconciler(DirectoryState& state, CheckpointIndex found)
+      : state_(state), directory_(*state.directory), index_(std::move(found)) {}
+
+  Result<CheckpointIndex> run();
+
+ private:
+  void look_for(const CheckpointEntry& entry, std::initializer_list<std::string_view> bases);
+  Status adopt_unindexed();
+  void adopt(const std::string& name, std::string_view base);
+  bool is_newer_than_index(const FullFileFacts& facts) const;
+  void score(CheckpointEntry& entry);
+  void restore_light(Survivor& survivor);
+  void select();
+  Status link(const CheckpointEntry& entry, std::string_view to);
+
+  bool matches(std::string_view name, const FileDigest& digest) const {
+    const Result<FileDigest> found = read_digest(directory_, name);
+    return found.is_ok() && *found == digest;
+  }
+  bool is_known_content(const FileDigest& full) const {
+    return std::any_of(survivors_.begin(), survivors_.end(),
+                       [&](const Survivor& survivor) { return survivor.entry.full == full; });
+  }
+  const Survivor* find(uint64_t sequence) const {
+    for (const Survivor& survivor : survivors_) {
+      if (survivor.entry.sequence == sequence) return &survivor;
+    }
+    return nullptr;
+  }
+  void note(std::string text) { state_.notes.push_back(std::move(text)); }
+
+  DirectoryState& state_;
+  Directory& directory_;
+  CheckpointIndex index_;
+  std::vector<Survivor> survivors_;
+};
+
+Result<CheckpointIndex> Reconciler::run() {
+  for (const CheckpointEntry& entry : index_.kept) look_for(entry, {entry.stem});
+  if (index_.best.has_value()) look_for(*index_.best, {kBestBase, kLastBase});
+  if (index_.last.has_value()) look_for(*index_.last, {kLastBase, kBestBase});
+  TINTYPE_RETURN_IF_ERROR(adopt_unindexed());
+  for (Survivor& survivor : survivors_) {
+    score(survivor.entry);
+    restore_light(survivor);
+  }
+  select();
+  for (const CheckpointEntry& entry : index_.kept) {
+    if (!find(entry.sequence)->is_numbered()) TINTYPE_RETURN_IF_ERROR(link(entry, entry.stem));
+  }
+  // best before last: what is best may live in last_full.pth only.
+  if (index_.best.has_value()) TINTYPE_RETURN_IF_ERROR(link(*index_.best, kBestBase));
+  if (index_.last.has_value()) TINTYPE_RETURN_IF_ERROR(link(*index_.last, kLastBase));
+  return std::move(index_);
+}
+
+void Reconciler::look_for(const CheckpointEntry& entry,
+                          std::initializer_list<std::string_view> bases) {
+  if (find(entry.sequence) != nullptr) return;
+  for (const std::string_view base : bases) {
+    if (!matches(full_name(base), entry.full)) continue;
+    if (!check_full_file(state_, directory_, full_name(base)).is_ok()) continue;
+    survivors_.push_back({.entry = entry, .base = std::string(base), .has_light = false});
+    return;
+  }
+  note(entry.stem + ": " + full_name(*bases.begin()) +
+       " is missing, damaged or another file than the one that was saved; its entry is dropped");
+}
+
+Status Reconciler::adopt_unindexed() {
+  if (!state_.options.read_facts) return Status::ok();
+  TINTYPE_ASSIGN_OR_RETURN(std::vector<std::string> names, directory_.list());
+  std::vector<NumberedName> numbered;
+  for (const std::string& name : names) {
+    const std::optional<NumberedName> parsed = parse_numbered_name(name);
+    if (parsed.has_value() && parsed->is_full) numbered.push_back(*parsed);
+  }
+  std::sort(numbered.begin(), numbered.end(), [](const auto& a, const auto& b) {
+    return a.stage != b.stage ? a.stage < b.stage : a.epoch < b.epoch;
+  });
+  for (const NumberedName& name : numbered) adopt(full_name(name.stem), name.stem);
+  adopt(full_name(kLastBase), kLastBase);
+  return Status::ok();
+}
+
+void Reconciler::adopt(const std::string& name, std::string_view base) {
+  const Result<FileDigest> digest = read_digest(directory_, name);
+  if (!digest.is_ok() || is_known_content(*digest)) return;
+  const bool is_loser = std::any_of(index_.evicting.begin(), index_.evicting.end(),
+                                    [&](const auto& loser) { return loser.full == *digest; });
+  if (is_loser || !check_full_file(state_, directory_, name).is_ok()) return;
+  const Result<FullFileFacts> facts = state_.options.read_facts(state_.path_of(name));
+  if (!facts.is_ok() || facts->run_id != index_.run_id || facts->epoch == 0 ||
+      !check_stage_name(facts->stage).is_ok()) {
+    return;
+  }
+  const std::string stem = stem_of(facts->stage, facts->epoch);
+  if (base != kLastBase && stem != base) return;
+  if (!is_newer_than_index(*facts)) return;
+  CheckpointEntry entry{.stem = stem,
+                        .stage = facts->stage,
+                        .epoch = facts->epoch,
+                        .sequence = index_.next_sequence++,
+                        .score = 0,
+                        .metrics = facts->metrics,
+                        .full = *digest,
+                        .light = {}};
+  std::erase_if(index_.ended_stages,
+                [&](const auto& ended) { return ended.stage == entry.stage; });
+  note(name + " was saved after the index was written; it is taken up as " + stem);
+  survivors_.push_back({.entry = std::move(entry), .base = std::string(base), .has_light = false});
+}
+
+// A file of this run whose content the index does not know is newer than the index, or one that lost
+// its place and was not deleted. A stem that the index holds with other content was saved again.
+bool Reconciler::is_newer_than_index(const FullFileFacts& facts) const {
+  if (!index_.last.has_value()) return true;
+  const std::string stem = stem_of(facts.stage, facts.epoch);
+  const auto has_stem = [&](const CheckpointEntry& entry) { return entry.stem == stem; };
+  if (std::any_of(index_.kept.begin(), index_.kept.end(), has_stem)) return true;
+  if (facts.stage == index_.last->stage) return facts.epoch > index_.last->epoch;
+  const auto has_stage = [&](const auto& known) { return known.stage == facts.stage; };
+  const bool is_known_stage =
+      std::any_of(index_.kept.begin(), index_.kept.end(), has_stage) ||
+      std::any_of(index_.ended_stages.begin(), index_.ended_stages.end(), has_stage) ||
+      (index_.best.has_value() && has_stage(*index_.best));
+  return !is_known_stage;
+}
+
+// The main metric may be another one than before.
+void Reconciler::score(CheckpointEntry& entry) {
+  for (const auto& [name, value] : entry.metrics) {
+    if (name == state_.options.main_metric) {
+      entry.score = value;
+      return;
+    }
+  }
+  entry.score = std::numeric_limits<double>::quiet_NaN();
+  note(entry.stem + " has no metric '" + state_.options.main_metric + "' and ranks last");
+}
+
+// An adopted epoch's light file, if there is one, may be an earlier file of that name.
+void Reconciler::restore_light(Survivor& survivor) {
+  const std::string light = light_name(survivor.base);
+  survivor.has_light = survivor.entry.light != FileDigest{} && matches(light, survivor.entry.light);
+  if (survivor.has_light) return;
+  Status status = Status::unsupported("nothing to make it with");
+  if (state_.options.make_light) {
+    status = state_.options.make_light(state_.path_of(full_name(survivor.base)),
+                                       state_.path_of(light));
+  }
+  const Result<FileDigest> digest = read_digest(directory_, light);
+  survivor.has_light = status.is_ok() && digest.is_ok();
+  survivor.entry.light = survivor.has_light ? *digest : FileDigest{};
+  note(survivor.has_light
+           ? light + " was missing, damaged or of another epoch; it was made again"
+           : light + " is missing, damaged or of another epoch: " + std::string(status.message()));
+}
+
+void Reconciler::select() {
+  std::vector<CheckpointEntry> entries;
+  for (const Survivor& survivor : survivors_) entries.push_back(survivor.entry);
+  index_.best.reset();
+  index_.last.reset();
+  for (const CheckpointEntry& entry : entries) {
+    if (is_new_best(index_.best, entry, state_.rule())) index_.best = entry;
+    if (!index_.last.has_value() || entry.sequence > index_.last->sequence) index_.last = entry;
+  }
+  Selection selection = select_kept(std::move(entries), state_.rule());
+  index_.kept = std::move(selection.kept);
+  for (CheckpointEntry& loser : selection.evicted) {
+    if (find(loser.sequence)->is_numbered()) index_.evicting.push_back(std::move(loser));
+  }
+  std::erase_if(index_.evicting, [&](const CheckpointEntry& loser) {
+    return std::any_of(index_.kept.begin(), index_.kept.end(),
+                       [&](const auto& kept) { return kept.stem == loser.stem; });
+  });
+}
+
+Status Reconciler::link(const CheckpointEntry& entry, std::string_view to) {
+  const Survivor& survivor = *find(entry.sequence);
+  if (!matches(full_name(to), entry.full)) {
+    TINTYPE_RETURN_IF_ERROR(move_link(directory_, full_name(survivor.base), full_name(to)));
+  }
+  if (!survivor.has_light || matches(light_name(to), entry.light)) return Status::ok();
+  return move_link(directory_, light_name(survivor.base), light_name(to));
+}
+
+}  // namespace
+
+Result<CheckpointIndex> reconcile(DirectoryState& state, CheckpointIndex found) {
+  return Reconciler(state, std::move(found)).run();
+}
+
+}  // namespace tintype

@@ -1,0 +1,166 @@
+#include "engine/directory/resume_point.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "engine/directory/checkpoint_layout.h"
+#include "engine/directory/file_digest.h"
+
+namespace tintype {
+namespace {
+
+using ResumePoint = CheckpointDirectory::ResumePoint;
+
+struct Candidate {
+  CheckpointEntry entry;
+  std::string base;
+};
+
+CheckpointIndex published_index(DirectoryState& state) {
+  std::lock_guard lock(state.state_mutex);
+  return state.index;
+}
+
+// `first_base` in front, then everything else: for best by rank, for last by age.
+std::vector<Candidate> list_candidates(const DirectoryState& state, const CheckpointIndex& index,
+                                       bool is_best_wanted) {
+  std::vector<Candidate> candidates;
+  for (const CheckpointEntry& entry : index.kept) candidates.push_back({entry, entry.stem});
+  if (index.best.has_value()) candidates.push_back({*index.best, std::string(kBestBase)});
+  if (index.last.has_value()) candidates.push_back({*index.last, std::string(kLastBase)});
+  const std::string_view first_base = is_best_wanted ? kBestBase : kLastBase;
+  std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) {
+    if (a.entry.sequence == b.entry.sequence) return a.base == first_base && b.base != first_base;
+    return is_best_wanted ? ranks_before(a.entry, b.entry, state.rule())
+                          : a.entry.sequence > b.entry.sequence;
+  });
+  return candidates;
+}
+
+Status check_candidate(DirectoryState& state, const Candidate& candidate) {
+  const std::string name = full_name(candidate.base);
+  TINTYPE_ASSIGN_OR_RETURN(const FileDigest digest, read_digest(*state.caller_directory, name));
+  if (digest != candidate.entry.full) {
+    return Status::corruption("'" + state.path_of(name) + "' is not the file that was saved as " +
+                              candidate.entry.stem);
+  }
+  return check_full_file(state, *state.caller_directory, name);
+}
+
+ResumePoint point_for(const DirectoryState& state, const Candidate& candidate) {
+  return {.path = state.path_of(full_name(candidate.base)),
+          .stage = candidate.entry.stage,
+          .epoch = candidate.entry.epoch,
+          .sequence = candidate.entry.sequence,
+          .is_named = false,
+          .notes = {}};
+}
+
+// A file that the index does not know speaks for itself.
+Result<ResumePoint> point_from_file(const DirectoryState& state, const std::string& path) {
+  if (!state.options.read_facts) {
+    return Status::unsupported("'" + path + "' is not in the index of its directory");
+  }
+  TINTYPE_ASSIGN_OR_RETURN(const FullFileFacts facts, state.options.read_facts(path));
+  return ResumePoint{.path = path,
+                     .stage = facts.stage,
+                     .epoch = facts.epoch,
+                     .sequence = 0,
+                     .is_named = false,
+                     .notes = {}};
+}
+
+Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wanted) {
+  const CheckpointIndex index = published_index(state);
+  std::vector<std::string> notes;
+  for (const Candidate& candidate : list_candidates(state, index, is_best_wanted)) {
+    const Status status = check_candidate(state, candidate);
+    if (status.is_ok()) {
+      ResumePoint point = point_for(state, candidate);
+      point.notes = std::move(notes);
+      return point;
+    }
+    notes.push_back(full_name(candidate.base) + " cannot be used: " +
+                    std::string(status.message()));
+  }
+  // Without an index, the names still mean what they say.
+  const std::string name = full_name(is_best_wanted ? kBestBase : kLastBase);
+  if (check_full_file(state, *state.caller_directory, name).is_ok()) {
+    Result<ResumePoint> point = point_from_file(state, state.path_of(name));
+    if (point.is_ok()) {
+      point->notes = std::move(notes);
+      point->notes.push_back(name + " is not in the index; it is of another run");
+      return point;
+    }
+    notes.push_back(std::string(point.status().message()));
+  }
+  std::string text = "no checkpoint to resume from in '" + state.path + "'";
+  for (const std::string& note : notes) text += "; " + note;
+  return Status(StatusCode::not_found, std::move(text)).with_path(state.path);
+}
+
+Result<ResumePoint> locate_indexed(DirectoryState& state, const Candidate& candidate) {
+  TINTYPE_RETURN_IF_ERROR(check_candidate(state, candidate));
+  ResumePoint point = point_for(state, candidate);
+  point.is_named = true;
+  return point;
+}
+
+// By base: a stem, or a file of this directory.
+Result<ResumePoint> locate_base(DirectoryState& state, const std::string& base) {
+  const CheckpointIndex index = published_index(state);
+  for (const CheckpointEntry& entry : index.kept) {
+    if (entry.stem == base) return locate_indexed(state, {entry, base});
+  }
+  const std::string name = full_name(base);
+  TINTYPE_RETURN_IF_ERROR(check_full_file(state, *state.caller_directory, name));
+  TINTYPE_ASSIGN_OR_RETURN(ResumePoint point, point_from_file(state, state.path_of(name)));
+  point.is_named = true;
+  return point;
+}
+
+Result<ResumePoint> locate_path(DirectoryState& state, const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const bool is_here = slash == std::string::npos || path.substr(0, slash) == state.path;
+  const std::optional<NumberedName> numbered = parse_numbered_name(name);
+  const bool stands_here = state.caller_directory->info(name).is_ok();
+  if (is_here && stands_here && numbered.has_value() && numbered->is_full) {
+    return locate_base(state, numbered->stem);
+  }
+  const std::string found = is_here && stands_here ? state.path_of(name) : path;
+  if (state.options.check_file) TINTYPE_RETURN_IF_ERROR(state.options.check_file(found));
+  TINTYPE_ASSIGN_OR_RETURN(ResumePoint point, point_from_file(state, found));
+  point.is_named = true;
+  return point;
+}
+
+}  // namespace
+
+Status check_full_file(const DirectoryState& state, Directory& directory, std::string_view name) {
+  TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, directory.info(name));
+  if (info.kind != FileInfo::Kind::regular) {
+    return Status::invalid_argument("'" + state.path_of(name) + "' is not a regular file");
+  }
+  if (state.options.check_file) return state.options.check_file(state.path_of(name));
+  TINTYPE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, directory.open(name, false));
+  return check_end_records(*file);
+}
+
+Result<ResumePoint> locate_resume_point(DirectoryState& state, const std::string& what) {
+  if (what == kLastBase || what == std::string(kLastBase) + "_full") {
+    return locate_by_age_or_rank(state, false);
+  }
+  if (what == kBestBase || what == std::string(kBestBase) + "_full") {
+    return locate_by_age_or_rank(state, true);
+  }
+  if (what.empty()) return Status::invalid_argument("resume names no checkpoint");
+  std::string_view stem = what;
+  if (stem.ends_with("_full")) stem.remove_suffix(5);
+  if (parse_stem(stem).has_value()) return locate_base(state, std::string(stem));
+  return locate_path(state, what);
+}
+
+}  // namespace tintype

@@ -1,0 +1,102 @@
+#include "io/disk/orphans.h"
+
+#include <chrono>
+#include <string_view>
+#include <vector>
+
+#include "io/disk/temp_names.h"
+
+namespace tintype {
+namespace {
+
+constexpr int64_t kForeignAgeNs = int64_t{24} * 3600 * 1'000'000'000;
+
+struct Orphan {
+  std::string name;
+  TempName parts;
+};
+
+int64_t now_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+class Cleaner {
+ public:
+  Cleaner(Directory& directory, const SoundnessCheck& is_sound)
+      : directory_(directory), is_sound_(is_sound), host_(temp_host()) {}
+
+  Result<size_t> run() {
+    TINTYPE_ASSIGN_OR_RETURN(names_, directory_.list());
+    size_t removed = 0;
+    for (const std::string& name : names_) {
+      auto parts = parse_temp_name(name);
+      if (parts.has_value() && remove({name, std::move(*parts)})) ++removed;
+    }
+    return removed;
+  }
+
+ private:
+  bool remove(const Orphan& orphan) {
+    const auto info = directory_.info(orphan.name);
+    if (!info.is_ok()) return false;
+    const int64_t touched_ns = std::max(info->modified_ns, info->changed_ns);
+    if (orphan.parts.host != host_ && now_ns() - touched_ns < kForeignAgeNs) return false;
+    if (info->kind == FileInfo::Kind::symlink) {  // a replaced symlink: it can hold no lock
+      return may_be_spared(orphan) && directory_.remove(orphan.name).is_ok();
+    }
+    if (info->kind != FileInfo::Kind::regular) return false;
+    auto file = open_for_lock(orphan.name);
+    if (!file.is_ok() || !(*file)->try_lock().is_ok()) return false;
+    // A living writer exchanges names: what was locked must be what the name means now.
+    const auto locked = (*file)->info();
+    const auto named = directory_.info(orphan.name);
+    if (!locked.is_ok() || !named.is_ok() || locked->inode != named->inode) return false;
+    return may_be_spared(orphan) && directory_.remove(orphan.name).is_ok();
+  }
+
+  // Network file systems want a writable descriptor for an exclusive lock; a read-only file gets
+  // none from others.
+  Result<std::unique_ptr<File>> open_for_lock(const std::string& name) {
+    auto file = directory_.open(name, true);
+    return file.is_ok() ? std::move(file) : directory_.open(name, false);
+  }
+
+  bool may_be_spared(const Orphan& orphan) {
+    for (const std::string& name : names_) {
+      if (temp_stem_for(name) == orphan.parts.stem && !is_standing_file_sound(name)) return false;
+    }
+    return true;
+  }
+
+  // Nothing standing there is fine: an exchange never leaves a name empty, so the temp was never
+  // anything but an unfinished save.
+  bool is_standing_file_sound(const std::string& name) {
+    const auto info = directory_.info(name);
+    if (!info.is_ok()) return info.status().code() == StatusCode::not_found;
+    if (info->kind == FileInfo::Kind::symlink) return true;
+    if (info->kind != FileInfo::Kind::regular) return false;
+    if (!is_sound_) return info->size_bytes > 0;
+    auto file = directory_.open(name, false);
+    return file.is_ok() && is_sound_(**file);
+  }
+
+  Directory& directory_;
+  const SoundnessCheck& is_sound_;
+  const std::string host_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace
+
+Result<size_t> remove_orphans(Directory& directory, const SoundnessCheck& is_sound) {
+  return Cleaner(directory, is_sound).run();
+}
+
+Result<size_t> remove_orphans(FileSystem& file_system, const std::string& directory_path,
+                              const SoundnessCheck& is_sound) {
+  TINTYPE_ASSIGN_OR_RETURN(const auto directory, file_system.open_directory(directory_path));
+  return remove_orphans(*directory, is_sound);
+}
+
+}  // namespace tintype

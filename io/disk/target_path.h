@@ -1,0 +1,24 @@
+// Where a path leads: its directory, opened, and the name in it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "io/disk/file_system.h"
+
+namespace tintype {
+
+struct TargetPath {
+  std::unique_ptr<Directory> directory;
+  std::string name;
+  std::string path;  // absolute; the last component is no followed symlink
+};
+
+// Resolves symlinks of the last component when they are followed, dangling ones too, and refuses a
+// target that is neither a regular file nor nothing: a directory with EISDIR, a device, pipe or
+// socket with `unsupported`. Touches nothing.
+Result<TargetPath> resolve_target(FileSystem& file_system, const std::string& path,
+                                  bool is_symlink_followed);
+
+}  // namespace tintype
