@@ -20,7 +20,7 @@ build: setup build/release/build.ninja  ## set up, configure and build the relea
 	@cmake --build --preset release -j$(JOBS) -- --quiet
 
 demo: build  ## train, be killed in mid-save, resume: STEPS=, TEXT=, DEVICE=, ARGS=
-	@$(PYTHON) examples/train_transformer.py $(DEMO_ARGS)
+	@$(PYTHON) examples/demo.py $(DEMO_ARGS)
 
 test: test-cpp test-python  ## every test, reduced counts
 

@@ -6,7 +6,8 @@
 
 namespace tintype {
 
-Committer::Committer(std::function<void(SaveJob&)> on_final) : on_final_(std::move(on_final)) {
+Committer::Committer(Account account, std::function<void()> release)
+    : account_(std::move(account)), release_(std::move(release)) {
   thread_ = start_thread("tintype-commit", [this] { run(); });
 }
 
@@ -63,8 +64,8 @@ void Committer::complete(SaveJob& job) {
   }
   job.files.clear();  // abandons what was not committed: temps are gone before the state is final
   job.request.publisher.reset();
-  job.core->finish();
-  on_final_(job);
+  job.core->finish([&](SnapshotState state) { account_(job, state); });
+  release_();
 }
 
 Status Committer::commit_files(SaveJob& job) {

@@ -15,8 +15,10 @@ namespace tintype {
 
 class Committer {
  public:
-  // on_final runs on the commit thread after a job's snapshot has become final.
-  explicit Committer(std::function<void(SaveJob&)> on_final);
+  // Both run on the commit thread: `account` just before a job's final state becomes visible,
+  // `release` after that.
+  using Account = std::function<void(SaveJob&, SnapshotState)>;
+  Committer(Account account, std::function<void()> release);
   ~Committer();  // finishes every job first
 
   void enqueue(std::shared_ptr<SaveJob> job);  // any thread; the order of calls is the order of commits
@@ -26,7 +28,8 @@ class Committer {
   void complete(SaveJob& job);
   Status commit_files(SaveJob& job);
 
-  std::function<void(SaveJob&)> on_final_;
+  const Account account_;
+  const std::function<void()> release_;
   FileCloser closer_;
   std::mutex mutex_;
   std::condition_variable changed_;

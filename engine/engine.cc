@@ -77,7 +77,8 @@ class Engine::Impl {
         crew_(copy_thread_count(options_) - 1),
         pool_(fitting_extent_bytes(options_, crew_.size())),
         writer_(*queue_, pool_, options_),
-        committer_([this](SaveJob& job) { on_final(job); }) {}
+        committer_([this](SaveJob& job, SnapshotState state) { account(job, state); },
+                   [this] { release(); }) {}
 
   Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
                                                const InterruptCheck& is_interrupted);
@@ -94,7 +95,8 @@ class Engine::Impl {
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Status ensure_pool(uint64_t image_bytes);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
-  void on_final(SaveJob& job);
+  void account(SaveJob& job, SnapshotState state);
+  void release();
   bool may_start() const;  // under the turnstile's lock
 
   const EngineOptions options_;
@@ -227,18 +229,18 @@ Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
   return snapshot;
 }
 
-void Engine::Impl::on_final(SaveJob& job) {
-  const SnapshotReport report = job.core->report();
-  {
-    std::lock_guard lock(mutex_);
-    stats_.written_bytes += report.written_bytes;
-    if (report.state == SnapshotState::published) ++stats_.saves_published;
-    if (report.state == SnapshotState::cancelled) ++stats_.saves_cancelled;
-    if (report.state == SnapshotState::failed) {
-      ++stats_.saves_failed;
-      failures_.push_back(std::make_shared<Snapshot>(job.core));
-    }
+void Engine::Impl::account(SaveJob& job, SnapshotState state) {
+  std::lock_guard lock(mutex_);
+  stats_.written_bytes += job.core->report().written_bytes;
+  if (state == SnapshotState::published) ++stats_.saves_published;
+  if (state == SnapshotState::cancelled) ++stats_.saves_cancelled;
+  if (state == SnapshotState::failed) {
+    ++stats_.saves_failed;
+    failures_.push_back(std::make_shared<Snapshot>(job.core));
   }
+}
+
+void Engine::Impl::release() {
   turnstile_.notify([this] {
     --in_flight_;
     idle_.notify_all();

@@ -80,7 +80,7 @@ void SnapshotCore::set_durable() {
   changed_.notify_all();
 }
 
-void SnapshotCore::finish() {
+void SnapshotCore::finish(const std::function<void(SnapshotState)>& account) {
   SnapshotState final_state = SnapshotState::published;
   {
     std::lock_guard lock(mutex_);
@@ -93,6 +93,7 @@ void SnapshotCore::finish() {
       report_.published_ns = ns_between(started_, Clock::now());
     }
   }
+  if (account) account(final_state);
   finish_as(final_state);
 }
 

@@ -51,8 +51,9 @@ class SnapshotCore {
   // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from now.
   bool pass_point_of_no_return();
   void set_durable();
-  // Enters the final state (failed or cancelled if doomed) and runs the callbacks.
-  void finish();
+  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is told
+  // that state just before anybody else can see it.
+  void finish(const std::function<void(SnapshotState)>& account = {});
   void finish_as_skipped();
   // Changes the report's figures under the lock.
   void update(const std::function<void(SnapshotReport&)>& change);

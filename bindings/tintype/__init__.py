@@ -5,6 +5,13 @@ copied; ``CheckpointCallback`` keeps a training run's checkpoint directory. File
 ``torch.load`` reads.
 """
 
+from tintype._callback import CheckpointCallback
+from tintype._checkpoint import (
+    load_checkpoint,
+    pack_checkpoint,
+    save_checkpoint,
+    unpack_checkpoint,
+)
 from tintype._engine import Engine, save, save_async
 from tintype._errors import (
     BusyError,
@@ -22,6 +29,7 @@ from tintype._snapshot import Snapshot
 
 __all__ = [
     "BusyError",
+    "CheckpointCallback",
     "CorruptCheckpointError",
     "Engine",
     "LockedError",
@@ -33,7 +41,11 @@ __all__ = [
     "UnpicklableError",
     "UnsupportedError",
     "load",
+    "load_checkpoint",
+    "pack_checkpoint",
     "save",
     "save_async",
+    "save_checkpoint",
+    "unpack_checkpoint",
 ]
 __version__ = "0.1.0"

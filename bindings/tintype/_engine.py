@@ -215,6 +215,8 @@ def save_async(obj: object, path: PathLike, *, compression: Compression | None =
 
 
 def _drain_at_exit() -> None:
+    global _default_engine
+    _default_engine = None
     for engine in list(_live_engines):
         try:
             engine.close()

@@ -98,6 +98,13 @@ Result<CheckpointIndex> start_index(DirectoryState& state) {
   return index;
 }
 
+// Of what stands under a final name here: archives, and the two documents.
+bool is_whole(File& file) {
+  if (!file.path().ends_with(".json")) return check_end_records(file).is_ok();
+  const Result<FileInfo> info = file.info();
+  return info.is_ok() && info->size_bytes > 0;
+}
+
 Status open_folder(DirectoryState& state) {
   TINTYPE_ASSIGN_OR_RETURN(const std::string logdir, absolute_path(state.options.logdir));
   state.path = (logdir == "/" ? "" : logdir) + "/" + std::string(kCheckpointsFolder);
@@ -106,8 +113,7 @@ Status open_folder(DirectoryState& state) {
   TINTYPE_ASSIGN_OR_RETURN(state.directory, file_system.open_directory(state.path));
   TINTYPE_ASSIGN_OR_RETURN(state.caller_directory, file_system.open_directory(state.path));
   TINTYPE_ASSIGN_OR_RETURN(state.lock, DirectoryLock::take(*state.directory));
-  const auto is_sound = [](File& file) { return check_end_records(file).is_ok(); };
-  return remove_orphans(file_system, state.path, is_sound).status();
+  return remove_orphans(file_system, state.path, is_whole).status();
 }
 
 std::optional<double> find_metric(const Metrics& metrics, const std::string& name) {
@@ -152,7 +158,11 @@ CheckpointDirectory::CheckpointDirectory(std::shared_ptr<DirectoryState> state)
 
 CheckpointDirectory::~CheckpointDirectory() {
   // A forked child has none of the parent's threads to join: let the memory be.
-  if (::getpid() != state_->process) new std::shared_ptr<DirectoryState>(std::move(state_));
+  if (::getpid() != state_->process) {
+    new std::shared_ptr<DirectoryState>(std::move(state_));
+    return;
+  }
+  static_cast<void>(close());
 }
 
 Result<EpochPlan> CheckpointDirectory::plan_epoch(const std::string& stage, uint64_t epoch,
@@ -272,6 +282,9 @@ std::optional<CheckpointEntry> CheckpointDirectory::last() const {
 }
 
 Status CheckpointDirectory::close() {
+  state_->options.read_facts = nullptr;
+  state_->options.check_file = nullptr;
+  state_->options.make_light = nullptr;
   std::lock_guard lock(state_->state_mutex);
   state_->is_closed = true;
   release_lock_if_unused(*state_);

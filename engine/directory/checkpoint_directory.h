@@ -42,7 +42,7 @@ struct CheckpointDirectoryOptions {
   FileSystem* file_system = nullptr;  // null: the real one
 
   // The front end's knowledge of what is inside the files. They run on the thread that called
-  // open() or find_resume_point(), never later. Any may be empty.
+  // open() or find_resume_point() and are released by close(). Any may be empty.
   std::function<Result<FullFileFacts>(const std::string& path)> read_facts;
   std::function<Status(const std::string& path)> check_file;  // empty: the end records are checked
   // Writes the light file of a full one, durably; empty: a missing one is only noted.

@@ -42,7 +42,9 @@ class DirectoryState {
   std::string path_of(std::string_view name) const { return path + "/" + std::string(name); }
   FileSystem& file_system() const;
 
-  const CheckpointDirectoryOptions options;
+  // The callbacks may hold objects that only the caller's thread may release: they are dropped when
+  // the directory is closed, while publishers may still own this state.
+  CheckpointDirectoryOptions options;
   const pid_t process = ::getpid();
   std::string path;  // constant once opened, like the next three
   std::string run_id;

@@ -1,5 +1,3 @@
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/threads.h"
 #include "io/disk/backend.h"
 
 namespace tintype {
@@ -57,16 +56,11 @@ class PwriteQueue final : public WriteQueue {
 
 PwriteQueue::PwriteQueue(uint32_t depth, uint32_t thread_count)
     : shared_(std::make_unique<Shared>(std::max<size_t>(depth, 1))) {
-  // The program's signal handlers run on its own threads: a new thread inherits the mask.
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const size_t count = std::clamp<size_t>(thread_count, 1, shared_->depth);
   for (size_t i = 0; i < count; ++i) {
-    shared_->threads.emplace_back([shared = shared_.get()] { run(*shared); });
-    ::pthread_setname_np(shared_->threads.back().native_handle(), "tintype-pwrite");
+    shared_->threads.push_back(
+        start_thread("tintype-pwrite", [shared = shared_.get()] { run(*shared); }));
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 PwriteQueue::~PwriteQueue() {
