@@ -224,11 +224,14 @@ Status CheckpointDirectory::resumed_from(const ResumePoint& point) {
     if (point.is_named && point.path == state_->path_of(full_name(stem))) {
       state_->protected_stems.insert(stem);
     }
-    const size_t ended_before = state_->index.ended_stages.size();
-    std::erase_if(state_->index.ended_stages, [&](const EndedStage& ended) {
+    CheckpointIndex& index = state_->index;
+    const bool is_last = index.last.has_value() && index.last->sequence == point.sequence;
+    if (is_last && !index.resumed_at.has_value()) return Status::ok();
+    index.resumed_at.reset();
+    if (!is_last) index.resumed_at = {.stage = point.stage, .epoch = point.epoch};
+    std::erase_if(index.ended_stages, [&](const EndedStage& ended) {
       return ended.sequence > point.sequence;
     });
-    if (state_->index.ended_stages.size() == ended_before) return Status::ok();
     next = state_->index;
   }
   return write_index(*state_, next);

@@ -48,6 +48,11 @@ Json optional_to_json(const std::optional<CheckpointEntry>& entry) {
   return entry.has_value() ? entry_to_json(*entry) : Json(nullptr);
 }
 
+Json resumed_to_json(const std::optional<ResumedAt>& resumed) {
+  if (!resumed.has_value()) return nullptr;
+  return Json{{"stage", resumed->stage}, {"epoch", resumed->epoch}};
+}
+
 // Reads fields of one document; the first thing that does not fit is remembered, and everything
 // after it yields defaults, so that the readers below need no error paths of their own.
 class Reader {
@@ -175,6 +180,9 @@ CheckpointIndex read_index(Reader& reader, const Json& json) {
   index.kept = reader.entries(json, "kept");
   index.best = reader.optional_entry(json, "best");
   index.last = reader.optional_entry(json, "last");
+  if (const Json& value = reader.field(json, "resumed_at"); !value.is_null()) {
+    index.resumed_at = {.stage = reader.stage(value), .epoch = reader.count(value, "epoch")};
+  }
   for (const Json& value : reader.list(json, "ended_stages")) {
     index.ended_stages.push_back(EndedStage{.stage = reader.stage(value),
                                             .epoch = reader.count(value, "epoch"),
@@ -203,6 +211,7 @@ std::string render_index(const CheckpointIndex& index) {
                   {"kept", entries_to_json(index.kept)},
                   {"best", optional_to_json(index.best)},
                   {"last", optional_to_json(index.last)},
+                  {"resumed_at", resumed_to_json(index.resumed_at)},
                   {"ended_stages", std::move(ended)},
                   {"evicting", entries_to_json(index.evicting)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

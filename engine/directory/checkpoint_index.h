@@ -20,6 +20,12 @@ struct EndedStage {
   uint64_t sequence = 0;  // of the save of that epoch; 0 where the stage had none
 };
 
+// Where a job went back to. Until its next save, what it writes may have lower epochs than `last`.
+struct ResumedAt {
+  std::string stage;
+  uint64_t epoch = 0;
+};
+
 struct CheckpointIndex {
   std::string run_id;
   std::string main_metric;
@@ -29,6 +35,7 @@ struct CheckpointIndex {
   std::vector<CheckpointEntry> kept;  // have numbered files; best first
   std::optional<CheckpointEntry> best;  // what best.pth holds; need not be among `kept`
   std::optional<CheckpointEntry> last;  // what last.pth holds
+  std::optional<ResumedAt> resumed_at;  // set only where that is not `last`
   std::vector<EndedStage> ended_stages;
   std::vector<CheckpointEntry> evicting;  // losers that may still stand; theirs to be deleted
 };

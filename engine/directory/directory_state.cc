@@ -5,9 +5,9 @@
 
 #include "base/log.h"
 #include "engine/directory/checkpoint_layout.h"
+#include "engine/directory/document.h"
 #include "engine/directory/file_digest.h"
 #include "engine/directory/metrics_file.h"
-#include "io/disk/atomic_file.h"
 #include "io/disk/links.h"
 
 namespace tintype {
@@ -41,14 +41,11 @@ Status link_pair(Directory& directory, std::string_view from, std::string_view t
 }
 
 Status write_index(DirectoryState& state, const CheckpointIndex& index) {
-  const std::string index_text = render_index(index);
+  Directory& directory = *state.directory;
+  TINTYPE_RETURN_IF_ERROR(put_document(directory, kIndexName, render_index(index)));
   TINTYPE_RETURN_IF_ERROR(
-      replace_file(state.file_system(), state.path_of(kIndexName), as_bytes(index_text)));
-  const std::string metrics_text = render_metrics(index);
-  TINTYPE_RETURN_IF_ERROR(replace_file(state.file_system(),
-                                       state.path_of(state.options.metrics_filename),
-                                       as_bytes(metrics_text)));
-  return state.directory->sync();
+      put_document(directory, state.options.metrics_filename, render_metrics(index)));
+  return directory.sync();
 }
 
 bool evict_pair(DirectoryState& state, const CheckpointEntry& loser) {

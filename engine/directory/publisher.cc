@@ -76,6 +76,7 @@ CheckpointIndex EpochPublisher::next_index() {
   CheckpointIndex next = state_->index;
   next.next_sequence = std::max(next.next_sequence, entry.sequence + 1);
   next.last = entry;
+  next.resumed_at.reset();
   if (is_new_best(next.best, entry, state_->rule())) next.best = entry;
 
   next.kept.push_back(entry);

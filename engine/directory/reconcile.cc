@@ -60,6 +60,7 @@ class Reconciler {
   Directory& directory_;
   CheckpointIndex index_;
   std::vector<Survivor> survivors_;
+  bool are_epochs_added_ = false;
 };
 
 Result<CheckpointIndex> Reconciler::run() {
@@ -67,6 +68,7 @@ Result<CheckpointIndex> Reconciler::run() {
   if (index_.best.has_value()) look_for(*index_.best, {kBestBase, kLastBase});
   if (index_.last.has_value()) look_for(*index_.last, {kLastBase, kBestBase});
   TINTYPE_RETURN_IF_ERROR(adopt_unindexed());
+  if (are_epochs_added_) index_.resumed_at.reset();
   for (Survivor& survivor : survivors_) {
     score(survivor.entry);
     restore_light(survivor);
@@ -134,24 +136,32 @@ void Reconciler::adopt(const std::string& name, std::string_view base) {
                         .light = {}};
   std::erase_if(index_.ended_stages,
                 [&](const auto& ended) { return ended.stage == entry.stage; });
+  are_epochs_added_ = true;
   note(name + " was saved after the index was written; it is taken up as " + stem);
   survivors_.push_back({.entry = std::move(entry), .base = std::string(base), .has_light = false});
 }
 
-// A file of this run whose content the index does not know is newer than the index, or one that lost
-// its place and was not deleted. A stem that the index holds with other content was saved again.
+// A file of this run whose content the index does not know was saved after the index was written, or
+// lost its place long ago and was not deleted. The epochs tell which: a job counts upwards from its
+// last save, or from where it went back to.
 bool Reconciler::is_newer_than_index(const FullFileFacts& facts) const {
-  if (!index_.last.has_value()) return true;
   const std::string stem = stem_of(facts.stage, facts.epoch);
-  const auto has_stem = [&](const CheckpointEntry& entry) { return entry.stem == stem; };
-  if (std::any_of(index_.kept.begin(), index_.kept.end(), has_stem)) return true;
-  if (facts.stage == index_.last->stage) return facts.epoch > index_.last->epoch;
-  const auto has_stage = [&](const auto& known) { return known.stage == facts.stage; };
-  const bool is_known_stage =
-      std::any_of(index_.kept.begin(), index_.kept.end(), has_stage) ||
-      std::any_of(index_.ended_stages.begin(), index_.ended_stages.end(), has_stage) ||
-      (index_.best.has_value() && has_stage(*index_.best));
-  return !is_known_stage;
+  if (std::any_of(index_.kept.begin(), index_.kept.end(),
+                  [&](const auto& kept) { return kept.stem == stem; })) {
+    return true;  // saved again
+  }
+  if (index_.resumed_at.has_value()) {
+    return facts.stage != index_.resumed_at->stage || facts.epoch > index_.resumed_at->epoch;
+  }
+  uint64_t newest = 0;
+  const auto count_in = [&](const auto& known) {
+    if (known.stage == facts.stage) newest = std::max(newest, known.epoch);
+  };
+  std::for_each(index_.kept.begin(), index_.kept.end(), count_in);
+  std::for_each(index_.ended_stages.begin(), index_.ended_stages.end(), count_in);
+  if (index_.best.has_value()) count_in(*index_.best);
+  if (index_.last.has_value()) count_in(*index_.last);
+  return facts.epoch > newest;
 }
 
 // The main metric may be another one than before.

@@ -41,6 +41,7 @@ CheckpointIndex sample() {
   index.kept = {entry(3, 0.1), entry(1, kNan)};
   index.best = entry(3, 0.1);
   index.last = entry(4, kInfinity);
+  index.resumed_at = {.stage = "train", .epoch = 2};
   index.ended_stages = {{.stage = "warmup", .epoch = 2, .sequence = 5}};
   index.evicting = {entry(2, -kInfinity)};
   return index;
@@ -67,6 +68,7 @@ TEST(CheckpointIndex, everything_survives_the_round_trip) {
   EXPECT_EQ(parsed->last->score, kInfinity);
   EXPECT_EQ(parsed->last->metrics[1].first, "accuracy") << "the user's order";
   EXPECT_EQ(parsed->evicting[0].score, -kInfinity);
+  EXPECT_EQ(parsed->resumed_at->epoch, 2u);
   EXPECT_EQ(parsed->ended_stages[0].stage, "warmup");
 }
 
@@ -128,6 +130,7 @@ TEST(CheckpointIndex, fields_that_do_not_fit_are_named) {
       {"/kept/0/epoch", "0"},     {"/kept/0/stage", "\"a/b\""},  {"/kept/0/stage", "\"../x\""},
       {"/kept/0/stage", "\"\""},  {"/kept/0/score", "\"fast\""}, {"/kept/0/metrics", "[1]"},
       {"/kept/0/metrics/loss", "{}"}, {"/kept/0/full", "null"},  {"/evicting", "null"},
+      {"/resumed_at", "3"},       {"/resumed_at/stage", "\"\""},
       {"/kept/0/light/tail_crc32", "4294967296"}, {"/next_sequence", "18446744073709551615"}};
   for (const auto& [pointer, value] : cases) {
     const Status status = parse_with(pointer, value);
