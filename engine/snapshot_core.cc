@@ -132,7 +132,7 @@ bool SnapshotCore::is_final() const {
 bool SnapshotCore::has_reached(Milestone milestone) const {
   if (is_final()) return true;
   switch (milestone) {
-    case Milestone::staged: return is_staged_;
+    case Milestone::staged: return is_staged_ && error_.is_ok();
     case Milestone::durable: return is_durable_;
     case Milestone::published: return false;
   }
@@ -150,7 +150,6 @@ std::optional<Status> SnapshotCore::wait(Milestone milestone,
     return std::nullopt;
   }
   // What was reached stays reached: an error after step 9b does not take durability back.
-  if (milestone == Milestone::staged && is_staged_ && error_.is_ok()) return Status::ok();
   if (milestone == Milestone::durable && is_durable_) return Status::ok();
   if (!error_.is_ok()) is_seen_.store(true);
   return error_;
