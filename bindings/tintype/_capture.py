@@ -16,6 +16,7 @@ import torch
 from torch.serialization import location_tag, normalize_storage_type
 
 from tintype._errors import UnpicklableError, UnsupportedError
+from tintype._locate import locate_unpicklable
 
 _DEVICE_TYPES = ("cpu", "cuda", "meta")
 
@@ -69,7 +70,8 @@ def capture(obj: object, table: StorageTable) -> Captured:
     try:
         StoragePickler(buffer, protocol=2).dump(obj)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise UnpicklableError(f"cannot save {type(obj).__qualname__}: {error}") from error
+        place, name = locate_unpicklable(obj)
+        raise UnpicklableError(f"cannot save {place}, a {name}: {error}") from error
     return Captured(buffer.getvalue(), storages, f"pickler: {type(obj).__qualname__}")
 
 
