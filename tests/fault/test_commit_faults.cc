@@ -96,7 +96,8 @@ Status save(FileSystem& file_system, const std::string& path, bool is_named_temp
 std::map<std::string, std::string> contents(FileSystem& file_system, const std::string& folder) {
   std::map<std::string, std::string> found;
   const auto directory = file_system.open_directory(folder).value();
-  for (const std::string& name : directory->list().value()) {
+  const auto names = directory->list().value();
+  for (const std::string& name : names) {
     const auto file = directory->open(name, false).value();
     found[name] = std::string(as_text(read_whole(*file, 1 << 20).value()));
   }
