@@ -27,6 +27,7 @@ class Committer {
   void run();
   void complete(SaveJob& job);
   Status commit_files(SaveJob& job);
+  Status expose_files(SaveJob& job);
 
   const Account account_;
   const std::function<void()> release_;
