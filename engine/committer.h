@@ -28,6 +28,7 @@ class Committer {
   std::shared_ptr<SaveJob> take_ready();
   void complete(SaveJob& job);
   Status commit_files(SaveJob& job);
+  Status expose_files(SaveJob& job);
 
   const Account account_;
   const std::function<void()> release_;
