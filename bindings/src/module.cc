@@ -1,8 +1,8 @@
 // The extension module: conversions only; everything it does is done by the engine.
 #include <nanobind/nanobind.h>
 
-#include "bindings/src/capture/capture.h"
 #include "bindings/src/archive_binding.h"
+#include "bindings/src/capture/capture.h"
 #include "bindings/src/directory_binding.h"
 #include "bindings/src/engine_binding.h"
 #include "bindings/src/request.h"
