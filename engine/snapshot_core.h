@@ -48,11 +48,12 @@ class SnapshotCore {
   void finish_work(uint64_t count);
   // Waits until no work is left.
   void wait_for_work();
-  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from now.
+  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from
+  // now.
   bool pass_point_of_no_return();
   void set_durable();
-  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is told
-  // that state just before anybody else can see it.
+  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is
+  // told that state just before anybody else can see it.
   void finish(const std::function<void(SnapshotState)>& account = {});
   void finish_as_skipped();
   // Changes the report's figures under the lock.

@@ -55,8 +55,8 @@ class AtomicFile {
     std::function<Status(File&)> verify;  // step 7
     std::function<bool()> may_pass_8b;    // false: cancelled, stop before the rename
   };
-  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp is
-  // gone and this object is of no more use.
+  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp
+  // is gone and this object is of no more use.
   Status commit(uint64_t exact_bytes, const CommitHooks& hooks = {});
 
   // The file that was replaced, kept open so that closing it (which frees its blocks and can take
