@@ -114,7 +114,8 @@ Status errno_status(int error_number, std::string_view operation, std::string_vi
   const char* meaning = strerrordesc_np(error_number);  // unlike strerror, thread-safe
   auto message = fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
                              meaning != nullptr ? meaning : "unknown error",
-                             errno_name(error_number), error_number, remedy_for_errno(error_number));
+                             errno_name(error_number), error_number,
+                             remedy_for_errno(error_number));
   return Status(code_for_errno(error_number), std::move(message), error_number)
       .with_path(std::string(path));
 }

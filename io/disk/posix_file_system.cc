@@ -170,7 +170,8 @@ Result<std::vector<std::string>> PosixDirectory::list() {
   std::vector<std::string> names;
   for (;;) {
     errno = 0;
-    const struct dirent* entry = ::readdir(stream.get());  // NOLINT(concurrency-mt-unsafe): own stream
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own
+    const struct dirent* entry = ::readdir(stream.get());
     if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
