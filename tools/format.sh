@@ -18,7 +18,7 @@ if [ "${1:-}" = --check ]; then check=(yes) && shift; fi
 given=("$@")
 files() {
   local names suffix
-  if [ ${#given[@]} -gt 0 ]; then names="$(printf '%s\n' "${given[@]}")"; else names="$(git ls-files)"; fi
+  names="$(if [ ${#given[@]} -gt 0 ]; then printf '%s\n' "${given[@]}"; else git ls-files; fi)"
   for suffix in "$@"; do grep "\\.$suffix\$" <<< "$names" || true; done
 }
 
