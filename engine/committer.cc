@@ -91,7 +91,8 @@ void Committer::complete(SaveJob& job) {
       }
     }
   }
-  job.core->update([&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
+  job.core->update(
+      [&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
   for (JobFile& file : job.files) {
     if (file.target != nullptr) closer_.close(file.target->take_replaced());
   }

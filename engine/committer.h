@@ -19,7 +19,8 @@ class Committer {
   Committer(Account account, std::function<void()> release);
   ~Committer();  // finishes every job first
 
-  void enqueue(std::shared_ptr<SaveJob> job);  // any thread; the order of calls is the order of commits
+  // Any thread; the order of calls is the order of commits.
+  void enqueue(std::shared_ptr<SaveJob> job);
 
  private:
   struct Inbox;

@@ -86,8 +86,8 @@ Status AtomicFile::State::check_space(uint64_t planned_bytes) {
   const auto available = directory().available_bytes();
   if (!available.is_ok() || planned_bytes <= *available) return Status::ok();
   return {StatusCode::out_of_space,
-          fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]; free space on this "
-                      "file system or save elsewhere",
+          fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]; free space on "
+                      "this file system or save elsewhere",
                       target.path, planned_bytes, *available, ENOSPC),
           ENOSPC};
 }

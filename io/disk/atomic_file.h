@@ -56,8 +56,8 @@ class AtomicFile {
     Verify verify;                      // step 7
     std::function<bool()> may_pass_8b;  // false: cancelled, stop before the rename
   };
-  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp is
-  // gone and this object is of no more use.
+  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp
+  // is gone and this object is of no more use.
   Status commit(uint64_t exact_bytes, const CommitHooks& hooks = {});
 
   // The parts of commit(), for files that become visible together or not at all: seal() each, then
