@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "engine/restore/checkpoint_contents.h"
+#include "engine/restore/checkpoint_marks.h"
 #include "engine/restore/tensor_entry.h"
 #include "io/archive/byte_source.h"
 #include "io/archive/read_limits.h"
@@ -34,6 +35,8 @@ class Archive {
   const std::string& path() const { return source_->name(); }
   uint64_t size_bytes() const { return source_->size_bytes(); }
   const ZipIndex& index() const { return index_; }
+  // Of the storages; read_tensor gives only little ones.
+  ByteOrder byte_order() const { return byte_order_; }
   // In file order.
   const std::vector<ArchiveRecord>& records() const { return index_.records; }
   // In the order in which the checkpoint holds them.
@@ -60,6 +63,7 @@ class Archive {
   std::unique_ptr<ByteSource> source_;
   ReadLimits limits_;
   ZipIndex index_;
+  ByteOrder byte_order_ = ByteOrder::little;
   CheckpointContents contents_;
   std::unordered_map<std::string_view, size_t> tensors_by_name_;
 };

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -95,7 +95,7 @@ class PickleTree {
   };
 
   ByteVector pickle_;
-  std::vector<std::unique_ptr<std::string>> strings_;  // texts that do not lie in the pickle
+  std::deque<std::string> strings_;  // texts that do not lie in the pickle
   std::vector<Node> nodes_;
   std::vector<std::vector<ValueId>> lists_{1};
   std::unordered_map<ValueId, std::vector<ValueId>> states_;

@@ -15,6 +15,7 @@ struct ReadLimits {
   uint64_t nesting_depth = 1000;      // of containers in the pickle
   uint64_t expansion_ratio = 200;     // of a deflated record above expansion_free_bytes
   uint64_t expansion_free_bytes = uint64_t{1} << 20;
+  uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of a tensor that repeats its storage (stride 0)
 };
 
 // Zero bytes that may follow the end record (copies padded to a block, as torch tolerates).

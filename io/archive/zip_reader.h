@@ -20,7 +20,7 @@ enum class ZipMethod : uint16_t { stored = 0, deflated = 8, zstd = 93 };
 
 // One entry of the central directory. Offsets are in bytes from the start of the source.
 struct ArchiveRecord {
-  std::string name;  // without the root: "data.pkl", "data/0"
+  std::string name;  // without the root: "data.pkl", "data/0"; empty for an entry "root/"
   uint64_t header_offset = 0;
   uint64_t limit_offset = 0;  // no byte of it lies here or behind: the next header or the directory
   uint64_t stored_bytes = 0;  // of the payload in the file
@@ -29,7 +29,7 @@ struct ArchiveRecord {
   ZipMethod method = ZipMethod::stored;
   uint16_t flags = 0;
 
-  // torch writes 0 for "not computed" (compute_crc32=False, skip_data); see has_doubtful_crc.
+  // torch writes 0 for "not computed" (compute_crc32=False, skip_data).
   bool is_crc_known() const { return crc32 != 0 || size_bytes == 0; }
   bool has_descriptor() const { return (flags & 0x0008u) != 0; }
 };
@@ -47,6 +47,10 @@ struct ZipIndex {
   const ArchiveRecord* find(std::string_view name) const;
 
   std::unordered_map<std::string_view, uint32_t> by_name;  // into records
+
+  ZipIndex() = default;
+  ZipIndex(ZipIndex&&) = default;  // keeps the records where they are, and so the views of names
+  ZipIndex& operator=(ZipIndex&&) = default;
 };
 
 // Reads and checks end records and central directory: names, flags, methods, sizes, overlaps, all in
