@@ -22,19 +22,19 @@ constexpr const char* kDescription =
     "  tintype verify checkpoints/*.pth  check every byte of several\n"
     "  tintype doctor /data/run7         see what this machine offers to saves there\n"
     "\n"
-    "Looks at PyTorch checkpoints without torch and without executing anything in them. Results go\n"
-    "to standard output, all else to standard error. `tintype COMMAND --help` tells more.";
+    "Looks at PyTorch checkpoints without torch and without executing anything in them. Results\n"
+    "go to standard output, all else to standard error. `tintype COMMAND --help` tells more.";
 
 constexpr const char* kExitCodes =
     "Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corrupt or different, 4 unsupported or over a\n"
     "limit, 5 input/output error or no space, 6 locked.";
 
-constexpr const char* kVersion =
-    "tintype " TINTYPE_VERSION "\n"
-    "io_uring: yes\n"
-    "cuda: no\n"
-    "compressed forms: none\n"
-    "built by: " TINTYPE_COMPILER;
+constexpr const char* kVersion = "tintype " TINTYPE_VERSION
+                                 "\n"
+                                 "io_uring: yes\n"
+                                 "cuda: no\n"
+                                 "compressed forms: none\n"
+                                 "built by: " TINTYPE_COMPILER;
 
 // Help and version are answers, everything else that parsing throws is wrong usage.
 ExitCode answer(const CLI::App& app, const CLI::ParseError& error) {

@@ -1,10 +1,10 @@
 // What `tintype doctor` concludes, from disks and kernels that lack one thing or another.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "io/disk/backend.h"
 #include "io/disk/temp_names.h"
@@ -65,6 +65,7 @@ TEST(DoctorDirectory, what_a_disk_can_do_is_found_in_the_order_of_a_save) {
   EXPECT_EQ(examined.topics(Verdict::found),
             "free_space unnamed_files locks preallocation hard_links exchange reflinks ");
   EXPECT_EQ(examined.topics(Verdict::missing), "direct_io ");
+  EXPECT_EQ(examined.find("free_space")->size_bytes, 1u << 20);
   EXPECT_THAT(disk->files(), IsEmpty());
 }
 
@@ -76,7 +77,8 @@ TEST(DoctorDirectory, a_disk_that_can_do_little_still_takes_saves_and_the_costs_
                          .capacity_bytes = 1u << 20});
   const Examined examined = examine(*disk);
   EXPECT_TRUE(examined.status.is_ok());
-  EXPECT_EQ(examined.topics(Verdict::missing), "unnamed_files direct_io hard_links exchange reflinks ");
+  EXPECT_EQ(examined.topics(Verdict::missing),
+            "unnamed_files direct_io hard_links exchange reflinks ");
   for (const Finding& finding : examined.findings) {
     if (finding.verdict != Verdict::missing) continue;
     EXPECT_THAT(finding.cost, Not(IsEmpty())) << finding.topic;
@@ -127,19 +129,16 @@ TEST_P(DoctorDirectoryFailure, is_unusable_and_names_the_error) {
   EXPECT_THAT(examined.findings.back().detail, HasSubstr(errno_name(GetParam().error_number)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Operations, DoctorDirectoryFailure,
-                         testing::Values(Failure{"create_unnamed", EROFS, "unnamed_files"},
-                                         Failure{"try_lock", EIO, "locks"},
-                                         Failure{"allocate", ENOSPC, "preallocation"},
-                                         Failure{"write_at", EIO, "direct_io"},
-                                         Failure{"sync_data", EIO, "data_sync"},
-                                         Failure{"link_unnamed", EACCES, "name_file"},
-                                         Failure{"link", EIO, "hard_links"},
-                                         Failure{"create", EDQUOT, "create_file"},
-                                         Failure{"exchange", EIO, "exchange"},
-                                         Failure{"rename", EIO, "directory_sync"},
-                                         Failure{"sync", EIO, "directory_sync"}),
-                         [](const auto& test) { return std::string(test.param.operation); });
+INSTANTIATE_TEST_SUITE_P(
+    Operations, DoctorDirectoryFailure,
+    testing::Values(Failure{"create_unnamed", EROFS, "unnamed_files"},
+                    Failure{"try_lock", EIO, "locks"}, Failure{"allocate", ENOSPC, "preallocation"},
+                    Failure{"write_at", EIO, "direct_io"}, Failure{"sync_data", EIO, "data_sync"},
+                    Failure{"link_unnamed", EACCES, "name_file"},
+                    Failure{"link", EIO, "hard_links"}, Failure{"create", EDQUOT, "create_file"},
+                    Failure{"exchange", EIO, "exchange"}, Failure{"rename", EIO, "directory_sync"},
+                    Failure{"sync", EIO, "directory_sync"}),
+    [](const auto& test) { return std::string(test.param.operation); });
 
 TEST(DoctorDirectory, nothing_is_left_behind_whichever_operation_fails) {
   FaultInjector injector;

@@ -55,12 +55,9 @@ fmt::text_style style_of(Verdict verdict) {
 }
 
 nlohmann::ordered_json to_json(const Finding& finding) {
-  nlohmann::ordered_json json{{"topic", finding.topic},
-                              {"verdict", name_of(finding.verdict)},
-                              {"detail", finding.detail},
-                              {"cost", finding.cost},
-                              {"remedy", finding.remedy},
-                              {"errno", nullptr},
+  nlohmann::ordered_json json{{"topic", finding.topic},   {"verdict", name_of(finding.verdict)},
+                              {"detail", finding.detail}, {"cost", finding.cost},
+                              {"remedy", finding.remedy}, {"errno", nullptr},
                               {"size_bytes", nullptr}};
   if (finding.error_number != 0) json["errno"] = errno_name(finding.error_number);
   if (finding.size_bytes.has_value()) json["size_bytes"] = *finding.size_bytes;

@@ -28,10 +28,13 @@ ExitCode exit_code_for(const Status& status) {
 }
 
 ExitCode worse_of(ExitCode first, ExitCode second) {
-  constexpr std::array kFromMildToGrave = {
-      ExitCode::ok,     ExitCode::usage,    ExitCode::locked,
-      ExitCode::failed, ExitCode::unsupported, ExitCode::io_error,
-      ExitCode::corrupt_or_different};
+  constexpr std::array kFromMildToGrave = {ExitCode::ok,
+                                           ExitCode::usage,
+                                           ExitCode::locked,
+                                           ExitCode::failed,
+                                           ExitCode::unsupported,
+                                           ExitCode::io_error,
+                                           ExitCode::corrupt_or_different};
   const auto gravity = [&](ExitCode code) {
     return std::find(kFromMildToGrave.begin(), kFromMildToGrave.end(), code);
   };

@@ -99,11 +99,21 @@ std::string_view name_of(ZipMethod method) {
   return "";
 }
 
+// Some elements share their bytes.
+bool is_expanded(const TensorEntry& tensor) {
+  for (size_t i = 0; i < tensor.stride.size(); ++i) {
+    if (tensor.stride[i] == 0 && tensor.shape[i] > 1) return true;
+  }
+  return false;
+}
+
 // What sets a tensor apart from a plain one of its own.
 std::string remarks_on(const TensorEntry& tensor) {
   std::vector<std::string> remarks;
   if (tensor.form != TensorEntry::Form::strided) remarks.emplace_back(name_of(tensor.form));
-  if (!tensor.is_contiguous()) remarks.emplace_back("strided");
+  if (!tensor.is_contiguous()) {
+    remarks.emplace_back(is_expanded(tensor) ? "expanded" : "not contiguous");
+  }
   if (tensor.is_conjugate) remarks.emplace_back("conjugate");
   if (tensor.is_negative) remarks.emplace_back("negated");
   if (tensor.python_type != "Tensor" && tensor.python_type != "Parameter") {
@@ -138,8 +148,7 @@ Status print_records(Output& output, const Opened& opened) {
   table.add({"RECORD", "OFFSET", "STORED", "SIZE", "METHOD", "CRC-32"});
   const ZipIndex& index = opened.archive->index();
   for (const ArchiveRecord& record : index.records) {
-    TINTYPE_ASSIGN_OR_RETURN(const uint64_t offset,
-                             locate_payload(*opened.source, index, record));
+    TINTYPE_ASSIGN_OR_RETURN(const uint64_t offset, locate_payload(*opened.source, index, record));
     table.add({printable(record.name), grouped(offset), grouped(record.stored_bytes),
                grouped(record.size_bytes), std::string(name_of(record.method)),
                record.is_crc_known() ? fmt::format("{:08x}", record.crc32) : "none"});
@@ -202,8 +211,7 @@ Result<Json> records_to_json(const Opened& opened) {
   const ZipIndex& index = opened.archive->index();
   Json records = Json::array();
   for (const ArchiveRecord& record : index.records) {
-    TINTYPE_ASSIGN_OR_RETURN(const uint64_t offset,
-                             locate_payload(*opened.source, index, record));
+    TINTYPE_ASSIGN_OR_RETURN(const uint64_t offset, locate_payload(*opened.source, index, record));
     records.push_back(to_json(record, offset));
   }
   return records;
@@ -244,8 +252,8 @@ ExitCode run(const Options& options, Output& output) {
   const auto opened = open_archive(options.path);
   Status status = opened.status();
   if (status.is_ok()) {
-    status = options.is_json ? print_json(output, *opened, options)
-                             : print(output, *opened, options);
+    status =
+        options.is_json ? print_json(output, *opened, options) : print(output, *opened, options);
   }
   if (!status.is_ok()) output.print_error(printable(status.message()));
   return exit_code_for(status);

@@ -37,9 +37,9 @@ class Output {
   int first_error_ = 0;  // errno of the first write to standard output that failed
 };
 
-// Before any file is opened: a standard stream that the caller closed would otherwise be the number of
-// that file, and it would get what is printed. A reader that goes away and a file size limit become
-// errors of the call, not signals.
+// Call before any file is opened: it would get the number of a standard stream that the caller
+// closed, and what is printed with it. A reader that goes away and a file size limit become errors
+// of the call, not signals.
 void prepare_standard_streams();
 
 }  // namespace tintype::command

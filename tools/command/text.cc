@@ -45,8 +45,8 @@ bool needs_escape(uint32_t value) {
 
 // In characters; that some take two cells only shifts what is right of them.
 size_t width_of(std::string_view text) {
-  return text.size() - static_cast<size_t>(std::count_if(text.begin(), text.end(),
-                                                         is_continuation));
+  return text.size() -
+         static_cast<size_t>(std::count_if(text.begin(), text.end(), is_continuation));
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include "engine/restore/verify.h"
+
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -7,7 +9,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/restore/verify.h"
 #include "tools/command/commands.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
@@ -27,9 +28,9 @@ constexpr const char* kDescription =
     "  tintype verify -q checkpoints/*.pth     say only what is wrong with several\n"
     "  tintype verify --json best.pth | jq '.files[].problems[].tensors[]'\n"
     "\n"
-    "Checks every byte of checkpoints of torch.save or Tintype against their CRC-32, on all cores,\n"
-    "and says which record is damaged and which tensors that costs. Nothing in the files is\n"
-    "executed. Exit code 3 where one is damaged.";
+    "Checks every byte of checkpoints of torch.save or Tintype against their CRC-32, on all\n"
+    "cores, and says which record is damaged and which tensors that costs. Nothing in the files\n"
+    "is executed. Exit code 3 where one is damaged.";
 
 struct Options {
   std::vector<std::string> paths;

@@ -10,7 +10,7 @@
 namespace tintype::doctor {
 
 struct Diagnosis {
-  std::string directory;  // absolute
+  std::string directory;    // absolute
   Status directory_status;  // why no save can succeed there; ok where it can
   std::vector<Section> sections;
 };

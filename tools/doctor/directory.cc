@@ -132,8 +132,7 @@ Result<std::unique_ptr<File>> DirectoryExamination::create_named() {
 Status DirectoryExamination::create_file() {
   auto unnamed = directory_.create_unnamed(kNewFileMode);
   TINTYPE_RETURN_IF_ERROR(judge("unnamed_files", unnamed.status(),
-                                "O_TMPFILE: a killed save leaves nothing behind",
-                                kNoUnnamedFiles));
+                                "O_TMPFILE: a killed save leaves nothing behind", kNoUnnamedFiles));
   if (unnamed.is_ok()) {
     file_ = std::move(unnamed).value();
     return Status::ok();

@@ -49,9 +49,9 @@ Finding examine_open_files(const ProcessLimits& limits) {
   if (limits.open_file_count == RLIM_INFINITY) return found("open_files", "no limit");
   const std::string detail = fmt::format("{} at once", limits.open_file_count);
   if (limits.open_file_count >= kFewOpenFiles) return found("open_files", detail);
-  return missing("open_files", detail,
-                 {"data loaders and saves together may run out of them (EMFILE)",
-                  "`ulimit -n 4096`"});
+  return missing(
+      "open_files", detail,
+      {"data loaders and saves together may run out of them (EMFILE)", "`ulimit -n 4096`"});
 }
 
 // What the CRC's library chooses by.
@@ -100,9 +100,9 @@ Finding examine_gpu() {
     return missing("gpu", "no device is visible, and this build has no CUDA part",
                    {"nothing while all tensors are on the CPU", ""});
   }
-  return missing("gpu", "a device is visible, but this build has no CUDA part",
-                 {"torch copies CUDA tensors to the host before they are saved; the caller waits",
-                  ""});
+  return missing(
+      "gpu", "a device is visible, but this build has no CUDA part",
+      {"torch copies CUDA tensors to the host before they are saved; the caller waits", ""});
 }
 
 }  // namespace

@@ -14,8 +14,8 @@ struct ProcessLimits {
   rlim_t open_file_count = RLIM_INFINITY;
   bool may_lock_any_memory = false;  // CAP_IPC_LOCK: memlock_bytes does not count
   bool has_seccomp_filter = false;
-  // kernel.io_uring_disabled: 0 allowed, 1 for a group and CAP_SYS_ADMIN only, 2 for nobody. 0 where
-  // the kernel does not know it.
+  // kernel.io_uring_disabled: 0 allowed, 1 for a group and CAP_SYS_ADMIN only, 2 for nobody; 0
+  // where the kernel does not know it.
   int io_uring_disabled = 0;
   std::string kernel_release;
 };

@@ -18,8 +18,8 @@ namespace {
 constexpr uint32_t kPwriteThreads = 4;
 
 constexpr std::string_view kRingCost =
-    "threads with pwrite do the writing: the same files and promises, more CPU time, a lower rate on "
-    "fast disks";
+    "threads with pwrite do the writing: the same files and promises, more CPU time, a lower rate "
+    "on fast disks";
 constexpr std::string_view kRegistrationCost =
     "the kernel pins the pages of every write anew: more CPU time per GiB";
 constexpr std::string_view kMemlockRemedy =
@@ -68,28 +68,28 @@ Finding judge_ring(const Status& refusal, const ProcessLimits& limits) {
     return missing("io_uring", std::string(refusal.message()), {kRingCost, "use a newer kernel"});
   }
   const Cause cause = cause_of_refusal(error_number, limits);
-  Finding finding = missing(
-      "io_uring", fmt::format("{} [{}, errno {}]", cause.what, errno_name(error_number), error_number),
-      {kRingCost, cause.remedy});
+  Finding finding =
+      missing("io_uring",
+              fmt::format("{} [{}, errno {}]", cause.what, errno_name(error_number), error_number),
+              {kRingCost, cause.remedy});
   finding.error_number = error_number;
   return finding;
 }
 
-Finding judge_registration(const Status& answer, uint64_t size_bytes,
-                           const ProcessLimits& limits) {
-  const std::string limit =
-      limits.may_lock_any_memory                  ? "no limit (CAP_IPC_LOCK)"
-      : limits.memlock_bytes == RLIM_INFINITY ? "no limit"
-                                              : "limit " + format_size(limits.memlock_bytes);
+Finding judge_registration(const Status& answer, uint64_t size_bytes, const ProcessLimits& limits) {
+  const std::string limit = limits.may_lock_any_memory ? "no limit (CAP_IPC_LOCK)"
+                            : limits.memlock_bytes == RLIM_INFINITY
+                                ? "no limit"
+                                : "limit " + format_size(limits.memlock_bytes);
   if (answer.is_ok()) {
     return found_amount("registered_buffers", size_bytes,
                         fmt::format("{} registered; {}", format_size(size_bytes), limit));
   }
-  Finding finding = missing(
-      "registered_buffers",
-      fmt::format("{} refused, {} [{}, errno {}]", format_size(size_bytes), limit,
-                  errno_name(answer.error_number()), answer.error_number()),
-      {kRegistrationCost, kMemlockRemedy});
+  Finding finding =
+      missing("registered_buffers",
+              fmt::format("{} refused, {} [{}, errno {}]", format_size(size_bytes), limit,
+                          errno_name(answer.error_number()), answer.error_number()),
+              {kRegistrationCost, kMemlockRemedy});
   finding.error_number = answer.error_number();
   return finding;
 }
