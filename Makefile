@@ -28,7 +28,7 @@ test-cpp: build  ## the C++ tests; after a change to io/ or engine/
 	@cd build/release && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
 
 test-python: build  ## the tests with torch
-	@$(PYTHON) -m pytest tests/compat -q -m "not slow" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest tests/compat tests/command -q -m "not slow" $(PYTEST_ARGS)
 
 test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests under ASan+UBSan and TSan
 	@for preset in asan tsan; do \
@@ -37,7 +37,7 @@ test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests 
 
 test-slow: build  ## full counts
 	@cd build/release && TINTYPE_FULL=1 ctest --output-on-failure -j$(JOBS)
-	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat -q $(PYTEST_ARGS)
+	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat tests/command -q $(PYTEST_ARGS)
 
 bench: build  ## the benchmarks, as ratios in one run
 	@$(PYTHON) bench/table.py $(ARGS)
