@@ -15,6 +15,7 @@ constexpr uint64_t kLocalHeaderBytes = 30;
 constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
 constexpr uint16_t kFlagUtf8 = 0x0800;
 constexpr uint16_t kFlagDescriptor = 0x0008;
+constexpr uint32_t kDosDirectory = 0x10;  // in the external attributes
 constexpr uint16_t kZip64ExtraId = 0x0001;
 
 // "record 'data/0' (byte 123 of 'x.pth'): what".
@@ -178,6 +179,12 @@ class DirectoryReader {
     if (unknown_flags != 0) {
       return entry_damaged(record.name, fmt::format("its flags {:#06x} are no checkpoint's",
                                                     record.flags));
+    }
+    // torch's reader takes a record so marked for a directory and leaves its bytes unread.
+    const bool is_directory =
+        (load_little_endian<uint32_t>(entry, 38) & kDosDirectory) != 0 || record.name.ends_with('/');
+    if (is_directory && record.size_bytes != 0) {
+      return entry_damaged(record.name, "it is marked as a directory, but has a size");
     }
     TINTYPE_RETURN_IF_ERROR(check_sizes(record));
     if (relative_offset > place_.offset - place_.start_offset) {
