@@ -1,6 +1,6 @@
 // Power cuts at every operation of whole runs: Engine and CheckpointDirectory save light and full
 // files, move best and last, replace the index and evict, two saves in flight. Whatever disk a cut
-// leaves, the next start finds the newest acknowledged save or a newer one, whole, and nothing torn.
+// leaves, the next start finds the newest acknowledged save or a newer one whole, nothing torn.
 // TINTYPE_FULL=1 in the environment makes it ten times longer.
 #include <algorithm>
 #include <atomic>
@@ -103,7 +103,8 @@ class Aftermath {
   std::string after_the_start(CheckpointDirectory& directory) {
     const auto point = directory.find_resume_point("last");
     if (!point.is_ok()) {
-      return acknowledged_ == 0 ? "" : "nothing to resume: " + std::string(point.status().message());
+      if (acknowledged_ == 0) return "";
+      return "nothing to resume: " + std::string(point.status().message());
     }
     const Labels labels = labels_in(disk_, kFolder, kStorageBytes);
     const std::string name = point->path.substr(point->path.rfind('/') + 1);
