@@ -83,7 +83,7 @@ class Fork : public testing::Test {
     const auto refused = SeededSave(9).start(engine, path);
     EXPECT_THAT(refused, IsStatus(StatusCode::invalid_argument, HasSubstr("parent process")));
     EXPECT_THAT(engine.wait(), IsStatus(StatusCode::invalid_argument, HasSubstr("parent")));
-    EXPECT_THAT(engine.prepare(1 << 20), IsStatus(StatusCode::invalid_argument, HasSubstr("paren")));
+    EXPECT_THAT(engine.prepare(1), IsStatus(StatusCode::invalid_argument, HasSubstr("parent")));
     EXPECT_THAT(engine.close(), IsStatus(StatusCode::invalid_argument, HasSubstr("parent")));
     EXPECT_THAT(*pending.wait_durable(std::nullopt),
                 IsStatus(StatusCode::invalid_argument, HasSubstr("parent process")));

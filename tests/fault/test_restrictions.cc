@@ -133,7 +133,7 @@ TEST_F(Restrictions, a_refused_registration_names_the_limit_and_changes_nothing)
   }));
 }
 
-// SIGXFSZ kills by default; the engine's threads block all signals, so the write gets EFBIG instead.
+// SIGXFSZ kills by default; the engine's threads block all signals, so a write gets EFBIG instead.
 class FileSizeLimit : public Restrictions, public testing::WithParamInterface<std::string> {};
 
 TEST_P(FileSizeLimit, is_an_error_and_not_the_end_of_the_process) {
