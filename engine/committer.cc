@@ -91,7 +91,8 @@ void Committer::complete(SaveJob& job) {
       }
     }
   }
-  job.core->update([&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
+  job.core->update(
+      [&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
   for (JobFile& file : job.files) {
     if (file.target != nullptr) closer_.close(file.target->take_replaced());
   }
@@ -101,14 +102,34 @@ void Committer::complete(SaveJob& job) {
   release_();
 }
 
+// A snapshot's files become visible together or not at all: all are whole on the disk before the first
+// takes its place, and the replaced ones go when the last has.
 Status Committer::commit_files(SaveJob& job) {
-  const AtomicFile::CommitHooks hooks{
-      .verify = {}, .may_pass_8b = [&job] { return job.core->pass_point_of_no_return(); }};
   for (size_t i = 0; i < job.files.size(); ++i) {
     const uint64_t exact_bytes = job.plan.images[i].layout.total_bytes;
-    TINTYPE_RETURN_IF_ERROR(job.files[i]
-                                .target->commit(exact_bytes, hooks)
-                                .with_context("save " + job.request.files[i].path));
+    TINTYPE_RETURN_IF_ERROR(
+        job.files[i].target->seal(exact_bytes).with_context("save " + job.request.files[i].path));
+  }
+  if (!job.core->pass_point_of_no_return()) {
+    return {StatusCode::cancelled,
+            "cancelled before step 8b: '" + job.core->path() + "' is as it was"};
+  }
+  TINTYPE_RETURN_IF_ERROR(expose_files(job));
+  for (JobFile& file : job.files) file.target->settle();
+  return Status::ok();
+}
+
+// In the order of the request, each durable before the next is visible.
+Status Committer::expose_files(SaveJob& job) {
+  for (size_t i = 0; i < job.files.size(); ++i) {
+    Status status = job.files[i].target->expose();
+    if (status.is_ok()) continue;
+    status = status.with_context("save " + job.request.files[i].path);
+    while (i-- > 0) {
+      if (job.files[i].target->retract().is_ok()) continue;
+      status = status.with_context("'" + job.request.files[i].path + "' stands all the same");
+    }
+    return status;
   }
   return Status::ok();
 }

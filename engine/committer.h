@@ -19,7 +19,8 @@ class Committer {
   Committer(Account account, std::function<void()> release);
   ~Committer();  // finishes every job first
 
-  void enqueue(std::shared_ptr<SaveJob> job);  // any thread; the order of calls is the order of commits
+  // Any thread; the order of calls is the order of commits.
+  void enqueue(std::shared_ptr<SaveJob> job);
 
  private:
   struct Inbox;
@@ -28,6 +29,7 @@ class Committer {
   std::shared_ptr<SaveJob> take_ready();
   void complete(SaveJob& job);
   Status commit_files(SaveJob& job);
+  Status expose_files(SaveJob& job);
 
   const Account account_;
   const std::function<void()> release_;

@@ -40,7 +40,9 @@ Status check_options(const EngineOptions& options) {
   if (options.queue_depth == 0 || options.queue_depth > 4096) {
     return Status::invalid_argument("queue_depth must be between 1 and 4096");
   }
-  if (options.max_in_flight == 0) return Status::invalid_argument("max_in_flight must be at least 1");
+  if (options.max_in_flight == 0) {
+    return Status::invalid_argument("max_in_flight must be at least 1");
+  }
   if (options.staging_bytes != 0 && options.staging_bytes < kExtentBytesMin) {
     return Status::invalid_argument("staging_bytes must be at least 4096");
   }
@@ -50,8 +52,8 @@ Status check_options(const EngineOptions& options) {
 // Halved until the pool has slots to spare, so that a small pool still overlaps copy and write.
 uint64_t fitting_extent_bytes(const EngineOptions& options, unsigned copy_threads) {
   uint64_t extent_bytes = options.extent_bytes;
-  const uint64_t pool =
-      options.staging_bytes != 0 ? options.staging_bytes : staging_bytes_for(0, staging_budget_bytes());
+  const uint64_t pool = options.staging_bytes != 0 ? options.staging_bytes
+                                                   : staging_bytes_for(0, staging_budget_bytes());
   while (extent_bytes % (2 * kExtentBytesMin) == 0 &&
          pool / extent_bytes < copy_threads + kSpareSlots) {
     extent_bytes /= 2;
@@ -128,7 +130,8 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
   const auto start = Clock::now();
   TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, pool_.slot_bytes()));
-  auto core = std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
+  auto core =
+      std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
   core->update([&](SnapshotReport& report) {
     report.plan_ns = ns_between(start, Clock::now());
     report.total_bytes = plan.total_bytes;
@@ -338,7 +341,7 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Engine::~Engine() {
   if (impl_ != nullptr && impl_->is_forked_child()) {
-    static_cast<void>(impl_.release());  // its threads live in the parent: nothing here can be joined
+    static_cast<void>(impl_.release());  // its threads live in the parent: nothing to join
     return;
   }
   static_cast<void>(close());

@@ -51,11 +51,12 @@ class SnapshotCore {
   // `fn` is called, without a lock held, when no work is left and when the snapshot is doomed. Set
   // before other threads know the snapshot.
   void set_observer(std::function<void()> fn) { observer_ = std::move(fn); }
-  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from now.
+  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from
+  // now.
   bool pass_point_of_no_return();
   void set_durable();
-  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is told
-  // that state just before anybody else can see it.
+  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is
+  // told that state just before anybody else can see it.
   void finish(const std::function<void(SnapshotState)>& account = {});
   void finish_as_skipped();
   // Changes the report's figures under the lock.

@@ -172,7 +172,7 @@ void bind_engine(nb::module_& module) {
                     return value_or_raise(ImageStream::open(request.take()));
                   })
       .def_prop_ro("total_bytes", &ImageStream::total_bytes)
-      .def("next", &next_piece);
+      .def("next", &next_piece, nb::sig("def next(self) -> memoryview"));
 }
 
 }  // namespace tintype::python

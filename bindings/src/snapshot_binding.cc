@@ -105,7 +105,7 @@ void bind_snapshot(nb::module_& module) {
       .def("cancel", &Snapshot::cancel)
       .def("progress", &Snapshot::progress)
       .def("report", &report)
-      .def("error", &error)
+      .def("error", &error, nb::sig("def error(self) -> BaseException | None"))
       .def("mark_seen", &Snapshot::mark_seen)
       .def_prop_ro("skipped", &Snapshot::is_skipped)
       .def_prop_ro("path", [](const Snapshot& s) { return path_to_python(s.path()); });
