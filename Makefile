@@ -32,7 +32,7 @@ test-cpp: build  ## the C++ tests; after a change to io/ or engine/
 	@cd build/release && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
 
 test-python: build  ## the tests with torch
-	@$(PYTHON) -m pytest tests/compat -q -m "not slow" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest tests/compat tests/command -q -m "not slow" $(PYTEST_ARGS)
 
 test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests under ASan+UBSan and TSan
 	@for preset in asan tsan; do \
@@ -41,7 +41,7 @@ test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests 
 
 test-slow: build  ## full counts
 	@cd build/release && TINTYPE_FULL=1 ctest --output-on-failure -j$(JOBS)
-	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat -q $(PYTEST_ARGS)
+	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat tests/command -q $(PYTEST_ARGS)
 
 lint: setup-lint build  ## formatting, clang-tidy, headers, ruff (slow)
 	@tools/lint.sh

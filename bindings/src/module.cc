@@ -1,6 +1,7 @@
 // The extension module: conversions only; everything it does is done by the engine.
 #include <nanobind/nanobind.h>
 
+#include "bindings/src/archive_binding.h"
 #include "bindings/src/capture/capture.h"
 #include "bindings/src/directory_binding.h"
 #include "bindings/src/engine_binding.h"
@@ -16,4 +17,5 @@ NB_MODULE(_tintype, module) {
   tintype::python::bind_snapshot(module);
   tintype::python::bind_engine(module);
   tintype::python::bind_directory(module);
+  tintype::python::bind_archive(module);
 }
