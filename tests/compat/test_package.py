@@ -70,6 +70,7 @@ def test_wheel_works_in_a_fresh_venv(tmp_path: Path) -> None:
     sources = {path.name for path in (ROOT / "bindings/tintype").iterdir() if path.is_file()}
     packed = {name.removeprefix("tintype/") for name in names if name.startswith("tintype/")}
     assert sources | {"_tintype.pyi"} <= packed
+    assert [name for name in names if name.endswith(".data/scripts/tintype")]
 
     run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
     python = tmp_path / "venv/bin/python"
