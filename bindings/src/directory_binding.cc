@@ -26,8 +26,8 @@ bool is_instance(const nb::handle& value, const char* module, const char* type) 
   return nb::isinstance(value, nb::module_::import_(module).attr(type));
 }
 
-// A file that cannot be read just now (no memory, no descriptors, no permission) is not damaged: its
-// checkpoint must not be given up for it.
+// A file that cannot be read just now (no memory, no descriptors, no permission) is not damaged:
+// its checkpoint must not be given up for it.
 Status as_status(const nb::handle& exception, const std::string& path) {
   const std::string text = path + ": " + nb::cast<std::string>(nb::str(exception));
   if (is_instance(exception, "builtins", "MemoryError")) {

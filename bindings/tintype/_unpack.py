@@ -20,7 +20,8 @@ def load_parts(parts: Sequence[Part]) -> None:
     """
     for name, member, state in parts:
         _check_fits(name, member, state)
-    certain, doubtful = [], []
+    certain: list[Part] = []
+    doubtful: list[Part] = []
     for part in parts:
         (certain if _can_only_succeed(part[1], part[2]) else doubtful).append(part)
     undo: list[Callable[[], object]] = []
@@ -122,6 +123,6 @@ def _way_back(member: Any) -> Callable[[], object]:
     if isinstance(member, torch.optim.Optimizer):
         # load_state_dict makes new ones and leaves these as they are: no copy is needed.
         before = {"state": member.state, "param_groups": member.param_groups}
-        return lambda: member.__setstate__(before)  # type: ignore[no-untyped-call]
+        return lambda: member.__setstate__(before)
     state = copy.deepcopy(member.state_dict())
     return lambda: member.load_state_dict(state)
