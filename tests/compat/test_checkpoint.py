@@ -188,7 +188,11 @@ BAD_CHECKPOINTS: dict[str, tuple[type[Exception], str, Any]] = {
         "parameter groups of",
         lambda c: c["optimizer_state_dict"]["param_groups"][0]["params"].pop(),
     ),
-    "no optimizer": (ValueError, "no optimizer's state", lambda c: c.update(optimizer_state_dict={})),
+    "no optimizer": (
+        ValueError,
+        "no optimizer's state",
+        lambda c: c.update(optimizer_state_dict={}),
+    ),
     "criterion": (
         RuntimeError,
         "criterion_state_dict does not fit BCEWithLogitsLoss",
