@@ -39,7 +39,7 @@ test-slow: build  ## full counts
 	@cd build/release && TINTYPE_FULL=1 ctest --output-on-failure -j$(JOBS)
 	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat -q $(PYTEST_ARGS)
 
-bench: build  ## the benchmarks, as ratios in one run
+bench: build  ## the promises as ratios in one run: ARGS="--quick --rows save,dcp --dir DIR"
 	@$(PYTHON) bench/table.py $(ARGS)
 
 clean:  ## remove the build, keep .venv
