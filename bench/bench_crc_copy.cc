@@ -63,7 +63,8 @@ void run(benchmark::State& state) {
 }
 
 void sizes_and_threads(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgName("bytes")->UseRealTime()->Arg(64 << 10)->Arg(1 << 20)->Arg(64 << 20);
+  benchmark->ArgName("bytes")->UseRealTime();
+  benchmark->Arg(4 << 10)->Arg(64 << 10)->Arg(1 << 20)->Arg(64 << 20);
   benchmark->Threads(1)->Threads(2);
 }
 
