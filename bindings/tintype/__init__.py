@@ -5,6 +5,16 @@ copied; ``CheckpointCallback`` keeps a training run's checkpoint directory. File
 ``torch.load`` reads.
 """
 
+from tintype._archive import (
+    Archive,
+    RecordEntry,
+    TensorEntry,
+    ValueEntry,
+    VerifyProblem,
+    VerifyReport,
+    inspect,
+    verify,
+)
 from tintype._callback import CheckpointCallback
 from tintype._checkpoint import (
     load_checkpoint,
@@ -24,28 +34,38 @@ from tintype._errors import (
     UnpicklableError,
     UnsupportedError,
 )
+from tintype._image import open  # noqa: A004 - the public name
 from tintype._load import load
 from tintype._snapshot import Snapshot
 
 __all__ = [
+    "Archive",
     "BusyError",
     "CheckpointCallback",
     "CorruptCheckpointError",
     "Engine",
     "LockedError",
     "NoSpaceError",
+    "RecordEntry",
     "Snapshot",
+    "TensorEntry",
     "TintypeError",
     "TintypeIOError",
     "TornSnapshotError",
     "UnpicklableError",
     "UnsupportedError",
+    "ValueEntry",
+    "VerifyProblem",
+    "VerifyReport",
+    "inspect",
     "load",
     "load_checkpoint",
+    "open",
     "pack_checkpoint",
     "save",
     "save_async",
     "save_checkpoint",
     "unpack_checkpoint",
+    "verify",
 ]
 __version__ = "0.1.0"

@@ -1,0 +1,224 @@
+#include "bindings/src/archive_binding.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unordered_set.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "bindings/src/python_source.h"
+#include "bindings/src/raise.h"
+#include "engine/restore/archive.h"
+#include "engine/restore/checkpoint_marks.h"
+#include "engine/restore/file_source.h"
+#include "engine/restore/verify.h"
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+namespace {
+
+// Texts of a file: lone surrogates come back as they went in; what is no UTF-8 is replaced.
+nb::object text(std::string_view utf8) {
+  const auto size = static_cast<Py_ssize_t>(utf8.size());
+  PyObject* decoded = PyUnicode_DecodeUTF8(utf8.data(), size, "surrogatepass");
+  if (decoded == nullptr) {
+    PyErr_Clear();
+    decoded = PyUnicode_DecodeUTF8(utf8.data(), size, "replace");
+  }
+  return nb::steal(decoded);
+}
+
+nb::object path_text(std::string_view path) {
+  return nb::steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
+}
+
+// `file` is a path as bytes (os.fsencode), or a readable, seekable file object at its archive.
+std::unique_ptr<ByteSource> open_source(const nb::object& file) {
+  if (!nb::isinstance<nb::bytes>(file)) return std::make_unique<PythonSource>(file);
+  const auto path = nb::cast<nb::bytes>(file);
+  const std::string name(path.c_str(), path.size());
+  return value_or_raise([&] {
+    nb::gil_scoped_release release;
+    return FileSource::open(posix_file_system(), name);
+  }());
+}
+
+template <typename Call>
+auto without_gil(const Call& call) {
+  auto result = [&] {
+    nb::gil_scoped_release release;
+    return call();
+  }();
+  raise_pending();
+  return result;
+}
+
+nb::dict report_dict(const VerifyReport& report) {
+  nb::list problems;
+  for (const VerifyProblem& problem : report.problems) {
+    nb::list tensors;
+    for (const std::string& name : problem.tensors) tensors.append(text(name));
+    problems.append(nb::make_tuple(text(problem.record), problem.offset, text(problem.text),
+                                   nb::tuple(tensors)));
+  }
+  nb::list notes;
+  for (const std::string& note : report.notes) notes.append(text(note));
+  nb::dict d;
+  d["path"] = path_text(report.path);
+  d["size_bytes"] = report.size_bytes;
+  d["record_count"] = report.record_count;
+  d["checked_bytes"] = report.checked_bytes;
+  d["problems"] = problems;
+  d["notes"] = notes;
+  d["summary"] = text(report.summary());
+  return d;
+}
+
+nb::dict verify_source(const nb::object& file,
+                       const std::optional<std::unordered_set<std::string>>& storage_keys) {
+  const auto source = open_source(file);
+  VerifyOptions options;
+  options.is_interrupted = is_signal_pending;
+  options.storage_keys = storage_keys;
+  return report_dict(value_or_raise(without_gil([&] { return verify(*source, options); })));
+}
+
+// The plain image: the archive's bytes, whatever stands before and behind them.
+class Image {
+ public:
+  explicit Image(const nb::object& file) : source_(open_source(file)) {
+    const auto index = value_or_raise(without_gil([&] { return read_zip_index(*source_); }));
+    value_or_raise(without_gil([&] { return check_kind(*source_, index); }));
+    start_offset_ = index.start_offset;
+    size_bytes_ = index.end_offset - index.start_offset;
+  }
+
+  uint64_t start_offset() const { return start_offset_; }
+  uint64_t size_bytes() const { return size_bytes_; }
+
+  // Fills as much of the buffer as there are bytes from `offset` on.
+  uint64_t read_into(const nb::object& buffer, uint64_t offset) const {
+    Py_buffer view;
+    if (PyObject_GetBuffer(buffer.ptr(), &view, PyBUF_WRITABLE) != 0) throw nb::python_error();
+    const uint64_t left = offset < size_bytes_ ? size_bytes_ - offset : 0;
+    const auto count = static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(view.len), left));
+    Status status;
+    {
+      nb::gil_scoped_release release;
+      status = source_->read_at({static_cast<std::byte*>(view.buf), count}, start_offset_ + offset);
+    }
+    PyBuffer_Release(&view);
+    raise_pending();
+    raise_if_error(status);
+    return count;
+  }
+
+ private:
+  std::unique_ptr<ByteSource> source_;
+  uint64_t start_offset_ = 0;
+  uint64_t size_bytes_ = 0;
+};
+
+std::shared_ptr<Archive> open_archive(const nb::object& file) {
+  auto source = open_source(file);
+  return value_or_raise(without_gil([&] { return Archive::open(std::move(source)); }));
+}
+
+std::string_view to_string(TensorEntry::Form form) {
+  switch (form) {
+    case TensorEntry::Form::strided: return "strided";
+    case TensorEntry::Form::quantized: return "quantized";
+    case TensorEntry::Form::meta: return "meta";
+    case TensorEntry::Form::storage: return "storage";
+  }
+  return "?";
+}
+
+nb::list tensors(const Archive& archive) {
+  nb::list list;
+  for (const TensorEntry& tensor : archive.tensors()) {
+    nb::dict d;
+    d["name"] = text(tensor.name);
+    d["form"] = text(to_string(tensor.form));
+    d["dtype"] = text(tensor.dtype);
+    d["shape"] = nb::tuple(nb::cast(tensor.shape));
+    d["stride"] = nb::tuple(nb::cast(tensor.stride));
+    d["storage_offset"] = tensor.storage_offset;
+    d["size_bytes"] = tensor.size_bytes;
+    d["storage_key"] = text(tensor.storage_key);
+    d["storage_bytes"] = tensor.storage_bytes;
+    d["device"] = text(tensor.device);
+    d["python_type"] = text(tensor.python_type);
+    d["requires_grad"] = tensor.requires_grad;
+    d["is_conjugate"] = tensor.is_conjugate;
+    d["is_negative"] = tensor.is_negative;
+    list.append(d);
+  }
+  return list;
+}
+
+nb::list values(const Archive& archive) {
+  nb::list list;
+  for (const ValueEntry& value : archive.values()) {
+    list.append(nb::make_tuple(text(value.name), text(value.type), text(value.text), value.is_opaque));
+  }
+  return list;
+}
+
+nb::list records(const Archive& archive) {
+  nb::list list;
+  for (const ArchiveRecord& record : archive.records()) {
+    list.append(nb::make_tuple(text(record.name), record.header_offset, record.stored_bytes,
+                               record.size_bytes, record.crc32,
+                               static_cast<uint32_t>(record.method), record.limit_offset));
+  }
+  return list;
+}
+
+const TensorEntry& find(const Archive& archive, size_t position) {
+  if (position >= archive.tensors().size()) throw nb::index_error();
+  return archive.tensors()[position];
+}
+
+// The whole storage of the tensor at this position of the list, into storage_bytes at `address`.
+void read_storage(const Archive& archive, size_t position, uint64_t address) {
+  const TensorEntry& tensor = find(archive, position);
+  const ArchiveRecord* record = value_or_raise(archive.record_of(tensor));
+  // An integer from Python's data_ptr(); it has storage_bytes, as record_of has checked.
+  auto* target = reinterpret_cast<std::byte*>(address);  // NOLINT(performance-no-int-to-ptr)
+  raise_if_error(without_gil([&] { return archive.read_record(*record, {target, record->size_bytes}); }));
+}
+
+}  // namespace
+
+void bind_archive(nb::module_& module) {
+  module.def("verify", &verify_source, nb::arg("file"), nb::arg("storage_keys").none());
+  nb::class_<Image>(module, "Image")
+      .def(nb::init<const nb::object&>())
+      .def_prop_ro("start_offset", &Image::start_offset)
+      .def_prop_ro("size_bytes", &Image::size_bytes)
+      .def("read_into", &Image::read_into);
+  nb::class_<Archive>(module, "Archive")
+      .def_static("open", &open_archive)
+      .def_prop_ro("size_bytes", &Archive::size_bytes)
+      .def_prop_ro("start_offset",
+                   [](const Archive& archive) { return archive.index().start_offset; })
+      .def_prop_ro("root", [](const Archive& archive) { return text(archive.index().root); })
+      .def_prop_ro("byte_order",
+                   [](const Archive& archive) {
+                     return archive.byte_order() == ByteOrder::big ? "big" : "little";
+                   })
+      .def("tensors", &tensors)
+      .def("values", &values)
+      .def("records", &records)
+      .def("read_storage", &read_storage);
+}
+
+}  // namespace tintype::python

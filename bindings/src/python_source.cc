@@ -1,0 +1,53 @@
+#include "bindings/src/python_source.h"
+
+#include <utility>
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+namespace {
+
+std::string describe(const nb::object& file) {
+  const nb::object name = nb::getattr(file, "name", nb::none());
+  if (nb::isinstance<nb::str>(name)) return nb::cast<nb::str>(name).c_str();
+  return std::string("<") + nb::type_name(file.type()).c_str() + ">";
+}
+
+}  // namespace
+
+PythonSource::PythonSource(nb::object file) : file_(std::move(file)), name_(describe(file_)) {
+  base_ = nb::cast<uint64_t>(file_.attr("tell")());
+  const auto end = nb::cast<uint64_t>(file_.attr("seek")(0, 2));
+  size_bytes_ = end > base_ ? end - base_ : 0;
+}
+
+Status PythonSource::read_at(MutableBytes target, uint64_t offset) const {
+  TINTYPE_RETURN_IF_ERROR(check_range(*this, offset, target.size()));
+  nb::gil_scoped_acquire gil;
+  if (PyErr_Occurred() != nullptr) return Status::internal("the file object has failed before");
+  try {
+    file_.attr("seek")(base_ + offset);
+    while (!target.empty()) {
+      nb::object view = nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(target.data()),
+                                                          static_cast<Py_ssize_t>(target.size()),
+                                                          PyBUF_WRITE));
+      const nb::object count = file_.attr("readinto")(view);
+      view.attr("release")();  // the file object must not keep what is ours
+      const size_t bytes = count.is_none() ? 0 : nb::cast<size_t>(count);
+      if (bytes == 0 || bytes > target.size()) {
+        return Status::corruption("'" + name_ + "' ended while it was read");
+      }
+      target = target.subspan(bytes);
+    }
+    return Status::ok();
+  } catch (nb::python_error& error) {
+    error.restore();
+    return Status::internal("the file object failed");
+  }
+}
+
+void raise_pending() {
+  if (PyErr_Occurred() != nullptr) throw nb::python_error();
+}
+
+}  // namespace tintype::python

@@ -1,0 +1,35 @@
+// A readable, seekable Python file object as a ByteSource.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <string>
+
+#include "io/archive/byte_source.h"
+
+namespace tintype::python {
+
+// Reads by seek() and readinto(), taking the GIL each time; the bytes before the file object's
+// position at construction do not belong to it. An exception of the file object stays set on the
+// thread, and every read after it fails at once: whoever called must look with raise_pending().
+// Construct and destroy with the GIL held; read from the constructing thread only.
+class PythonSource final : public ByteSource {
+ public:
+  explicit PythonSource(nanobind::object file);
+
+  uint64_t size_bytes() const override { return size_bytes_; }
+  Status read_at(MutableBytes target, uint64_t offset) const override;
+  const std::string& name() const override { return name_; }
+  bool is_serial() const override { return true; }
+
+ private:
+  nanobind::object file_;
+  uint64_t base_ = 0;
+  uint64_t size_bytes_ = 0;
+  std::string name_;
+};
+
+// Throws what a file object has raised. Needs the GIL.
+void raise_pending();
+
+}  // namespace tintype::python

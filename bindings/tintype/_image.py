@@ -1,0 +1,110 @@
+"""The plain image of a checkpoint as a binary file."""
+
+from __future__ import annotations
+
+import bisect
+import io
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from tintype import _tintype
+from tintype._errors import UnsupportedError
+from tintype._target import PathLike
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_COMPRESSED_SUFFIXES = (".zst", ".ttz")
+
+
+def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
+    """What the native side opens: a path as bytes, or a file object, which must seek.
+
+    Raises UnsupportedError for a compressed form's name and for a stream.
+    """
+    if isinstance(f, (str, os.PathLike)):
+        path = os.fsencode(f)
+        if path.endswith(tuple(os.fsencode(suffix) for suffix in _COMPRESSED_SUFFIXES)):
+            raise UnsupportedError(
+                f"{os.fspath(f)}: compressed forms are not in this version; decompress it first"
+            )
+        return path
+    for method in ("seek", "tell", "readinto"):
+        if not hasattr(f, method):
+            raise UnsupportedError(
+                f"a {type(f).__name__} has no {method}(): give a path or a binary file object that "
+                "can seek, such as io.BytesIO(stream.read())"
+            )
+    if not f.seekable():
+        raise UnsupportedError(
+            f"a {type(f).__name__} cannot seek: read it whole into an io.BytesIO first"
+        )
+    return f
+
+
+class ImageFile(io.RawIOBase):
+    """The plain image, read-only: position 0 is its first byte, whatever the file on disk holds
+    around it. Reads fill the buffer except at the end, and let other Python threads run.
+
+    ``skipped``: ranges (begin, end) of the image, sorted, whose bytes nobody will look at: a read
+    inside of one leaves the buffer as it is.
+    """
+
+    def __init__(self, image: _tintype.Image, name: str, skipped: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__()
+        self.name = name
+        self.mode = "rb"
+        self._image = image
+        self._position = 0
+        self._skipped = skipped
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        self._check_open()
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        self._check_open()
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._image.size_bytes}
+        if whence not in bases:
+            raise ValueError(f"whence={whence} is not 0, 1 or 2")
+        position = bases[whence] + offset
+        if position < 0:
+            raise ValueError(f"position {position} is before the start of the file")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._check_open()
+        size_bytes = memoryview(buffer).nbytes
+        if self._is_skipped(size_bytes):
+            count = size_bytes
+        else:
+            count = self._image.read_into(buffer, self._position)
+        self._position += count
+        return count
+
+    def _is_skipped(self, size_bytes: int) -> bool:
+        at = bisect.bisect_right(self._skipped, self._position, key=lambda r: r[0]) - 1
+        return at >= 0 and self._position + size_bytes <= self._skipped[at][1]
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError(f"{self.name} is closed")
+
+
+def open(path: PathLike) -> ImageFile:  # noqa: A001 - tintype.open
+    """Opens a checkpoint as a read-only, seekable binary file that holds its plain image:
+    ``torch.load(tintype.open(path))`` works.
+
+    The file's structure is checked, its bytes are not: see ``verify``. Not for several threads at
+    once. Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file
+    that is cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
+    """
+    return ImageFile(_tintype.Image(native_source(path)), os.fspath(path))

@@ -1,0 +1,160 @@
+#include "engine/restore/checkpoint_contents.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "engine/restore/tensor_reader.h"
+#include "engine/restore/value_text.h"
+
+namespace tintype {
+namespace {
+
+// A graph may reach one value by many paths (two names of one state dict), but a hostile one by
+// exponentially many.
+constexpr uint64_t kPathsPerValue = 16;
+constexpr uint64_t kFreePaths = 10'000;
+constexpr size_t kMaxNameBytes = 16u << 10;
+
+class ContentsFinder {
+ public:
+  ContentsFinder(const PickleTree& tree, const ReadLimits& limits)
+      : tree_(tree), limits_(limits), is_on_path_(tree.value_count()),
+        path_budget_(tree.value_count() * kPathsPerValue + kFreePaths) {}
+
+  Result<CheckpointContents> run() {
+    TINTYPE_RETURN_IF_ERROR(visit(tree_.root()));
+    return std::move(contents_);
+  }
+
+ private:
+  Status over_limit(std::string_view what) const {
+    return Status::unsupported(fmt::format("the pickle {} at '{}'", what, name_.substr(0, 200)));
+  }
+
+  Status visit(ValueId value) {
+    if (path_budget_-- == 0) return over_limit("has far more paths than values; stopped");
+    if (depth_ > limits_.nesting_depth) return over_limit("is nested too deeply");
+    if (is_on_path_[value]) return Status::ok();  // it holds itself
+    is_on_path_[value] = true;
+    ++depth_;
+    Status visited = visit_new(value);
+    --depth_;
+    is_on_path_[value] = false;
+    return visited;
+  }
+
+  Status visit_new(ValueId value) {
+    auto found = read_tensor(tree_, value);
+    if (!found.is_ok()) return found.status().with_context(fmt::format("'{}'", name_));
+    if (found->has_value()) {
+      (*found)->tensor.name = unique_name();
+      contents_.tensors.push_back(std::move((*found)->tensor));
+      return (*found)->attributes.has_value() ? visit(*(*found)->attributes) : Status::ok();
+    }
+    if (auto entry = value_entry(tree_, value); entry.has_value()) {
+      if (!is_inside_opaque_) add_value(std::move(*entry));
+      return Status::ok();
+    }
+    if (tree_.kind(value) == PickleKind::call) return visit_call(value);
+    return visit_items(value);
+  }
+
+  Status visit_part(std::string_view part, ValueId value) {
+    if (name_.size() + part.size() > kMaxNameBytes) return over_limit("has too long names");
+    const size_t before = name_.size();
+    if (depth_ > 1) name_ += '/';
+    name_ += part;
+    Status visited = visit(value);
+    name_.resize(before);
+    return visited;
+  }
+
+  Status visit_items(ValueId value) {
+    const auto items = tree_.items(value);
+    const size_t step = tree_.has_pairs(value) ? 2 : 1;
+    for (size_t i = 0; i + step <= items.size(); i += step) {
+      const std::string part = step == 2 ? key_text(tree_, items[i]) : std::to_string(i);
+      TINTYPE_RETURN_IF_ERROR(visit_part(part, items[i + step - 1]));
+    }
+    return Status::ok();
+  }
+
+  // Containers that only wrap their one argument.
+  bool is_transparent(std::string_view callee) const {
+    return callee == "collections.OrderedDict" || callee == "collections.Counter" ||
+           callee == "builtins.set" || callee == "builtins.frozenset" || callee == "builtins.list" ||
+           callee == "builtins.dict" || callee == "collections.defaultdict" ||
+           callee == "collections.deque";
+  }
+
+  Status visit_call(ValueId call) {
+    const auto arguments = tree_.items(tree_.argument(call));
+    if (is_transparent(tree_.callee_name(call))) {
+      for (const ValueId argument : arguments) {
+        const PickleKind kind = tree_.kind(argument);
+        if (kind == PickleKind::dict || kind == PickleKind::list) {
+          TINTYPE_RETURN_IF_ERROR(visit_items(argument));
+        }
+      }
+      return visit_items(call);  // an OrderedDict's state is its _metadata: versions, no values
+    }
+    if (!is_inside_opaque_) {
+      ValueEntry entry;
+      entry.type = type_name(tree_, call);
+      entry.text = "[…]";
+      entry.is_opaque = true;
+      add_value(std::move(entry));
+    }
+    TINTYPE_RETURN_IF_ERROR(visit_arguments(arguments));
+    TINTYPE_RETURN_IF_ERROR(visit_items(call));
+    for (const ValueId state : tree_.states(call)) TINTYPE_RETURN_IF_ERROR(visit_state(state));
+    return Status::ok();
+  }
+
+  // Only tensors are of interest in them, under "(0)", "(1)".
+  Status visit_arguments(std::span<const ValueId> arguments) {
+    const bool was_inside = std::exchange(is_inside_opaque_, true);
+    Status visited;
+    for (size_t i = 0; i < arguments.size() && visited.is_ok(); ++i) {
+      visited = visit_part(fmt::format("({})", i), arguments[i]);
+    }
+    is_inside_opaque_ = was_inside;
+    return visited;
+  }
+
+  // An object's attributes are named like a dict's keys.
+  Status visit_state(ValueId state) {
+    if (tree_.kind(state) == PickleKind::dict) return visit_items(state);
+    return visit_arguments(std::span(&state, 1));
+  }
+
+  void add_value(ValueEntry entry) {
+    entry.name = name_;
+    contents_.values.push_back(std::move(entry));
+  }
+
+  std::string unique_name() {
+    const uint64_t count = ++name_counts_[name_];
+    return count == 1 ? name_ : fmt::format("{}~{}", name_, count);
+  }
+
+  const PickleTree& tree_;
+  const ReadLimits& limits_;
+  CheckpointContents contents_;
+  std::vector<bool> is_on_path_;
+  uint64_t path_budget_;
+  uint64_t depth_ = 0;
+  bool is_inside_opaque_ = false;
+  std::string name_;
+  std::unordered_map<std::string, uint64_t> name_counts_;
+};
+
+}  // namespace
+
+Result<CheckpointContents> find_contents(const PickleTree& tree, const ReadLimits& limits) {
+  return ContentsFinder(tree, limits).run();
+}
+
+}  // namespace tintype

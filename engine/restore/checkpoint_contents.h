@@ -1,0 +1,23 @@
+// Finds the tensors and values that a checkpoint's pickle describes, and names them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/restore/tensor_entry.h"
+#include "io/archive/pickle_tree.h"
+#include "io/archive/read_limits.h"
+
+namespace tintype {
+
+struct CheckpointContents {
+  std::vector<TensorEntry> tensors;
+  std::vector<ValueEntry> values;
+};
+
+// corruption for a tensor whose geometry is impossible (beyond its storage, overflowing); unsupported
+// where the walk exceeds a limit (depth, or far more paths than values: a hostile graph).
+Result<CheckpointContents> find_contents(const PickleTree& tree, const ReadLimits& limits = {});
+
+}  // namespace tintype

@@ -1,0 +1,74 @@
+#include "engine/restore/checkpoint_marks.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "engine/restore/record_reader.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint64_t kMaxMarkBytes = 64;
+constexpr int kOldestVersion = 1;
+constexpr int kNewestVersion = 10;  // kMaxSupportedFileFormatVersion of torch 2.11
+
+Result<std::string> read_mark(const ByteSource& source, const ZipIndex& index,
+                              const ArchiveRecord& record) {
+  TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes,
+                           read_small_payload(source, index, record, kMaxMarkBytes));
+  return std::string(as_text(bytes));
+}
+
+Status unsupported(const ByteSource& source, std::string_view what) {
+  return Status::unsupported(fmt::format("'{}' {}", source.name(), what));
+}
+
+Status check_version(const ByteSource& source, const ZipIndex& index) {
+  const ArchiveRecord* record = index.find("version");
+  if (record == nullptr) record = index.find(".data/version");
+  if (record == nullptr) {
+    return unsupported(source, "has no record 'version', so it was not written by torch.save; save "
+                               "it again with tintype.save");
+  }
+  TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
+  int version = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), version);
+  if (parsed.ec != std::errc() || version < kOldestVersion) {
+    return Status::corruption(
+        fmt::format("'{}' is damaged: its record 'version' holds no version", source.name()));
+  }
+  if (version <= kNewestVersion) return Status::ok();
+  return unsupported(source, fmt::format("has format version {}, newer than the {} that this "
+                                         "version reads; update tintype and torch", version,
+                                         kNewestVersion));
+}
+
+Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& index) {
+  const ArchiveRecord* record = index.find("byteorder");
+  if (record == nullptr) return ByteOrder::little;  // before torch 2.1
+  TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
+  if (text == "little") return ByteOrder::little;
+  if (text == "big") return ByteOrder::big;
+  return Status::corruption(
+      fmt::format("'{}' is damaged: its record 'byteorder' holds neither 'little' nor 'big'",
+                  source.name()));
+}
+
+}  // namespace
+
+std::string storage_record(std::string_view key) { return fmt::format("data/{}", key); }
+
+Result<ByteOrder> check_kind(const ByteSource& source, const ZipIndex& index) {
+  if (index.find("constants.pkl") != nullptr) {
+    return unsupported(source, "is a TorchScript archive, not a checkpoint; read it with "
+                               "torch.jit.load and save its state_dict() with tintype.save");
+  }
+  if (index.find(kPickleRecord) == nullptr) {
+    return unsupported(source, "is a zip file without 'data.pkl', so it is no torch checkpoint");
+  }
+  TINTYPE_RETURN_IF_ERROR(check_version(source, index));
+  return read_byte_order(source, index);
+}
+
+}  // namespace tintype

@@ -1,0 +1,27 @@
+// How a value of a pickle is shown in one line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "engine/restore/tensor_entry.h"
+#include "io/archive/pickle_tree.h"
+
+namespace tintype {
+
+// Characters of a text that are shown before it is cut, and items of a list of scalars.
+inline constexpr size_t kShownTextBytes = 200;
+inline constexpr size_t kShownItems = 8;
+
+// Type and text of numbers, texts, bytes, dtypes, devices, classes, empty containers and of lists of
+// scalars; nullopt for what has parts to be named one by one. The name is left empty.
+std::optional<ValueEntry> value_entry(const PickleTree& tree, ValueId value);
+
+// A dict's key as a part of a name: a text as it is, anything else as Python would show it.
+std::string key_text(const PickleTree& tree, ValueId key);
+
+// The class that a call makes or the function that it calls, for the opaque.
+std::string type_name(const PickleTree& tree, ValueId call);
+
+}  // namespace tintype

@@ -1,0 +1,201 @@
+#include "engine/restore/verify.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "engine/restore/checkpoint_contents.h"
+#include "engine/restore/checkpoint_marks.h"
+#include "engine/restore/crc_pass.h"
+#include "engine/restore/file_source.h"
+#include "engine/restore/record_reader.h"
+#include "io/archive/pickle_reader.h"
+
+namespace tintype {
+namespace {
+
+constexpr size_t kShownProblems = 3;
+constexpr size_t kShownTensors = 5;
+
+class Verification {
+ public:
+  Verification(const ByteSource& source, const VerifyOptions& options)
+      : source_(source), options_(options) {
+    report_.path = source.name();
+    report_.size_bytes = source.size_bytes();
+  }
+
+  Result<VerifyReport> run() {
+    auto index = read_zip_index(source_, options_.limits);
+    if (!index.is_ok()) return damage_or(index.status());
+    index_ = std::move(*index);
+    report_.notes = index_.notes;
+    auto checks = check_records(source_, index_, options_.limits, options_.thread_count,
+                                options_.is_interrupted);
+    if (!checks.is_ok()) return checks.status();
+    TINTYPE_RETURN_IF_ERROR(read_contents());
+    judge_records(*checks);
+    TINTYPE_RETURN_IF_ERROR(judge_kind());
+    judge_storages();
+    note_oddities(*checks);
+    return std::move(report_);
+  }
+
+ private:
+  // Damage is reported; anything else is not for a report to say.
+  Result<VerifyReport> damage_or(const Status& status) {
+    if (status.code() != StatusCode::corruption) return status;
+    add_problem("", 0, status);
+    return std::move(report_);
+  }
+
+  void add_problem(std::string record, uint64_t offset, const Status& status) {
+    VerifyProblem problem{std::move(record), offset, std::string(status.message()), {}};
+    const auto found = tensors_by_record_.find(problem.record);
+    if (found != tensors_by_record_.end()) problem.tensors = found->second;
+    report_.problems.push_back(std::move(problem));
+  }
+
+  // A pickle that cannot be understood leaves records without tensors. Damage of it is told by its
+  // CRC where it has one; what is sound but unknown to us is a note, since torch may know it.
+  Status read_contents() {
+    const ArchiveRecord* record = index_.find(kPickleRecord);
+    if (record == nullptr) return Status::ok();
+    auto pickle = read_small_payload(source_, index_, *record, options_.limits.pickle_bytes);
+    if (!pickle.is_ok()) {
+      return pickle.status().code() == StatusCode::unsupported ? pickle.status() : Status::ok();
+    }
+    const auto tree = read_pickle(std::move(*pickle), options_.limits);
+    auto contents = tree.is_ok() ? find_contents(*tree, options_.limits)
+                                 : Result<CheckpointContents>(tree.status());
+    if (!contents.is_ok()) {
+      if (contents.status().code() == StatusCode::corruption) {
+        add_problem(record->name, record->header_offset, contents.status());
+      } else {
+        report_.notes.push_back("which tensors the records hold is unknown: " +
+                                std::string(contents.status().message()));
+      }
+      return Status::ok();
+    }
+    contents_ = std::move(*contents);
+    for (const TensorEntry& tensor : contents_.tensors) {
+      if (tensor.form == TensorEntry::Form::meta) continue;
+      tensors_by_record_[storage_record(tensor.storage_key)].push_back(tensor.name);
+    }
+    return Status::ok();
+  }
+
+  void judge_records(const std::vector<RecordCheck>& checks) {
+    for (size_t i = 0; i < checks.size(); ++i) {
+      const ArchiveRecord& record = index_.records[i];
+      if (!checks[i].status.is_ok()) {
+        add_problem(record.name, record.header_offset, checks[i].status);
+        if (record.name == kPickleRecord) report_.problems.back().text += "; no tensor can be named";
+      } else {
+        ++report_.record_count;
+        if (record.is_crc_known()) report_.checked_bytes += record.size_bytes;
+      }
+    }
+  }
+
+  // A file of another kind is no damaged checkpoint, unless damage made it look like one.
+  Status judge_kind() {
+    const auto order = check_kind(source_, index_);
+    if (!order.is_ok()) {
+      if (order.status().code() != StatusCode::corruption && report_.is_ok()) return order.status();
+      if (report_.is_ok()) add_problem("", 0, order.status());
+    } else if (*order == ByteOrder::big) {
+      report_.notes.push_back("the storages are big-endian; torch swaps their bytes on load");
+    }
+    return Status::ok();
+  }
+
+  // Every storage that the pickle names must be there in its size.
+  void judge_storages() {
+    std::unordered_map<std::string, bool> seen;
+    for (const TensorEntry& tensor : contents_.tensors) {
+      if (tensor.form == TensorEntry::Form::meta) continue;
+      const std::string name = storage_record(tensor.storage_key);
+      if (!seen.emplace(name, true).second) continue;
+      const ArchiveRecord* record = index_.find(name);
+      if (record == nullptr) {
+        add_problem(name, 0, Status::corruption(fmt::format(
+            "record '{}' is missing, though the pickle names it", name)));
+      } else if (record->size_bytes != tensor.storage_bytes) {
+        add_problem(name, record->header_offset, Status::corruption(fmt::format(
+            "record '{}' has {} bytes, the pickle says {}", name, record->size_bytes,
+            tensor.storage_bytes)));
+      }
+    }
+  }
+
+  void note_oddities(const std::vector<RecordCheck>& checks) {
+    size_t unknown_count = 0;
+    uint64_t gap_bytes = 0;
+    for (size_t i = 0; i < checks.size(); ++i) {
+      const ArchiveRecord& record = index_.records[i];
+      if (!record.is_crc_known()) ++unknown_count;
+      if (checks[i].status.is_ok() && record.limit_offset > checks[i].end_offset) {
+        gap_bytes += record.limit_offset - checks[i].end_offset;
+      }
+    }
+    if (unknown_count != 0) {
+      report_.notes.push_back(fmt::format("{} records have no CRC (0: not computed), so their bytes "
+                                          "were not checked", unknown_count));
+    }
+    if (gap_bytes != 0) {
+      report_.notes.push_back(fmt::format("{} bytes between records belong to none", gap_bytes));
+    }
+  }
+
+  const ByteSource& source_;
+  const VerifyOptions& options_;
+  ZipIndex index_;
+  CheckpointContents contents_;
+  std::unordered_map<std::string, std::vector<std::string>> tensors_by_record_;
+  VerifyReport report_;
+};
+
+std::string problem_text(const VerifyProblem& problem) {
+  if (problem.tensors.empty()) return problem.text;
+  const size_t shown = std::min(problem.tensors.size(), kShownTensors);
+  std::string text = fmt::format("{}; it costs the tensor{} {}", problem.text,
+                                 problem.tensors.size() == 1 ? "" : "s",
+                                 fmt::join(problem.tensors.begin(),
+                                           problem.tensors.begin() + static_cast<std::ptrdiff_t>(shown),
+                                           ", "));
+  if (shown < problem.tensors.size()) {
+    text += fmt::format(" and {} more", problem.tensors.size() - shown);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string VerifyReport::summary() const {
+  if (problems.empty()) return {};
+  const bool is_structural = problems.size() == 1 && problems[0].record.empty();
+  if (is_structural) return problems[0].text;
+  std::string text = fmt::format("'{}' is damaged", path);
+  for (size_t i = 0; i < std::min(problems.size(), kShownProblems); ++i) {
+    text += (i == 0 ? ": " : "; ") + problem_text(problems[i]);
+  }
+  if (problems.size() > kShownProblems) {
+    text += fmt::format("; and {} more problems", problems.size() - kShownProblems);
+  }
+  return text + ". Copy or download it again, or load an older checkpoint";
+}
+
+Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
+                            const VerifyOptions& options) {
+  TINTYPE_ASSIGN_OR_RETURN(const auto source, FileSource::open(file_system, path));
+  return verify(*source, options);
+}
+
+Result<VerifyReport> verify(const ByteSource& source, const VerifyOptions& options) {
+  return Verification(source, options).run();
+}
+
+}  // namespace tintype

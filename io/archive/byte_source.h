@@ -1,0 +1,55 @@
+// Bytes that can be read at any place: how the readers of this folder see a file, a buffer or a
+// part of another source, without knowing which.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace tintype {
+
+// Thread rule: read_at may be called from several threads at once, unless is_serial().
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+
+  virtual uint64_t size_bytes() const = 0;
+  // Fills all of `target` from [offset, offset + target.size()); corruption where the source ends
+  // before, io_error (with errno) where the system failed.
+  virtual Status read_at(MutableBytes target, uint64_t offset) const = 0;
+  // The path, or what else the source is called in error texts.
+  virtual const std::string& name() const = 0;
+  // True where reads by several threads gain nothing or are not allowed, and jumping back is dear.
+  virtual bool is_serial() const { return false; }
+};
+
+// corruption unless [offset, offset + size_bytes) lies in the source; for read_at implementations.
+Status check_range(const ByteSource& source, uint64_t offset, uint64_t size_bytes);
+
+// Reads a range into memory of its own. REQUIRES: the caller has bounded size_bytes.
+Result<ByteVector> read_range(const ByteSource& source, uint64_t offset, uint64_t size_bytes);
+
+// A view of bytes in memory; the owner keeps them alive and unchanged.
+class MemorySource final : public ByteSource {
+ public:
+  explicit MemorySource(ByteView bytes, std::string name = "buffer")
+      : bytes_(bytes), name_(std::move(name)) {}
+
+  uint64_t size_bytes() const override { return bytes_.size(); }
+  Status read_at(MutableBytes target, uint64_t offset) const override {
+    TINTYPE_RETURN_IF_ERROR(check_range(*this, offset, target.size()));
+    if (!target.empty()) std::memcpy(target.data(), bytes_.data() + offset, target.size());
+    return Status::ok();
+  }
+  const std::string& name() const override { return name_; }
+
+ private:
+  ByteView bytes_;
+  std::string name_;
+};
+
+}  // namespace tintype

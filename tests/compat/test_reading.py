@@ -1,0 +1,402 @@
+"""What ``load``, ``open``, ``inspect`` and ``verify`` read: torch's files of every kind, and ours."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from reading_support import (
+    equal,
+    many_kinds,
+    raw,
+    records_of,
+    torch_bytes,
+    torch_zip,
+    training_state,
+)
+
+import tintype
+
+KINDS = many_kinds()
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "x.pth"
+    torch.save(training_state(), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("writer", ["torch", "tintype"])
+def test_what_was_saved_is_loaded(tmp_path: Path, kind: str, writer: str) -> None:
+    path = tmp_path / "renamed later.pth"
+    (torch if writer == "torch" else tintype).save(KINDS[kind], path)
+    path = path.rename(tmp_path / "x.pth")
+    trusted = not (kind == "buffer" or kind == "texts")
+    expected = torch.load(path, weights_only=trusted)
+    report = tintype.verify(path)
+    assert report.ok, report
+    assert report.record_count == len(records_of(path.read_bytes()))
+    loaded = tintype.load(path, weights_only=trusted)
+    if isinstance(loaded, (torch.UntypedStorage, torch.TypedStorage)):
+        assert loaded.tolist() == expected.tolist()
+    else:
+        assert equal(loaded, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inspect_lists_and_reads_every_tensor(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(KINDS[kind], path)
+    archive = tintype.inspect(path)
+    tensors = dict(_named_tensors(torch.load(path, weights_only=False)))
+    listed = {n: e for n, e in archive.tensors.items() if e.form in ("strided", "meta")}
+    if kind in ("sparse", "csr"):  # listed by their parts
+        assert len(listed) >= 2
+        return
+    if kind == "quantized":
+        assert [e.form for e in archive.tensors.values()] == ["quantized"]
+        with pytest.raises(tintype.UnsupportedError, match="quantized"):
+            archive.read("")
+        return
+    assert list(listed) == list(tensors)
+    for name, tensor in tensors.items():
+        entry = listed[name]
+        assert (entry.dtype, entry.shape, entry.stride) == (tensor.dtype, tensor.shape, tensor.stride())
+        assert entry.requires_grad == tensor.requires_grad
+        read = archive.read(name)
+        assert (read.dtype, read.shape, read.stride()) == (tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.device.type != "meta":
+            assert entry.size_bytes == tensor.numel() * tensor.element_size()
+            assert raw(read) == raw(tensor), name
+
+
+def _named_tensors(obj: Any, name: str = "") -> Any:
+    if isinstance(obj, torch.Tensor):
+        yield name, obj
+    elif isinstance(obj, dict):
+        for key, value in obj.items():
+            yield from _named_tensors(value, f"{name}/{key}" if name else str(key))
+    elif isinstance(obj, (list, tuple)):
+        for i, value in enumerate(obj):
+            yield from _named_tensors(value, f"{name}/{i}" if name else str(i))
+
+
+def test_inspect_names_values_and_storage_facts(checkpoint: Path) -> None:
+    archive = tintype.inspect(checkpoint)
+    entry = archive.tensors["optimizer_state_dict/state/0/exp_avg"]
+    assert (entry.size_bytes, entry.storage_bytes, entry.device) == (576, 576, "cpu")
+    assert f"data/{entry.storage_key}" in {record.name for record in archive.records}
+    values = archive.values
+    assert (values["epoch"].type, values["epoch"].text) == ("int", "3")
+    assert (values["metrics/loss"].type, values["metrics/loss"].text) == ("float", "0.25")
+    assert values["stage"].text == "'train'"
+    assert archive.size_bytes == checkpoint.stat().st_size
+    with pytest.raises(KeyError, match="no tensor 'nothing'"):
+        archive.read("nothing")
+
+
+def test_tensors_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(1), "0": torch.ones(1)}, tmp_path / "x.pth")
+    archive = tintype.inspect(tmp_path / "x.pth")
+    assert list(archive.tensors) == ["0", "0~2"]
+    assert archive.read("0~2").item() == 1
+
+
+def test_recursive_structures_are_inspected(tmp_path: Path) -> None:
+    state: dict[str, Any] = {"t": torch.ones(2)}
+    state["self"] = state
+    state["list"] = [state]
+    torch.save(state, tmp_path / "x.pth")
+    assert list(tintype.inspect(tmp_path / "x.pth").tensors) == ["t"]
+    assert tintype.verify(tmp_path / "x.pth").ok
+    loaded = tintype.load(tmp_path / "x.pth")
+    assert loaded["self"] is loaded
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_pickles_of_later_protocols_are_inspected(tmp_path: Path, protocol: int) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(2), "b": b"x", "c": {1, 2}}, path, pickle_protocol=protocol)
+    assert list(tintype.inspect(path).tensors) == ["a"]
+    assert equal(tintype.load(path, weights_only=False)["a"], torch.ones(2))
+
+
+# --- where the bytes come from ---
+
+
+def test_file_objects_are_read_from_their_position(checkpoint: Path) -> None:
+    content = checkpoint.read_bytes()
+    expected = torch.load(checkpoint)
+    buffer = io.BytesIO(b"front" + content)
+    buffer.seek(5)
+    assert equal(tintype.load(buffer), expected)
+    with checkpoint.open("rb") as file:
+        assert equal(tintype.load(file), expected)
+    with checkpoint.open("rb", buffering=0) as raw_file:
+        assert equal(tintype.load(raw_file), expected)
+    packed = checkpoint.with_suffix(".gz")
+    packed.write_bytes(gzip.compress(content))
+    with gzip.open(packed) as gzipped:
+        assert equal(tintype.load(gzipped), expected)
+
+
+def test_file_objects_of_damaged_files_raise(checkpoint: Path) -> None:
+    content = bytearray(checkpoint.read_bytes())
+    with pytest.raises(tintype.CorruptCheckpointError, match="cut off"):
+        tintype.load(io.BytesIO(content[:-1000]))
+    packed = gzip.compress(bytes(content))
+    with pytest.raises(tintype.CorruptCheckpointError, match="end"):
+        tintype.load(gzip.open(io.BytesIO(packed[:-500])))
+
+
+def test_an_exception_of_a_file_object_comes_through(checkpoint: Path) -> None:
+    class Failing(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            raise RuntimeError("the network is down")
+
+    with pytest.raises(RuntimeError, match="the network is down"):
+        tintype.load(Failing(checkpoint.read_bytes()))
+
+
+def test_streams_that_cannot_seek_are_refused() -> None:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe, pytest.raises(tintype.UnsupportedError, match="BytesIO"):
+        tintype.load(pipe)
+
+
+def test_open_gives_the_plain_image(checkpoint: Path) -> None:
+    content = checkpoint.read_bytes()
+    with tintype.open(checkpoint) as file:
+        assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
+        assert file.read() == content
+        assert file.seek(-10, os.SEEK_END) == len(content) - 10
+        assert file.read(100) == content[-10:]
+        assert file.tell() == len(content)
+        assert file.seek(3) == 3 and file.seek(2, os.SEEK_CUR) == 5
+        buffer = bytearray(4)
+        assert file.readinto(buffer) == 4 and buffer == content[5:9]
+        with pytest.raises(ValueError, match="before the start"):
+            file.seek(-1)
+    with pytest.raises(ValueError, match="closed"):
+        file.tell()
+    assert equal(torch.load(tintype.open(checkpoint), weights_only=True), torch.load(checkpoint))
+
+
+def test_bytes_before_and_behind_are_tolerated_and_noted(checkpoint: Path, tmp_path: Path) -> None:
+    content = checkpoint.read_bytes()
+    expected = torch.load(checkpoint)
+    comment = content[:-2] + (4000).to_bytes(2, "little") + b"c" * 4000
+    odd = {"stand before": b"#!front\n" + content, "zero bytes": content + bytes(65536), "comment": comment}
+    for note, image in odd.items():
+        path = tmp_path / "odd.pth"
+        path.write_bytes(image)
+        report = tintype.verify(path)
+        assert report.ok and any(note in text for text in report.notes), (note, report.notes)
+        assert equal(tintype.load(path), expected)
+    path.write_bytes(content + bytes(65537))
+    assert not tintype.verify(path).ok
+    path.write_bytes(content + b"tail")
+    assert not tintype.verify(path).ok
+
+
+def test_map_location_and_mmap_are_torchs(checkpoint: Path) -> None:
+    assert tintype.load(checkpoint, "meta")["model_state_dict"]["0.weight"].device.type == "meta"
+    assert equal(tintype.load(checkpoint, mmap=True), torch.load(checkpoint))
+    assert equal(tintype.load(checkpoint, lambda storage, tag: storage), torch.load(checkpoint))
+    with pytest.raises(ValueError, match="path"):
+        tintype.load(io.BytesIO(checkpoint.read_bytes()), mmap=True)
+
+
+# --- parts ---
+
+
+def test_keys_load_only_these_parts(checkpoint: Path) -> None:
+    whole = torch.load(checkpoint)
+    part = tintype.load(checkpoint, keys=["model_state_dict/0", "optimizer_state_dict/state/1", "epoch"])
+    assert list(part) == ["model_state_dict", "optimizer_state_dict", "epoch"]
+    assert list(part["model_state_dict"]) == ["0.weight", "0.bias"]
+    assert part["model_state_dict"]._metadata == whole["model_state_dict"]._metadata
+    assert equal(part["model_state_dict"]["0.weight"], whole["model_state_dict"]["0.weight"])
+    assert equal(part["optimizer_state_dict"]["state"], {1: whole["optimizer_state_dict"]["state"][1]})
+    assert equal(tintype.load(checkpoint, keys="model_state_dict"), {"model_state_dict": whole["model_state_dict"]})
+
+
+def test_keys_do_not_choose_by_half_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"train.1": torch.ones(1), "train.10": torch.ones(2), "l": [torch.ones(3), torch.ones(4)]}, path)
+    assert list(tintype.load(path, keys="train.1")) == ["train.1"]
+    assert equal(tintype.load(path, keys="l/1"), {"l": [None, torch.ones(4)]})
+    with pytest.raises(KeyError, match="names nothing"):
+        tintype.load(path, keys="train.2")
+
+
+def test_keys_read_and_check_only_what_they_need(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.arange(1000), "b": torch.arange(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.rindex((777).to_bytes(8, "little"))] ^= 1  # in b
+    path.write_bytes(content)
+    assert equal(tintype.load(path, keys="a"), {"a": torch.arange(1000)})
+    with pytest.raises(tintype.CorruptCheckpointError, match="data/1.*tensor b"):
+        tintype.load(path, keys="b")
+
+
+def test_keys_keep_shared_storages_shared(tmp_path: Path) -> None:
+    base = torch.arange(10.0)
+    torch.save({"a": base, "v": base[2:4], "other": torch.ones(3)}, tmp_path / "x.pth")
+    part = tintype.load(tmp_path / "x.pth", keys=["a", "v"])
+    part["a"][2] = 99
+    assert part["v"][0].item() == 99
+
+
+# --- other writers' archives ---
+
+
+def test_archives_of_python_zipfile_are_read(tmp_path: Path) -> None:
+    import zipfile
+
+    state = {"a": torch.arange(100000), "b": torch.randn(100)}
+    path = tmp_path / "x.pth"
+    for options in ({}, {"compression": zipfile.ZIP_DEFLATED}):
+        path.write_bytes(torch_zip(records_of(torch_bytes(state)), root="r ö.t", **options))
+        assert tintype.verify(path).ok
+        assert equal(tintype.load(path), state)
+        assert equal(tintype.inspect(path).read("a"), state["a"])
+
+
+@pytest.mark.parametrize("alignment", [1, 64, 4096, 32768])
+def test_alignments_are_read(tmp_path: Path, alignment: int) -> None:
+    from torch.utils.serialization import config
+
+    with config.patch({"save.storage_alignment": alignment}):
+        torch.save(training_state(), tmp_path / "x.pth")
+    assert tintype.verify(tmp_path / "x.pth").ok
+    assert equal(tintype.load(tmp_path / "x.pth"), torch.load(tmp_path / "x.pth"))
+
+
+def test_crc_zero_means_not_computed(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(5)}, path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    report = tintype.verify(path)
+    assert report.ok and report.checked_bytes == 0
+    assert any("no CRC" in note for note in report.notes)
+    assert equal(tintype.load(path), {"a": torch.ones(5)})
+    with torch.serialization.skip_data():
+        torch.save({"a": torch.ones(5)}, path)
+    assert tintype.verify(path).ok
+    assert tintype.load(path)["a"].shape == (5,)
+
+
+def test_a_zip_of_data_that_looks_like_an_end_record_is_read(tmp_path: Path) -> None:
+    fake = torch.tensor(list(b"PK\x05\x06" + bytes(18) + b"PK\x07\x08PK\x01\x02"), dtype=torch.uint8)
+    torch.save([fake, fake.clone()], tmp_path / "x.pth")
+    assert tintype.verify(tmp_path / "x.pth").ok
+    assert equal(tintype.load(tmp_path / "x.pth")[1], fake)
+
+
+@pytest.mark.parametrize("records", [{"byteorder": b"big"}, {"version": b"1"}, {"version": b"10\n"}])
+def test_marks_that_torch_accepts_are_accepted(tmp_path: Path, records: dict[str, bytes]) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(torch_zip(records_of(torch_bytes({"a": torch.ones(3)})) | records))
+    assert tintype.verify(path).ok
+    assert equal(tintype.load(path), torch.load(path))
+
+
+def test_optional_records_may_be_missing_and_others_added(tmp_path: Path) -> None:
+    records = records_of(torch_bytes({"a": torch.ones(3)}))
+    for name in (".format_version", ".storage_alignment", ".data/serialization_id", "byteorder"):
+        del records[name]
+    records["notes.txt"] = b"by hand"
+    path = tmp_path / "x.pth"
+    path.write_bytes(torch_zip(records))
+    assert tintype.verify(path).ok
+    assert equal(tintype.load(path), {"a": torch.ones(3)})
+
+
+# --- what is refused, and how ---
+
+
+def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=False)
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(tintype.UnsupportedError, match="before 1.6.*torch.load.*save it again"):
+            call(path)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path))
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(tintype.UnsupportedError, match="TorchScript.*torch.jit.load"):
+            call(path)
+    for content, error, text in [
+        (b"", tintype.CorruptCheckpointError, "empty"),
+        (b"garbage" * 100, tintype.CorruptCheckpointError, "no checkpoint"),
+        (pickle.dumps({"a": 1}), tintype.UnsupportedError, "bare pickle"),
+        (gzip.compress(b"x"), tintype.UnsupportedError, "gzip"),
+        (b"\x28\xb5\x2f\xfd" + bytes(30), tintype.UnsupportedError, "zstd -d"),
+        (b"\x10\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', tintype.UnsupportedError, "safetensors"),
+        (torch_zip({"x": b"1"}), tintype.UnsupportedError, "without 'data.pkl'"),
+        (torch_zip(records_of(torch_bytes(1)) | {"version": b"11\n"}), tintype.UnsupportedError, "version 11"),
+    ]:
+        path.write_bytes(content)
+        for verify in (True, False):
+            with pytest.raises(error, match=text) as caught:
+                tintype.load(path, verify=verify)
+            assert str(path) in str(caught.value)
+        if error is tintype.CorruptCheckpointError:
+            assert not tintype.verify(path).ok
+
+
+def test_errors_of_the_system_keep_their_class(tmp_path: Path) -> None:
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(FileNotFoundError, match="ENOENT") as caught:
+            call(tmp_path / "missing.pth")
+        assert isinstance(caught.value, tintype.TintypeIOError)
+        with pytest.raises(IsADirectoryError, match="EISDIR"):
+            call(tmp_path)
+        with pytest.raises(tintype.UnsupportedError, match="compressed forms"):
+            call(tmp_path / "x.pth.zst")
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(tintype.UnsupportedError):
+        tintype.load(tmp_path / "pipe.pth")
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {os.environ['TINTYPE_TEST_MARK']}",)
+
+
+def test_calls_in_a_pickle_are_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "mark"
+    monkeypatch.setenv("TINTYPE_TEST_MARK", str(mark))
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(1), "evil": Evil()}, path)
+    archive = tintype.inspect(path)
+    assert archive.values["evil"].is_opaque and archive.values["evil"].type.endswith(".system")
+    assert equal(archive.read("a"), torch.ones(1))
+    assert tintype.verify(path).ok
+    with pytest.raises(tintype.UnsupportedError, match=r"\.system.*weights_only=False") as caught:
+        tintype.load(path)
+    assert isinstance(caught.value, pickle.UnpicklingError)
+    assert not mark.exists()
+
+
+def test_a_disallowed_class_is_named(tmp_path: Path) -> None:
+    import numpy
+
+    torch.save({"lr": numpy.float64(0.1)}, tmp_path / "x.pth")
+    with pytest.raises(tintype.UnsupportedError, match="numpy.*weights_only=False"):
+        tintype.load(tmp_path / "x.pth")
+    assert tintype.load(tmp_path / "x.pth", weights_only=False)["lr"] == 0.1
