@@ -25,8 +25,8 @@ constexpr int64_t kFoldHigh = fold_constant(kFoldBytes - 4);
 static_assert(fold_constant(64 + 4) == 0x154442bd4 && fold_constant(64 - 4) == 0x1c6e41596,
               "the constants that are published for a distance of 64 bytes");
 
-// After folding, the accumulators are a message of kFoldBytes with the CRC of the whole. The seed is
-// already in them, so their CRC starts from an empty register.
+// After folding, the accumulators are a message of kFoldBytes with the CRC of the whole. The seed
+// is already in them, so their CRC starts from an empty register.
 uint32_t crc_of(const std::array<std::byte, kFoldBytes>& accumulators) {
   return crc32(~uint32_t{0}, accumulators);
 }

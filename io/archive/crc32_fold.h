@@ -1,8 +1,9 @@
 // Copy and CRC-32 in one pass through the registers, by carry-less multiply.
 //
-// A block that is copied and then checked costs the memory bus three transfers (source, the target's
-// old lines, the target) and the processor two loops, one after the other. Here each vector is
-// loaded once, folded into the CRC while the next loads are on their way, and stored past the cache.
+// A block that is copied and then checked costs the memory bus three transfers (source, the
+// target's old lines, the target) and the processor two loops, one after the other. Here each
+// vector is loaded once, folded into the CRC while the next loads are on their way, and stored past
+// the cache.
 #pragma once
 
 #include "base/bytes.h"
