@@ -49,7 +49,7 @@ lint: setup-lint build  ## formatting, clang-tidy, headers, ruff (slow)
 format: setup-lint  ## format every source
 	@tools/format.sh
 
-bench: build  ## the benchmarks, as ratios in one run
+bench: build  ## the promises as ratios in one run: ARGS="--quick --rows save,dcp --dir DIR"
 	@$(PYTHON) bench/table.py $(ARGS)
 
 clean:  ## remove what was built, keep .venv

@@ -16,6 +16,7 @@ namespace {
 // The records around the storages, in torch's order (io/archive/FORMAT.md): four in front, two
 // behind.
 constexpr size_t kLeadingRecords = 4;
+constexpr size_t kTrailingRecords = 2;
 constexpr std::string_view kFormatVersion = "1";
 constexpr std::string_view kByteOrder = "little";
 constexpr std::string_view kVersion = "3\n";
@@ -23,7 +24,7 @@ constexpr std::string_view kVersion = "3\n";
 std::vector<RecordSize> record_sizes(const TargetFile& file,
                                      const std::vector<SourceStorage>& storages) {
   std::vector<RecordSize> sizes;
-  sizes.reserve(file.object.storages.size() + kLeadingRecords + 2);
+  sizes.reserve(file.object.storages.size() + kLeadingRecords + kTrailingRecords);
   sizes.push_back({"data.pkl", file.object.pickle.size()});
   sizes.push_back({".format_version", kFormatVersion.size()});
   sizes.push_back({".storage_alignment", std::to_string(file.alignment).size()});
@@ -88,6 +89,22 @@ class ImageBuilder {
   uint64_t extent_bytes_;
 };
 
+// One allocation each: growing them step by step costs more than all the rest of planning.
+void reserve_space(FileImage& image, uint64_t extent_bytes) {
+  constexpr size_t kSegmentsPerRecord = 3;  // header, payload, descriptor
+  const auto& layout = image.layout;
+  const uint64_t extent_count = divide_up(layout.total_bytes, extent_bytes);
+  image.extents.reserve(extent_count);
+  image.segments.reserve(layout.records.size() * kSegmentsPerRecord + extent_count);
+  uint64_t literal_bytes = 0;
+  for (size_t i = 0; i < layout.records.size(); ++i) {
+    const ZipRecord& record = layout.records[i];
+    const bool is_known = i < kLeadingRecords || i + kTrailingRecords >= layout.records.size();
+    literal_bytes += (is_known ? record.end_offset : record.data_offset) - record.header_offset;
+  }
+  image.literals.reserve(literal_bytes);
+}
+
 // Header, payload and descriptor of a record whose content is known now.
 void add_known_record(FileImage& image, ImageBuilder& builder, size_t record_index,
                       ByteView payload) {
@@ -143,6 +160,7 @@ Result<FileImage> plan_image(const TargetFile& file, const std::vector<SourceSto
   image.record_storages.assign(record_count, kNoStorage);
   image.name_hash = hash_record_names(names_before_id(image.layout));
 
+  reserve_space(image, extent_bytes);
   ImageBuilder builder(image, extent_bytes);
   add_known_record(image, builder, 0, file.object.pickle);
   add_known_record(image, builder, 1, as_bytes(kFormatVersion));

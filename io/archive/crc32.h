@@ -10,9 +10,9 @@ namespace tintype {
 // The CRC of the bytes seen so far (`seed`, 0 at the start) followed by `bytes`.
 uint32_t crc32(uint32_t seed, ByteView bytes);
 
-// Copies `source` to `target` and returns the CRC of what was copied, in one pass over memory:
-// block by block, so that the second reading of a block comes from the cache.
-// REQUIRES: equal sizes, no overlap.
+// Copies `source` to `target` and returns the CRC of the bytes that `target` got, even where
+// another thread changes `source` meanwhile. One pass over memory, past the cache where the
+// processor can: `target` is cold afterwards. REQUIRES: equal sizes, no overlap.
 uint32_t copy_with_crc32(MutableBytes target, ByteView source);
 
 }  // namespace tintype

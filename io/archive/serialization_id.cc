@@ -1,6 +1,7 @@
 #include "io/archive/serialization_id.h"
 
 #include <functional>
+#include <string_view>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -15,11 +16,12 @@ uint64_t hash_combine(uint64_t seed, uint64_t value) {
 
 }  // namespace
 
+// A set of views has the order of torch's set of strings: equal hashes, equal growth.
 uint64_t hash_record_names(std::span<const std::string> names) {
-  std::unordered_set<std::string> set;
+  std::unordered_set<std::string_view> set;
   for (const auto& name : names) set.insert(name);
   uint64_t hash = 0;
-  for (const auto& name : set) hash = hash_combine(hash, std::hash<std::string>{}(name));
+  for (const auto name : set) hash = hash_combine(hash, std::hash<std::string_view>{}(name));
   return hash;
 }
 

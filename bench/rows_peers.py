@@ -1,0 +1,77 @@
+"""Beside torch.distributed.checkpoint's async_save, warmed up and in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import states
+from async_savers import DCP_OPTIONS, make_saver
+from pairs import Row, Series, at_least, at_most, divide
+from scene import MIB, Scene
+
+_SAVERS = ("tintype", "dcp")
+
+
+def dcp(scene: Scene) -> list[Row]:
+    """One state, both savers warmed by two saves, in turns."""
+    size = scene.scale.large_bytes
+    state = states.adamw_state(size)
+    savers = {kind: make_saver(kind, scene.folder, state) for kind in _SAVERS}
+    blocking: dict[str, list[float]] = {kind: [] for kind in _SAVERS}
+    durable: dict[str, list[float]] = {kind: [] for kind in _SAVERS}
+    for i in range(-2, scene.scale.rounds):
+        for kind in _SAVERS if i % 2 == 0 else reversed(_SAVERS):
+            seconds = savers[kind].save(state)
+            if i >= 0:
+                blocking[kind].append(seconds[0])
+                durable[kind].append(seconds[1])
+    for saver in savers.values():
+        saver.close()
+    tensor_count = sum(1 for _ in states.tensors_in(state))
+    shape = f"{size // MIB} MiB in {tensor_count} tensors"
+    return [
+        _beside_dcp(f"save_async blocking, {shape}", blocking, 1.5),
+        _beside_dcp(f"save_async durable, {shape}", durable, 3.0),
+    ]
+
+
+def _beside_dcp(what: str, seconds: dict[str, list[float]], limit: float) -> Row:
+    theirs = Series(f"DCP async_save ({DCP_OPTIONS})", seconds["dcp"])
+    ratios = divide(seconds["dcp"], seconds["tintype"])
+    return Row("dcp", what, Series("save_async", seconds["tintype"]), [theirs], ratios,
+               "DCP ÷ ours", at_least(limit))  # fmt: skip
+
+
+def first(scene: Scene) -> list[Row]:
+    """The first save of a process after prepare, beside its later ones and DCP's first."""
+    size = scene.scale.large_bytes
+    runs = []
+    for i in range(scene.scale.rounds):
+        order = _SAVERS if i % 2 == 0 else tuple(reversed(_SAVERS))
+        runs.append(_blocking_in_new_process(scene.folder, size, order))
+    firsts = [run["tintype"][0] for run in runs]
+    later = [statistics.median(run["tintype"][1:]) for run in runs]
+    dcp_firsts = [run["dcp"][0] for run in runs]
+    what = f"first save_async of a process after prepare, {size // MIB} MiB, blocking"
+    ours = Series("first", firsts)
+    return [
+        Row("first", what, ours, [Series("later ones", later)], divide(firsts, later),
+            "first ÷ later", at_most(1.2)),
+        Row("first", what, ours, [Series("DCP's first", dcp_firsts)],
+            divide(dcp_firsts, firsts), "DCP ÷ ours", at_least(10.0)),
+    ]  # fmt: skip
+
+
+def _blocking_in_new_process(
+    folder: Path, size: int, order: Sequence[str]
+) -> dict[str, list[float]]:
+    program = str(Path(__file__).with_name("async_savers.py"))
+    command = [sys.executable, program, str(folder), str(size), *order]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    seconds: dict[str, list[float]] = json.loads(result.stdout)
+    return seconds
