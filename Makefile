@@ -5,13 +5,17 @@ JOBS ?= $(shell n=$$(nproc); [ $$n -gt 8 ] && n=8; echo $$n)
 DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
              $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
-.PHONY: help setup build demo test test-cpp test-python test-san test-slow bench clean distclean
+.PHONY: help setup setup-lint build demo test test-cpp test-python test-san test-slow bench lint \
+        format clean distclean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing: Debian packages, .venv with torch
 	@tools/setup.sh
+
+setup-lint:
+	@tools/setup.sh lint
 
 build/%/build.ninja: CMakeLists.txt CMakePresets.json | setup
 	@cmake --preset $* > build/$*.configure.log 2>&1 || { cat build/$*.configure.log; exit 1; }
@@ -28,7 +32,7 @@ test-cpp: build  ## the C++ tests; after a change to io/ or engine/
 	@cd build/release && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
 
 test-python: build  ## the tests with torch
-	@$(PYTHON) -m pytest tests/compat -q -m "not slow" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest tests/compat tests/command -q -m "not slow" $(PYTEST_ARGS)
 
 test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests under ASan+UBSan and TSan
 	@for preset in asan tsan; do \
@@ -37,12 +41,18 @@ test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests 
 
 test-slow: build  ## full counts
 	@cd build/release && TINTYPE_FULL=1 ctest --output-on-failure -j$(JOBS)
-	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat -q $(PYTEST_ARGS)
+	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat tests/command -q $(PYTEST_ARGS)
+
+lint: setup-lint build  ## formatting, clang-tidy, headers, ruff (slow)
+	@tools/lint.sh
+
+format: setup-lint  ## format every source
+	@tools/format.sh
 
 bench: build  ## the benchmarks, as ratios in one run
 	@$(PYTHON) bench/table.py $(ARGS)
 
-clean:  ## remove the build, keep .venv
+clean:  ## remove what was built, keep .venv
 	rm -rf build
 
 distclean: clean  ## remove .venv too

@@ -1,12 +1,13 @@
 #include "base/check.h"
 
-#include <cstdio>
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 namespace tintype {
 
 void check_failed(const char* expression, const char* file, int line) {
-  std::fprintf(stderr, "tintype: check failed: %s at %s:%d\n", expression, file, line);
+  fmt::print(stderr, "tintype: check failed: {} at {}:{}\n", expression, file, line);
   std::abort();
 }
 

@@ -1,7 +1,7 @@
 #include "base/status.h"
 
 #include <cerrno>
-#include <cstring>
+#include <cstring>  // strerrorname_np, strerrordesc_np
 
 #include <fmt/format.h>
 
@@ -111,8 +111,10 @@ std::string errno_name(int error_number) {
 }
 
 Status errno_status(int error_number, std::string_view operation, std::string_view path) {
+  const char* meaning = strerrordesc_np(error_number);  // unlike strerror, thread-safe
   auto message = fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
-                             std::strerror(error_number), errno_name(error_number), error_number,
+                             meaning != nullptr ? meaning : "unknown error",
+                             errno_name(error_number), error_number,
                              remedy_for_errno(error_number));
   return Status(code_for_errno(error_number), std::move(message), error_number)
       .with_path(std::string(path));

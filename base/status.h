@@ -1,5 +1,6 @@
-// Operating errors as values. A Status says what kind of failure it was (for the caller's decision),
-// the errno where there is one, and a text that names the file, the operation and what to do.
+// Operating errors as values. A Status says what kind of failure it was (for the caller's
+// decision), the errno where there is one, and a text that names the file, the operation and what
+// to do.
 #pragma once
 
 #include <memory>
@@ -65,7 +66,8 @@ class [[nodiscard]] Status {
   std::shared_ptr<const State> state_;
 };
 
-// The one place where an errno becomes a Status: "operation 'path': meaning [ENOSPC, errno 28]; remedy".
+// The one place where an errno becomes a Status: "operation 'path': meaning [ENOSPC, errno 28];
+// remedy".
 Status errno_status(int error_number, std::string_view operation, std::string_view path);
 
 // The symbolic name of an errno ("ENOSPC"); "errno N" for one without a name.
@@ -113,6 +115,7 @@ class [[nodiscard]] Result {
       return tintype_status;                                             \
   } while (false)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): names and declarations take none.
 #define TINTYPE_CONCAT_INNER(a, b) a##b
 #define TINTYPE_CONCAT(a, b) TINTYPE_CONCAT_INNER(a, b)
 
@@ -122,3 +125,4 @@ class [[nodiscard]] Result {
   if (!TINTYPE_CONCAT(tintype_result_, __LINE__).is_ok())                                \
     return TINTYPE_CONCAT(tintype_result_, __LINE__).status();                           \
   target = std::move(TINTYPE_CONCAT(tintype_result_, __LINE__)).value()
+// NOLINTEND(bugprone-macro-parentheses)

@@ -1,4 +1,5 @@
-// Starting background threads: named, and deaf to signals so that handlers run on the program's threads.
+// Starting background threads: named, and deaf to signals so that handlers run on the program's
+// threads.
 #pragma once
 
 #include <pthread.h>

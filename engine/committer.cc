@@ -1,40 +1,62 @@
 #include "engine/committer.h"
 
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <utility>
 
 #include "base/threads.h"
 
 namespace tintype {
 
+struct Committer::Inbox {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::shared_ptr<SaveJob>> jobs;  // guarded by mutex
+  bool is_stopping = false;                   // guarded by mutex
+
+  void ring() {
+    { std::lock_guard lock(mutex); }  // whoever looks now waits before this or sees what changed
+    changed.notify_all();
+  }
+};
+
 Committer::Committer(Account account, std::function<void()> release)
-    : account_(std::move(account)), release_(std::move(release)) {
+    : account_(std::move(account)),
+      release_(std::move(release)),
+      inbox_(std::make_shared<Inbox>()) {
   thread_ = start_thread("tintype-commit", [this] { run(); });
 }
 
 Committer::~Committer() {
   {
-    std::lock_guard lock(mutex_);
-    is_stopping_ = true;
+    std::lock_guard lock(inbox_->mutex);
+    inbox_->is_stopping = true;
   }
-  changed_.notify_all();
+  inbox_->changed.notify_all();
   thread_.join();
 }
 
 void Committer::enqueue(std::shared_ptr<SaveJob> job) {
+  job->core->set_observer([inbox = inbox_] { inbox->ring(); });
   {
-    std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    std::lock_guard lock(inbox_->mutex);
+    inbox_->jobs.push_back(std::move(job));
   }
-  changed_.notify_all();
+  inbox_->changed.notify_all();
 }
 
 void Committer::run() {
-  std::unique_lock lock(mutex_);
+  Inbox& inbox = *inbox_;
+  std::unique_lock lock(inbox.mutex);
   for (;;) {
-    changed_.wait(lock, [&] { return is_stopping_ || !jobs_.empty(); });
-    if (jobs_.empty()) return;
-    auto job = std::move(jobs_.front());
-    jobs_.pop_front();
+    std::shared_ptr<SaveJob> job;
+    inbox.changed.wait(lock, [&] {
+      job = take_ready();
+      return job != nullptr || (inbox.is_stopping && inbox.jobs.empty());
+    });
+    if (job == nullptr) return;
     lock.unlock();
     complete(*job);
     job.reset();
@@ -42,8 +64,19 @@ void Committer::run() {
   }
 }
 
+// REQUIRES: inbox_->mutex held. Null while there is nothing to finish.
+std::shared_ptr<SaveJob> Committer::take_ready() {
+  auto& jobs = inbox_->jobs;
+  const auto ready = std::find_if(jobs.begin(), jobs.end(), [&](const auto& job) {
+    return !job->core->has_work() && (job == jobs.front() || job->core->is_doomed());
+  });
+  if (ready == jobs.end()) return nullptr;
+  auto job = std::move(*ready);
+  jobs.erase(ready);
+  return job;
+}
+
 void Committer::complete(SaveJob& job) {
-  job.core->wait_for_work();
   const auto start = Clock::now();
   if (!job.core->is_doomed()) {
     if (Status status = commit_files(job); !status.is_ok()) {
@@ -58,7 +91,8 @@ void Committer::complete(SaveJob& job) {
       }
     }
   }
-  job.core->update([&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
+  job.core->update(
+      [&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
   for (JobFile& file : job.files) {
     if (file.target != nullptr) closer_.close(file.target->take_replaced());
   }
@@ -68,14 +102,34 @@ void Committer::complete(SaveJob& job) {
   release_();
 }
 
+// A snapshot's files become visible together or not at all: all are whole on the disk before the first
+// takes its place, and the replaced ones go when the last has.
 Status Committer::commit_files(SaveJob& job) {
-  const AtomicFile::CommitHooks hooks{
-      .verify = {}, .may_pass_8b = [&job] { return job.core->pass_point_of_no_return(); }};
   for (size_t i = 0; i < job.files.size(); ++i) {
     const uint64_t exact_bytes = job.plan.images[i].layout.total_bytes;
-    TINTYPE_RETURN_IF_ERROR(job.files[i]
-                                .target->commit(exact_bytes, hooks)
-                                .with_context("save " + job.request.files[i].path));
+    TINTYPE_RETURN_IF_ERROR(
+        job.files[i].target->seal(exact_bytes).with_context("save " + job.request.files[i].path));
+  }
+  if (!job.core->pass_point_of_no_return()) {
+    return {StatusCode::cancelled,
+            "cancelled before step 8b: '" + job.core->path() + "' is as it was"};
+  }
+  TINTYPE_RETURN_IF_ERROR(expose_files(job));
+  for (JobFile& file : job.files) file.target->settle();
+  return Status::ok();
+}
+
+// In the order of the request, each durable before the next is visible.
+Status Committer::expose_files(SaveJob& job) {
+  for (size_t i = 0; i < job.files.size(); ++i) {
+    Status status = job.files[i].target->expose();
+    if (status.is_ok()) continue;
+    status = status.with_context("save " + job.request.files[i].path);
+    while (i-- > 0) {
+      if (job.files[i].target->retract().is_ok()) continue;
+      status = status.with_context("'" + job.request.files[i].path + "' stands all the same");
+    }
+    return status;
   }
   return Status::ok();
 }

@@ -1,11 +1,9 @@
-// The one thread that makes saves visible, in the order of their calls.
+// The one thread that makes saves visible, in the order of their calls. A save that failed or was
+// cancelled makes nothing visible: it ends as soon as its work has, also before earlier ones.
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "engine/file_closer.h"
@@ -21,20 +19,22 @@ class Committer {
   Committer(Account account, std::function<void()> release);
   ~Committer();  // finishes every job first
 
-  void enqueue(std::shared_ptr<SaveJob> job);  // any thread; the order of calls is the order of commits
+  // Any thread; the order of calls is the order of commits.
+  void enqueue(std::shared_ptr<SaveJob> job);
 
  private:
+  struct Inbox;
+
   void run();
+  std::shared_ptr<SaveJob> take_ready();
   void complete(SaveJob& job);
   Status commit_files(SaveJob& job);
+  Status expose_files(SaveJob& job);
 
   const Account account_;
   const std::function<void()> release_;
   FileCloser closer_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::shared_ptr<SaveJob>> jobs_;  // guarded by mutex_
-  bool is_stopping_ = false;                   // guarded by mutex_
+  const std::shared_ptr<Inbox> inbox_;  // shared with the snapshots, which ring it and may live longer
   std::thread thread_;
 };
 

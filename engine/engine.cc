@@ -40,7 +40,9 @@ Status check_options(const EngineOptions& options) {
   if (options.queue_depth == 0 || options.queue_depth > 4096) {
     return Status::invalid_argument("queue_depth must be between 1 and 4096");
   }
-  if (options.max_in_flight == 0) return Status::invalid_argument("max_in_flight must be at least 1");
+  if (options.max_in_flight == 0) {
+    return Status::invalid_argument("max_in_flight must be at least 1");
+  }
   if (options.staging_bytes != 0 && options.staging_bytes < kExtentBytesMin) {
     return Status::invalid_argument("staging_bytes must be at least 4096");
   }
@@ -50,8 +52,8 @@ Status check_options(const EngineOptions& options) {
 // Halved until the pool has slots to spare, so that a small pool still overlaps copy and write.
 uint64_t fitting_extent_bytes(const EngineOptions& options, unsigned copy_threads) {
   uint64_t extent_bytes = options.extent_bytes;
-  const uint64_t pool =
-      options.staging_bytes != 0 ? options.staging_bytes : staging_bytes_for(0, staging_budget_bytes());
+  const uint64_t pool = options.staging_bytes != 0 ? options.staging_bytes
+                                                   : staging_bytes_for(0, staging_budget_bytes());
   while (extent_bytes % (2 * kExtentBytesMin) == 0 &&
          pool / extent_bytes < copy_threads + kSpareSlots) {
     extent_bytes /= 2;
@@ -86,12 +88,13 @@ class Engine::Impl {
   Status wait(const InterruptCheck& is_interrupted);
   void refuse_new_saves();
   EngineStats stats() const;
-  std::vector<std::shared_ptr<Snapshot>> take_unseen_failures();
+  std::vector<std::shared_ptr<Snapshot>> take_unseen_failures(const Snapshot* except);
   bool is_forked_child() const { return ::getpid() != process_; }
 
  private:
   Result<std::shared_ptr<SaveJob>> make_job(SaveRequest request);
   Status open_targets(SaveJob& job);
+  Status check_room(bool& is_skipped) const;
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Status ensure_pool(uint64_t image_bytes);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
@@ -127,7 +130,8 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
   const auto start = Clock::now();
   TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, pool_.slot_bytes()));
-  auto core = std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
+  auto core =
+      std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
   core->update([&](SnapshotReport& report) {
     report.plan_ns = ns_between(start, Clock::now());
     report.total_bytes = plan.total_bytes;
@@ -154,26 +158,33 @@ Status Engine::Impl::open_targets(SaveJob& job) {
   return Status::ok();
 }
 
-// Waits for this save's turn to stage. On success the turn is held and the save is in flight.
+// REQUIRES: under the turnstile's lock.
+Status Engine::Impl::check_room(bool& is_skipped) const {
+  if (is_closed_) return closed_status();
+  if (in_flight_ < options_.max_in_flight || options_.when_busy == WhenBusy::wait) {
+    return Status::ok();
+  }
+  is_skipped = options_.when_busy == WhenBusy::skip;
+  if (is_skipped) return Status::ok();
+  return {StatusCode::busy,
+          fmt::format("{} saves are in flight, max_in_flight allows {}: wait for one, or use "
+                      "when_busy=\"wait\"",
+                      in_flight_, options_.max_in_flight)};
+}
+
+// Waits for this save's turn to stage. On success the turn is held and the save is in flight. Whoever
+// does not want to wait is told at once, even while an earlier save stages.
 Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
   const auto start = Clock::now();
+  Status status;
+  turnstile_.notify([&] { status = check_room(is_skipped); });
+  if (!status.is_ok() || is_skipped) return status;
   if (!turnstile_.enter(is_interrupted, [this] { return may_start(); })) {
     return {StatusCode::interrupted, "interrupted while waiting for an earlier save"};
   }
-  Status status;
   turnstile_.notify([&] {
-    if (is_closed_) {
-      status = closed_status();
-    } else if (in_flight_ < options_.max_in_flight) {
-      ++in_flight_;
-    } else if (options_.when_busy == WhenBusy::skip) {
-      is_skipped = true;
-    } else {
-      status = {StatusCode::busy,
-                fmt::format("{} saves are in flight, max_in_flight allows {}: wait for one, or use "
-                            "when_busy=\"wait\"",
-                            in_flight_, options_.max_in_flight)};
-    }
+    status = check_room(is_skipped);
+    if (status.is_ok() && !is_skipped) ++in_flight_;
   });
   if (!status.is_ok() || is_skipped) turnstile_.leave();
   job.core->update([&](SnapshotReport& r) { r.busy_wait_ns = ns_between(start, Clock::now()); });
@@ -282,13 +293,19 @@ EngineStats Engine::Impl::stats() const {
   return stats;
 }
 
-std::vector<std::shared_ptr<Snapshot>> Engine::Impl::take_unseen_failures() {
+std::vector<std::shared_ptr<Snapshot>> Engine::Impl::take_unseen_failures(const Snapshot* except) {
   std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Snapshot>> unseen;
+  std::deque<std::shared_ptr<Snapshot>> kept;
   for (auto& snapshot : failures_) {
-    if (!snapshot->core_->is_seen()) unseen.push_back(snapshot);
+    if (snapshot->core_->is_seen()) continue;
+    if (except != nullptr && snapshot->core_ == except->core_) {
+      kept.push_back(std::move(snapshot));
+    } else {
+      unseen.push_back(std::move(snapshot));
+    }
   }
-  failures_.clear();
+  failures_.swap(kept);
   return unseen;
 }
 
@@ -324,7 +341,7 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Engine::~Engine() {
   if (impl_ != nullptr && impl_->is_forked_child()) {
-    static_cast<void>(impl_.release());  // its threads live in the parent: nothing here can be joined
+    static_cast<void>(impl_.release());  // its threads live in the parent: nothing to join
     return;
   }
   static_cast<void>(close());
@@ -356,11 +373,15 @@ Status Engine::close() {
   return impl_->wait({});
 }
 
+void Engine::refuse_new_saves() {
+  if (impl_ != nullptr && !impl_->is_forked_child()) impl_->refuse_new_saves();
+}
+
 EngineStats Engine::stats() const { return impl_ == nullptr ? EngineStats{} : impl_->stats(); }
 
-std::vector<std::shared_ptr<Snapshot>> Engine::take_unseen_failures() {
+std::vector<std::shared_ptr<Snapshot>> Engine::take_unseen_failures(const Snapshot* except) {
   if (impl_ == nullptr || impl_->is_forked_child()) return {};
-  return impl_->take_unseen_failures();
+  return impl_->take_unseen_failures(except);
 }
 
 }  // namespace tintype

@@ -64,11 +64,14 @@ class Engine {
   Status prepare(uint64_t storage_bytes);
   // Waits for all saves started so far; interrupted if the check says so.
   Status wait(const InterruptCheck& is_interrupted = {});
-  // Drains, then stops the threads. Later calls fail. Idempotent.
+  // From now on saves fail; those that run go on. Idempotent.
+  void refuse_new_saves();
+  // refuse_new_saves(), then waits for what runs. The threads end with the object.
   Status close();
   EngineStats stats() const;
-  // Failed snapshots whose error nobody has seen, oldest first; each is returned once.
-  std::vector<std::shared_ptr<Snapshot>> take_unseen_failures();
+  // Failed snapshots whose error nobody has seen, oldest first; each is returned once. `except` (may
+  // be null) is kept for later: a save does not raise its own error at its own call.
+  std::vector<std::shared_ptr<Snapshot>> take_unseen_failures(const Snapshot* except = nullptr);
 
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

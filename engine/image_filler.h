@@ -24,7 +24,8 @@ class ImageFiller {
   size_t extent_count() const { return plan_.order.size(); }
   const Extent& extent(size_t position) const;
 
-  // Copies everything known into `target` (at least the extent's padded size; the padding is zeroed).
+  // Copies everything known into `target` (at least the extent's padded size; the padding is
+  // zeroed).
   void fill(size_t position, MutableBytes target);
   // Combines this extent's piece CRCs and writes descriptors and tail into it.
   void seal(size_t position, MutableBytes target);

@@ -13,7 +13,8 @@
 namespace tintype {
 namespace {
 
-// The records around the storages, in torch's order (io/archive/FORMAT.md): four in front, two behind.
+// The records around the storages, in torch's order (io/archive/FORMAT.md): four in front, two
+// behind.
 constexpr size_t kLeadingRecords = 4;
 constexpr std::string_view kFormatVersion = "1";
 constexpr std::string_view kByteOrder = "little";
@@ -43,7 +44,9 @@ class ImageBuilder {
 
   void add(Segment segment) {
     while (segment.size_bytes > 0) {
-      if (image_.extents.empty() || image_.extents.back().size_bytes == extent_bytes_) open_extent();
+      if (image_.extents.empty() || image_.extents.back().size_bytes == extent_bytes_) {
+        open_extent();
+      }
       Extent& extent = image_.extents.back();
       const uint64_t piece = std::min(segment.size_bytes, extent_bytes_ - extent.size_bytes);
       place(extent, segment, piece);

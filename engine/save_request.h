@@ -17,7 +17,8 @@ struct SourceStorage {
   uint64_t size_bytes = 0;             // what the record holds: numel * item size of its dtype
 };
 
-// The pickle of one object, and which storages it names: record data/i is storages[i] of the request.
+// The pickle of one object, and which storages it names: record data/i is storages[i] of the
+// request.
 struct CapturedObject {
   ByteVector pickle;
   std::vector<uint32_t> storages;
@@ -27,7 +28,7 @@ struct TargetFile {
   std::string path;  // absolute, or relative to the working directory at the call
   CapturedObject object;
   uint64_t alignment = 64;         // torch's storage_alignment, 1 to 32768
-  bool is_symlink_followed = true;  // a symlink as the target: write what it points to, or replace it
+  bool is_symlink_followed = true;  // a symlink as target: write what it points to, or replace it
 };
 
 // What makes a checkpoint directory point at the new files. Runs on the engine's commit thread, in
@@ -47,7 +48,7 @@ struct SaveRequest {
   std::vector<TargetFile> files;  // committed in this order; at least one
   std::unique_ptr<Publisher> publisher;  // null without a checkpoint directory
   uint64_t blocking_ns_before = 0;  // capture time already spent by the front end, for the report
-  std::string capture_path;         // "native" or "pickler: first type that forced it", for the report
+  std::string capture_path;         // "native" or "pickler: the first type that forced it"
 };
 
 }  // namespace tintype

@@ -1,8 +1,9 @@
 // The staging memory: page-aligned regions cut into slots of one extent each.
 //
 // Regions are only ever added, so the address of a leased slot is stable. Memory is touched when a
-// slot is first leased (a page fault costs more than the copy), and the slot returned last is leased
-// first, so that small saves stay on warm memory. Children of a fork do not inherit the regions.
+// slot is first leased (a page fault costs more than the copy), and the slot returned last is
+// leased first, so that small saves stay on warm memory. Children of a fork do not inherit the
+// regions.
 #pragma once
 
 #include <chrono>

@@ -31,6 +31,9 @@ std::optional<Status> Snapshot::wait_published(Timeout timeout) {
   return core_->wait(SnapshotCore::Milestone::published, timeout);
 }
 bool Snapshot::is_done() const { return core_->is_done(); }
+bool Snapshot::wait_done(std::chrono::nanoseconds timeout) const {
+  return core_->wait_done(timeout);
+}
 bool Snapshot::cancel() { return core_->request_cancel(); }
 double Snapshot::progress() const { return core_->progress(); }
 SnapshotReport Snapshot::report() const { return core_->report(); }

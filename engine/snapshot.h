@@ -55,6 +55,8 @@ class Snapshot {
 
   // Final: published, failed, cancelled or skipped.
   bool is_done() const;
+  // Waits for the final state; false when it timed out. An error is not delivered by this.
+  bool wait_done(std::chrono::nanoseconds timeout) const;
   // True if the save will not happen; false past step 8b of any of its files, or when done.
   bool cancel();
   // Bytes written over total, 0 to 1.

@@ -23,21 +23,27 @@ SnapshotCore::SnapshotCore(std::string path, uint64_t front_end_ns)
 
 void SnapshotCore::fail(Status status) {
   TINTYPE_CHECK(!status.is_ok());
-  std::lock_guard lock(mutex_);
-  if (error_.is_ok()) error_ = std::move(status);
-  is_doomed_.store(true, std::memory_order_release);
-  changed_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    if (error_.is_ok()) error_ = std::move(status);
+    is_doomed_.store(true, std::memory_order_release);
+    changed_.notify_all();
+  }
+  tell_observer();
 }
 
 bool SnapshotCore::request_cancel() {
   if (::getpid() != process_) return false;
-  std::lock_guard lock(mutex_);
-  if (is_cancelled_) return true;
-  if (is_final() || is_committed_ || !error_.is_ok()) return false;
-  is_cancelled_ = true;
-  error_ = cancelled_status();
-  is_doomed_.store(true, std::memory_order_release);
-  changed_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    if (is_cancelled_) return true;
+    if (is_final() || is_committed_ || !error_.is_ok()) return false;
+    is_cancelled_ = true;
+    error_ = cancelled_status();
+    is_doomed_.store(true, std::memory_order_release);
+    changed_.notify_all();
+  }
+  tell_observer();
   return true;
 }
 
@@ -54,15 +60,18 @@ void SnapshotCore::add_work(uint64_t count) {
 }
 
 void SnapshotCore::finish_work(uint64_t count) {
-  std::lock_guard lock(mutex_);
-  TINTYPE_CHECK(work_ >= count);
-  work_ -= count;
-  if (work_ == 0) changed_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    TINTYPE_CHECK(work_ >= count);
+    work_ -= count;
+    if (work_ > 0) return;
+  }
+  tell_observer();
 }
 
-void SnapshotCore::wait_for_work() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return work_ == 0; });
+bool SnapshotCore::has_work() const {
+  std::lock_guard lock(mutex_);
+  return work_ > 0;
 }
 
 bool SnapshotCore::pass_point_of_no_return() {
@@ -123,7 +132,7 @@ bool SnapshotCore::is_final() const {
 bool SnapshotCore::has_reached(Milestone milestone) const {
   if (is_final()) return true;
   switch (milestone) {
-    case Milestone::staged: return is_staged_;
+    case Milestone::staged: return is_staged_ && error_.is_ok();
     case Milestone::durable: return is_durable_;
     case Milestone::published: return false;
   }
@@ -141,10 +150,15 @@ std::optional<Status> SnapshotCore::wait(Milestone milestone,
     return std::nullopt;
   }
   // What was reached stays reached: an error after step 9b does not take durability back.
-  if (milestone == Milestone::staged && is_staged_ && error_.is_ok()) return Status::ok();
   if (milestone == Milestone::durable && is_durable_) return Status::ok();
   if (!error_.is_ok()) is_seen_.store(true);
   return error_;
+}
+
+bool SnapshotCore::wait_done(std::chrono::nanoseconds timeout) {
+  if (::getpid() != process_) return true;
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [&] { return is_final(); });
 }
 
 SnapshotReport SnapshotCore::report() const {

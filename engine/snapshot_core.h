@@ -16,6 +16,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -46,13 +47,16 @@ class SnapshotCore {
   // Work items (extents queued, staging itself) that still use slots or files.
   void add_work(uint64_t count);
   void finish_work(uint64_t count);
-  // Waits until no work is left.
-  void wait_for_work();
-  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from now.
+  bool has_work() const;
+  // `fn` is called, without a lock held, when no work is left and when the snapshot is doomed. Set
+  // before other threads know the snapshot.
+  void set_observer(std::function<void()> fn) { observer_ = std::move(fn); }
+  // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from
+  // now.
   bool pass_point_of_no_return();
   void set_durable();
-  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is told
-  // that state just before anybody else can see it.
+  // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is
+  // told that state just before anybody else can see it.
   void finish(const std::function<void(SnapshotState)>& account = {});
   void finish_as_skipped();
   // Changes the report's figures under the lock.
@@ -61,6 +65,8 @@ class SnapshotCore {
   // --- the handle ---
   enum class Milestone { staged, durable, published };
   std::optional<Status> wait(Milestone milestone, std::optional<std::chrono::nanoseconds> timeout);
+  // Unlike wait(), leaves the error unseen.
+  bool wait_done(std::chrono::nanoseconds timeout);
   SnapshotReport report() const;
   bool is_done() const;
   bool is_skipped() const;
@@ -76,10 +82,14 @@ class SnapshotCore {
   bool is_final() const;  // REQUIRES: mutex_ held
   bool has_reached(Milestone milestone) const;  // REQUIRES: mutex_ held
   void finish_as(SnapshotState state);
+  void tell_observer() const {
+    if (observer_) observer_();
+  }
 
   const std::string path_;
   const Clock::time_point started_;
   const pid_t process_ = ::getpid();
+  std::function<void()> observer_;
   std::atomic<bool> is_doomed_{false};
   std::atomic<bool> is_seen_{false};
   std::atomic<uint64_t> written_bytes_{0};

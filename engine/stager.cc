@@ -8,11 +8,11 @@ namespace tintype {
 namespace {
 
 constexpr std::chrono::milliseconds kInterruptPeriod{50};
-constexpr uint64_t kCrewThresholdBytes = 4ull << 20;  // below, waking helpers costs more than it saves
+constexpr uint64_t kCrewThresholdBytes = 4ull << 20;  // below, waking helpers does not pay
 
-// One job's staging. The order of lease and position matters: a thread first gets a slot, then takes
-// the lowest position left. So the lowest unfinished position always has its slot, the writer can
-// always free one by going on, and a pool of any size is free of deadlock.
+// One job's staging. The order of lease and position matters: a thread first gets a slot, then
+// takes the lowest position left. So the lowest unfinished position always has its slot, the writer
+// can always free one by going on, and a pool of any size is free of deadlock.
 class Staging {
  public:
   Staging(const std::shared_ptr<SaveJob>& job, SlotPool& pool, Writer& writer,

@@ -13,6 +13,7 @@ namespace tintype {
 namespace {
 
 constexpr std::chrono::milliseconds kIdleWait{1000};
+constexpr std::chrono::milliseconds kRateWaitMax{20};  // a cancelled save gives its slots back by then
 
 }  // namespace
 
@@ -55,6 +56,7 @@ void Writer::register_memory() {
 void Writer::run() {
   for (;;) {
     const bool is_stopping = take_incoming();
+    drop_doomed();
     start_writes();
     if (is_stopping && pending_.empty() && in_flight_.empty()) return;
     const auto timeout = pending_.empty() ? kIdleWait : time_until_allowed();
@@ -89,6 +91,15 @@ void Writer::update_registration() {
     return;
   }
   registered_regions_ = regions.size();
+}
+
+// A failed or cancelled save gives its slots back at once, also from behind a slow one.
+void Writer::drop_doomed() {
+  const auto is_doomed = [](const SealedExtent& extent) { return extent.job->core->is_doomed(); };
+  const auto first = std::stable_partition(pending_.begin(), pending_.end(),
+                                           [&](const auto& extent) { return !is_doomed(extent); });
+  std::for_each(first, pending_.end(), [&](SealedExtent& extent) { drop(std::move(extent)); });
+  pending_.erase(first, pending_.end());
 }
 
 void Writer::start_writes() {
@@ -180,7 +191,7 @@ void Writer::drop(SealedExtent extent) {
 std::chrono::milliseconds Writer::time_until_allowed() const {
   if (byte_rate_limit_ == 0) return kIdleWait * (writes_.has_room() ? 0 : 1);
   const auto rest = std::chrono::ceil<std::chrono::milliseconds>(next_start_ - Clock::now());
-  return std::clamp(rest, std::chrono::milliseconds(0), kIdleWait);
+  return std::clamp(rest, std::chrono::milliseconds(0), kRateWaitMax);
 }
 
 }  // namespace tintype

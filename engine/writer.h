@@ -43,6 +43,7 @@ class Writer {
 
   void run();
   bool take_incoming();
+  void drop_doomed();
   void start_writes();
   bool start(SealedExtent& extent);
   Status begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes);

@@ -44,8 +44,8 @@ def main() -> None:
     heading("5  Stock torch reads it")
     show_best(args.logdir / "killed" / "checkpoints" / "best.pth")
     print(
-        f"\nAll checks passed in {time.perf_counter() - start:.0f} s: killed at {progress:.0%} of a save, "
-        f"resumed, same losses to the last digit."
+        f"\nAll checks passed in {time.perf_counter() - start:.0f} s: "
+        f"killed at {progress:.0%} of a save, resumed, same losses to the last digit."
     )
 
 
@@ -92,7 +92,8 @@ def run_undisturbed(args: argparse.Namespace) -> dict[int, list[float]]:
             f"  epoch {line['epoch']} {mean(line['losses']):6.3f} {line['seconds']:6.1f} s"
             f" {line['blocking_ms']:11.1f} ms {line['durable_ms']:6.0f} ms"
             f" {megabytes / line['durable_ms'] * 1e3:5.0f} MB/s"
-            f" {line['torch_save_ms']:11.0f} ms {megabytes / line['torch_save_ms'] * 1e3:5.0f} MB/s",
+            f" {line['torch_save_ms']:11.0f} ms"
+            f" {megabytes / line['torch_save_ms'] * 1e3:5.0f} MB/s",
             flush=True,
         )
     finish(process)
@@ -146,7 +147,8 @@ def check_losses(expected: dict[int, list[float]], resumed: dict[int, list[float
     for epoch, losses in resumed.items():
         if losses != expected[epoch]:
             raise SystemExit(f"epoch {epoch}: losses {losses} are not {expected[epoch]}")
-        print(f"  epoch {epoch}: {len(losses)} losses equal the undisturbed run's, last {losses[-1]!r}")
+        equal = f"{len(losses)} losses equal the undisturbed run's"
+        print(f"  epoch {epoch}: {equal}, last {losses[-1]!r}")
 
 
 def show_directory(folder: Path) -> None:

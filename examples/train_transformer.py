@@ -48,7 +48,8 @@ def train(args: argparse.Namespace) -> None:
         for epoch in range(first_epoch, args.epochs + 1):
             start = time.perf_counter()
             losses = [
-                train_step(model, optimizer, batches, args.device) for _ in range(args.steps_per_epoch)
+                train_step(model, optimizer, batches, args.device)
+                for _ in range(args.steps_per_epoch)
             ]
             scheduler.step()
             seconds = time.perf_counter() - start

@@ -1,37 +1,62 @@
 #!/usr/bin/env bash
-# Installs what building and testing need: Debian packages, then a .venv with torch. Re-entrant: what
-# is there already is left alone, and a second run asks nobody.
+# Installs what building and testing need: Debian packages, then a .venv with torch. Re-entrant:
+# what is there already is left alone, an interrupted run is taken up again, and a second run needs
+# no network.
 #
-#   tools/setup.sh            everything
+#   tools/setup.sh            what building and testing need
+#   tools/setup.sh lint       the same, and what `make lint` needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TORCH_PINNED="torch==2.11.0"
-stamp="build/setup.stamp"
-inputs="$(cat tools/setup.sh tools/packages.txt tools/requirements.txt | sha256sum | cut -d' ' -f1)"
+venv_python=.venv/bin/python
+
+kind="${1:-build}"
+stamp=".venv/setup-$kind.stamp"
+package_lists=(tools/packages.txt)
+requirements=(tools/requirements.txt)
+if [ "$kind" = lint ]; then
+  package_lists+=(tools/packages-lint.txt)
+  requirements+=(tools/requirements-lint.txt)
+fi
 
 say() { printf 'setup: %s\n' "$*"; }
 
+fail() {
+  say "$*" >&2
+  exit 1
+}
+
+# Changes with this script, the lists and the place of the checkout, which a venv's scripts hold.
+fingerprint() {
+  { cat tools/setup.sh tools/packages*.txt tools/requirements*.txt && pwd; } | sha256sum
+}
+
 as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    command -v sudo >/dev/null || fail "this needs root and there is no sudo: as root, run $*"
+    sudo "$@"
+  fi
 }
 
 missing_packages() {
   local package
-  while read -r package; do
+  sort -u "${package_lists[@]}" | while read -r package; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
-      printf '%s\n' "$package"
-  done < tools/packages.txt
+      printf '%s ' "$package"
+  done
 }
 
 install_packages() {
   local missing
-  missing="$(missing_packages | tr '\n' ' ')"
-  [ -n "${missing// /}" ] || return 0
-  command -v apt-get >/dev/null || {
-    say "these packages are missing and there is no apt-get: $missing"
-    exit 1
-  }
+  if ! command -v apt-get >/dev/null; then
+    say "no apt-get: what ${package_lists[*]} name must be there (README.md, Other systems)"
+    return
+  fi
+  missing="$(missing_packages)"
+  [ -n "$missing" ] || return 0
   say "installing Debian packages: $missing"
   as_root apt-get update -qq
   # shellcheck disable=SC2086  # one word per package
@@ -39,46 +64,74 @@ install_packages() {
     $missing >/dev/null
 }
 
-python_has_torch() {
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
+
+has_torch() {
   "$1" - <<'PYTHON' >/dev/null 2>&1
 import torch
 assert tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 6)
 PYTHON
 }
 
-make_venv() {
-  if [ ! -x .venv/bin/python ]; then
-    if python_has_torch python3; then
-      say "making .venv over the active Python, which has torch"
-      python3 -m venv --system-site-packages .venv
-    else
-      say "making .venv"
-      python3 -m venv .venv
+# The active Python; where that is too old, the newest that is named by its version.
+find_python() {
+  local candidate
+  for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+    if is_new_enough "$candidate"; then
+      command -v "$candidate"
+      return
     fi
-  fi
-  .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-    say "Python 3.10 or newer is needed; .venv has $(.venv/bin/python --version)"
-    exit 1
-  }
-  if ! python_has_torch .venv/bin/python; then
-    say "installing $TORCH_PINNED into .venv (several minutes, about 5 GB)"
-    .venv/bin/python -m pip install -q --disable-pip-version-check "$TORCH_PINNED"
-  fi
-  say "installing Python build and test tools into .venv"
-  .venv/bin/python -m pip install -q --disable-pip-version-check -r tools/requirements.txt
+  done
+  fail "Python 3.10 or newer is needed; python3 is $(python3 --version 2>&1 || true)"
 }
 
+# A venv that works is kept; half-made, moved or of a Python that is gone, it is made anew.
+make_venv() {
+  local python
+  if is_usable_venv; then return; fi
+  python="$(find_python)"
+  rm -rf .venv
+  if has_torch "$python"; then
+    say "making .venv over $python, which has torch"
+    "$python" -m venv --system-site-packages .venv
+    # Where the active Python is in a venv itself, "system" means the Python below that one.
+    has_torch "$venv_python" || "$python" -c '
+import pathlib, torch
+print(pathlib.Path(torch.__file__).parents[1])' > "$(site_packages)/active-python.pth"
+  else
+    say "making .venv with $python"
+    "$python" -m venv .venv
+  fi
+}
+
+is_usable_venv() {
+  is_new_enough "$venv_python" && "$venv_python" -m pip --version >/dev/null 2>&1 &&
+    [ "$("$venv_python" -c 'import sys; print(sys.prefix)')" = "$PWD/.venv" ] &&
+    grep -qF "$PWD/.venv" .venv/bin/activate
+}
+
+install_python_packages() {
+  local pip=("$venv_python" -m pip install -q --disable-pip-version-check)
+  if ! has_torch "$venv_python"; then
+    say "installing $TORCH_PINNED into .venv (several minutes; about 5 GB with its CUDA libraries)"
+    "${pip[@]}" "$TORCH_PINNED"
+  fi
+  say "installing Python tools into .venv: $(cat "${requirements[@]}" | tr '\n' ' ')"
+  "${pip[@]}" "${requirements[@]/#/--requirement=}"
+}
+
+site_packages() { "$venv_python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
+# The package is run from the build tree; the command too.
 link_into_venv() {
-  local site
-  site="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-  printf '%s\n' "$PWD/build/release/python" > "$site/tintype.pth"
+  printf '%s\n' "$PWD/build/release/python" > "$(site_packages)/tintype.pth"
   ln -sfn "$PWD/build/release/tools/tintype" .venv/bin/tintype
 }
 
-if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$inputs $PWD" ]; then exit 0; fi
+if [ -x "$venv_python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then exit 0; fi
 install_packages
 make_venv
+install_python_packages
 link_into_venv
-mkdir -p build
-printf '%s %s\n' "$inputs" "$PWD" > "$stamp"
+fingerprint > "$stamp"
 say "done"

@@ -6,13 +6,16 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
+#include "bindings/src/without_gil.h"
 #include "engine/engine.h"
 #include "engine/image_stream.h"
 
@@ -53,38 +56,72 @@ EngineOptions options_from(const nb::dict& d) {
   return options;
 }
 
-std::unique_ptr<Engine> make_engine(const nb::dict& options) {
-  const EngineOptions converted = options_from(options);
-  Result<std::unique_ptr<Engine>> engine = Status::internal("not made");
-  {
-    nb::gil_scoped_release release;
-    engine = Engine::create(converted);
+// What Python holds. Draining may take long, so the engine ends without the GIL.
+class BoundEngine {
+ public:
+  explicit BoundEngine(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+  ~BoundEngine() {
+    without_gil([this] { engine_.reset(); });
   }
-  return value_or_raise(std::move(engine));
+  Engine& operator*() const { return *engine_; }
+  Engine* operator->() const { return engine_.get(); }
+
+  BoundEngine(const BoundEngine&) = delete;
+  BoundEngine& operator=(const BoundEngine&) = delete;
+
+ private:
+  std::unique_ptr<Engine> engine_;
+};
+
+std::unique_ptr<BoundEngine> make_engine(const nb::dict& options) {
+  const EngineOptions converted = options_from(options);
+  return std::make_unique<BoundEngine>(
+      value_or_raise(without_gil([&] { return Engine::create(converted); })));
 }
 
-std::shared_ptr<Snapshot> save_async(Engine& engine, NativeRequest& request) {
+std::shared_ptr<Snapshot> save_async(BoundEngine& engine, NativeRequest& request) {
   SaveRequest taken = request.take();
-  Result<std::shared_ptr<Snapshot>> snapshot = Status::internal("not started");
-  {
-    nb::gil_scoped_release release;
-    snapshot = engine.save_async(std::move(taken), is_signal_pending);
+  return value_or_raise(without_gil(
+      [&] { return engine->save_async(std::move(taken), is_signal_pending); }));
+}
+
+// Waits for the final state. An interrupt cancels the save; past step 8b it completes.
+Status finish_or_cancel(Snapshot& snapshot) {
+  for (;;) {
+    if (const auto status = snapshot.wait_published(kSignalPeriod)) return *status;
+    if (!is_signal_pending()) continue;
+    snapshot.cancel();
+    snapshot.mark_seen();
+    static_cast<void>(snapshot.wait_published(std::nullopt));
+    return {StatusCode::interrupted, "interrupted while saving"};
   }
-  return value_or_raise(std::move(snapshot));
+}
+
+// In one call, so that no interrupt finds the save started and nobody to cancel it.
+std::shared_ptr<Snapshot> save(BoundEngine& engine, NativeRequest& request) {
+  auto snapshot = save_async(engine, request);
+  raise_if_error(without_gil([&] { return finish_or_cancel(*snapshot); }));
+  return snapshot;
 }
 
 template <typename Call>
 void call_blocking(Call call) {
-  Status status;
-  {
-    nb::gil_scoped_release release;
-    status = call();
-  }
-  raise_if_error(status);
+  raise_if_error(without_gil(call));
 }
 
-nb::dict stats(const Engine& engine) {
-  const EngineStats s = engine.stats();
+// Lets the threads that are in native code come back; false if some did not in time.
+bool wait_for_callers(double seconds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  nb::gil_scoped_release release;
+  while (active_calls.load() > 0) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+nb::dict stats(const BoundEngine& engine) {
+  const EngineStats s = engine->stats();
   nb::dict d;
   d["saves_started"] = s.saves_started;
   d["saves_published"] = s.saves_published;
@@ -100,11 +137,7 @@ nb::dict stats(const Engine& engine) {
 }
 
 nb::object next_piece(ImageStream& stream) {
-  ByteView piece;
-  {
-    nb::gil_scoped_release release;
-    piece = stream.next();
-  }
+  const ByteView piece = without_gil([&] { return stream.next(); });
   return nb::steal(PyMemoryView_FromMemory(
       const_cast<char*>(reinterpret_cast<const char*>(piece.data())),
       static_cast<Py_ssize_t>(piece.size()), PyBUF_READ));
@@ -113,17 +146,25 @@ nb::object next_piece(ImageStream& stream) {
 }  // namespace
 
 void bind_engine(nb::module_& module) {
-  nb::class_<Engine>(module, "Engine")
+  nb::class_<BoundEngine>(module, "Engine")
       .def_static("create", &make_engine)
+      .def("save", &save)
       .def("save_async", &save_async)
-      .def("prepare", [](Engine& e, uint64_t bytes) { call_blocking([&] { return e.prepare(bytes); }); })
-      .def("wait", [](Engine& e) { call_blocking([&] { return e.wait(is_signal_pending); }); })
-      .def("close", [](Engine& e) {
-        call_blocking([&] { return e.wait(is_signal_pending); });
-        call_blocking([&] { return e.close(); });
+      .def("prepare", [](BoundEngine& e, uint64_t bytes) {
+        call_blocking([&] { return e->prepare(bytes); });
+      })
+      .def("wait", [](BoundEngine& e) {
+        call_blocking([&] { return e->wait(is_signal_pending); });
+      })
+      .def("close", [](BoundEngine& e) {
+        e->refuse_new_saves();
+        call_blocking([&] { return e->wait(is_signal_pending); });
       })
       .def("stats", &stats)
-      .def("take_unseen_failures", &Engine::take_unseen_failures);
+      .def("take_unseen_failures", [](BoundEngine& e, const Snapshot* except) {
+        return e->take_unseen_failures(except);
+      }, nb::arg("but").none());
+  module.def("wait_for_callers", &wait_for_callers);
 
   nb::class_<ImageStream>(module, "ImageStream")
       .def_static("open",
@@ -131,7 +172,7 @@ void bind_engine(nb::module_& module) {
                     return value_or_raise(ImageStream::open(request.take()));
                   })
       .def_prop_ro("total_bytes", &ImageStream::total_bytes)
-      .def("next", &next_piece);
+      .def("next", &next_piece, nb::sig("def next(self) -> memoryview"));
 }
 
 }  // namespace tintype::python

@@ -13,8 +13,8 @@ PyObject* make_exception(const Status& status) {
   const std::string code(to_string(status.code()));
   const std::string message(status.message());
   const std::string path(status.path());
-  return make(nb::str(code.c_str()), nb::str(message.data(), message.size()),
-              status.error_number(), nb::str(path.data(), path.size()))
+  return make(nb::str(code.c_str()), path_to_python(message), status.error_number(),
+              path_to_python(path))
       .release()
       .ptr();
 }
@@ -25,6 +25,13 @@ void raise_status(const Status& status) {
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
   }
   throw nb::python_error();
+}
+
+nb::object path_to_python(std::string_view path) {
+  PyObject* text =
+      PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size()));
+  if (text == nullptr) throw nb::python_error();
+  return nb::steal(text);
 }
 
 bool is_signal_pending() {

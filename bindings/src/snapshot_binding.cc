@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bindings/src/raise.h"
+#include "bindings/src/without_gil.h"
 #include "engine/snapshot.h"
 
 namespace nb = nanobind;
@@ -25,31 +26,41 @@ Wait wait_for(const std::string& milestone) {
   return &Snapshot::wait_published;
 }
 
-// Waits in slices so that signals are seen every 50 ms. False when it timed out (seconds < 0 never
-// does); raises the save's error, or what a signal handler raised.
-bool wait(Snapshot& snapshot, const std::string& milestone, double seconds) {
-  const Wait wait_slice = wait_for(milestone);
-  const auto limit = std::chrono::duration<double>(std::min(seconds, 1e9));
-  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
-  std::optional<Status> reached;
-  bool is_interrupted = false;
-  {
-    nb::gil_scoped_release release;
-    for (;;) {
-      std::chrono::nanoseconds slice = std::chrono::milliseconds(50);
-      if (seconds >= 0) {
-        slice = std::clamp<std::chrono::nanoseconds>(deadline - Clock::now(),
-                                                     std::chrono::nanoseconds(0), slice);
-      }
-      reached = (snapshot.*wait_slice)(slice);
-      if (reached || (seconds >= 0 && Clock::now() >= deadline)) break;
-      if ((is_interrupted = is_signal_pending())) break;
-    }
+// In slices, so that signals are seen. nullopt: timed out, or interrupted (then is_interrupted).
+std::optional<Status> wait_in_slices(Snapshot& snapshot, Wait wait_slice,
+                                     std::optional<Clock::time_point> deadline,
+                                     bool& is_interrupted) {
+  for (;;) {
+    std::chrono::nanoseconds slice = kSignalPeriod;
+    if (deadline) slice = std::clamp<std::chrono::nanoseconds>(*deadline - Clock::now(), {}, slice);
+    const auto reached = (snapshot.*wait_slice)(slice);
+    if (reached || (deadline && Clock::now() >= *deadline)) return reached;
+    if ((is_interrupted = is_signal_pending())) return std::nullopt;
   }
+}
+
+// False when it timed out (seconds < 0 never does); raises the save's error, or what a signal
+// handler raised.
+bool wait(Snapshot& snapshot, const std::string& milestone, double seconds) {
+  std::optional<Clock::time_point> deadline;
+  if (seconds >= 0) {
+    const auto limit = std::chrono::duration<double>(std::min(seconds, 1e9));
+    deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
+  }
+  bool is_interrupted = false;
+  const auto reached = without_gil(
+      [&] { return wait_in_slices(snapshot, wait_for(milestone), deadline, is_interrupted); });
   if (is_interrupted) throw nb::python_error();
-  if (!reached) return false;
-  raise_if_error(*reached);
-  return true;
+  if (reached) raise_if_error(*reached);
+  return reached.has_value();
+}
+
+// True in the final state. Raises nothing, and an error stays unseen.
+bool wait_done(Snapshot& snapshot, double seconds) {
+  const auto limit = std::chrono::duration<double>(seconds);
+  return without_gil([&] {
+    return snapshot.wait_done(std::chrono::duration_cast<std::chrono::nanoseconds>(limit));
+  });
 }
 
 nb::dict report(const Snapshot& snapshot) {
@@ -88,14 +99,15 @@ nb::object error(const Snapshot& snapshot) {
 void bind_snapshot(nb::module_& module) {
   nb::class_<Snapshot>(module, "Snapshot")
       .def("wait", &wait, nb::arg("milestone"), nb::arg("seconds"))
+      .def("wait_done", &wait_done, nb::arg("seconds"))
       .def("is_done", &Snapshot::is_done)
       .def("cancel", &Snapshot::cancel)
       .def("progress", &Snapshot::progress)
       .def("report", &report)
-      .def("error", &error)
+      .def("error", &error, nb::sig("def error(self) -> BaseException | None"))
       .def("mark_seen", &Snapshot::mark_seen)
       .def_prop_ro("skipped", &Snapshot::is_skipped)
-      .def_prop_ro("path", &Snapshot::path);
+      .def_prop_ro("path", [](const Snapshot& s) { return path_to_python(s.path()); });
 }
 
 }  // namespace tintype::python

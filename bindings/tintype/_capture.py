@@ -16,6 +16,7 @@ import torch
 from torch.serialization import location_tag, normalize_storage_type
 
 from tintype._errors import UnpicklableError, UnsupportedError
+from tintype._locate import locate_unpicklable
 from tintype._tintype import Captured, StorageTable
 
 __all__ = ["Captured", "StorageTable", "capture", "capture_by_pickler"]
@@ -49,7 +50,8 @@ def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Capture
     try:
         StoragePickler(buffer, protocol=2).dump(obj)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise UnpicklableError(f"cannot save {type(obj).__qualname__}: {error}") from error
+        place, name = locate_unpicklable(obj)
+        raise UnpicklableError(f"cannot save {place}, a {name}: {error}") from error
     return Captured.from_pickler(buffer.getvalue(), storages, f"pickler: {reason}")
 
 

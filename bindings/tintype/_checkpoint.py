@@ -17,7 +17,7 @@ PARTS = ("model", "criterion", "optimizer", "scheduler")
 
 def unwrap(module: Any) -> Any:
     """The module inside DataParallel or DistributedDataParallel; anything else as it is."""
-    wrappers: tuple[type, ...] = (torch.nn.DataParallel,)
+    wrappers: tuple[type[Any], ...] = (torch.nn.DataParallel,)
     distributed = getattr(torch.nn.parallel, "DistributedDataParallel", None)
     if distributed is not None:
         wrappers += (distributed,)

@@ -16,7 +16,15 @@ from tintype import _tintype
 from tintype._capture import Captured, StorageTable, capture
 from tintype._errors import TintypeError
 from tintype._snapshot import Snapshot, _CallbackThread
-from tintype._target import Compression, PathLike, absolute_path, check_form, storage_alignment
+from tintype._target import (
+    Compression,
+    PathLike,
+    absolute_path,
+    check_form,
+    check_torch_arguments,
+    storage_alignment,
+    write_fully,
+)
 
 
 class Engine:
@@ -58,24 +66,33 @@ class Engine:
             }
         )
         _live_engines.add(self)
+        _drain_with_worker()
 
-    def save(self, obj: object, f: PathLike | BinaryIO, *, compression: Compression | None = "by-name") -> None:
+    def save(
+        self,
+        obj: object,
+        f: PathLike | BinaryIO,
+        *,
+        compression: Compression | None = "by-name",
+        **torch_arguments: Any,
+    ) -> None:
         """Saves ``obj`` and returns when it is durable: drop-in for ``torch.save(obj, f)``.
 
         ``f`` is a path, or a writable file object, which gets the same bytes in order (durability
-        is then its owner's). Ctrl-C cancels: the old file stands.
+        is then its owner's). Ctrl-C cancels: the old file stands. Other arguments of ``torch.save``
+        are taken at their defaults; UnsupportedError names one with another value. An error of an
+        earlier save that nobody waited for is raised after this save (``error.snapshot``).
         """
+        start_ns = time.perf_counter_ns()
+        check_torch_arguments(torch_arguments)
         if not isinstance(f, (str, os.PathLike)):
             self._save_to_file_object(obj, f, compression)
             return
-        snapshot = self.save_async(obj, f, compression=compression)
-        try:
-            snapshot.wait_published()
-        except KeyboardInterrupt:
-            snapshot.cancel()
-            snapshot._native.mark_seen()
-            _wait_until_final(snapshot)
-            raise
+        check_form(f, compression)
+        target = absolute_path(f)
+        table = StorageTable()
+        captured = capture(obj, table)
+        self._start([(target, captured, True)], table, start_ns, is_blocking=True)
 
     def save_async(
         self, obj: object, path: PathLike, *, compression: Compression | None = "by-name"
@@ -98,13 +115,16 @@ class Engine:
         table: StorageTable,
         start_ns: int,
         publisher: Any = None,
+        is_blocking: bool = False,
     ) -> Snapshot:
-        """Hands captured files (path, object, follow a symlink?) to the engine."""
+        """Hands captured files (path, object, follow a symlink?) to the engine. ``is_blocking``:
+        returns when they are published, or raises; an interrupt cancels."""
         request = _make_request(files, table)
         if publisher is not None:
             publisher.attach(request)
         request.set_capture(time.perf_counter_ns() - start_ns, files[0][1].path)
-        snapshot = Snapshot(self._native.save_async(request))
+        start = self._native.save if is_blocking else self._native.save_async
+        snapshot = Snapshot(start(request))
         self._raise_unseen(snapshot)
         return snapshot
 
@@ -116,11 +136,10 @@ class Engine:
         captured = capture(obj, table)
         stream = _tintype.ImageStream.open(_make_request([("", captured, True)], table))
         while len(piece := stream.next()) > 0:
-            written = f.write(piece)
-            if written is not None and written != len(piece):
-                raise OSError(f"the file object wrote {written} of {len(piece)} bytes")
+            write_fully(f, piece)
         if hasattr(f, "flush"):
             f.flush()
+        self._raise_unseen(None)
 
     def prepare(self, obj: object) -> None:
         """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
@@ -136,7 +155,7 @@ class Engine:
         self._raise_unseen(None)
 
     def close(self) -> None:
-        """Waits for pending saves, then refuses new ones. Raises the first unseen error."""
+        """Refuses new saves and waits for pending ones. Raises the first unseen error."""
         self._native.close()
         self._raise_unseen(None)
 
@@ -146,8 +165,7 @@ class Engine:
         return self._native.stats()
 
     def _raise_unseen(self, snapshot: Snapshot | None) -> None:
-        failures = self._native.take_unseen_failures()
-        failures = [f for f in failures if snapshot is None or f is not snapshot._native]
+        failures = self._native.take_unseen_failures(None if snapshot is None else snapshot._native)
         for failed in failures[1:]:
             print(f"tintype: a save failed: {failed.error()}", file=sys.stderr)
         if failures:
@@ -180,17 +198,11 @@ def _make_request(
     return request
 
 
-def _wait_until_final(snapshot: Snapshot) -> None:
-    while not snapshot.done():
-        try:
-            snapshot._native.wait("published", 0.05)
-        except Exception:  # cancelled or failed: the caller has its own exception to raise
-            return
-
-
 _live_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _default_engine: Engine | None = None
 _default_lock = threading.Lock()
+_is_worker_hooked = False
+_EXIT_PATIENCE_S = 5.0  # for done-callbacks, and for threads on their way back from a wait
 
 
 def default_engine() -> Engine:
@@ -202,9 +214,15 @@ def default_engine() -> Engine:
         return _default_engine
 
 
-def save(obj: object, f: PathLike | BinaryIO, *, compression: Compression | None = "by-name") -> None:
+def save(
+    obj: object,
+    f: PathLike | BinaryIO,
+    *,
+    compression: Compression | None = "by-name",
+    **torch_arguments: Any,
+) -> None:
     """:meth:`Engine.save` of the default engine: durable at return, drop-in for ``torch.save``."""
-    default_engine().save(obj, f, compression=compression)
+    default_engine().save(obj, f, compression=compression, **torch_arguments)
 
 
 def save_async(obj: object, path: PathLike, *, compression: Compression | None = "by-name") -> Snapshot:
@@ -213,17 +231,32 @@ def save_async(obj: object, path: PathLike, *, compression: Compression | None =
 
 
 def _drain_at_exit() -> None:
-    global _default_engine
-    _default_engine = None
     for engine in list(_live_engines):
         try:
             engine.close()
-        except BaseException as error:  # noqa: BLE001 - the last chance to say it
+        except KeyboardInterrupt:
+            print("tintype: interrupted; the saves that are pending still finish", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - the last chance to say it
             print(f"tintype: a save failed: {error}", file=sys.stderr)
+    _CallbackThread.finish(_EXIT_PATIENCE_S)
+    _tintype.wait_for_callers(_EXIT_PATIENCE_S)
+
+
+def _drain_with_worker() -> None:
+    """Forked workers of multiprocessing end by ``os._exit``, without atexit: their own hook drains."""
+    global _is_worker_hooked
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None or _is_worker_hooked:
+        return
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _drain_at_exit, exitpriority=0)
+    _is_worker_hooked = True
 
 
 def _forget_in_child() -> None:
-    global _default_engine, _default_lock
+    global _default_engine, _default_lock, _is_worker_hooked
+    _is_worker_hooked = False
     _abandoned_in_child.append(_default_engine)  # its threads live in the parent: never destroyed here
     _default_engine = None
     _default_lock = threading.Lock()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import pickle
+from typing import Any
 
 __all__ = [
     "BusyError",
@@ -57,6 +57,11 @@ class TintypeIOError(TintypeError, OSError):
     def __str__(self) -> str:
         return str(self.strerror)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A class joined with a builtin one has no name to be found under; a snapshot stays behind.
+        named = next(cls for cls in type(self).__mro__ if cls in _NAMED_CLASSES)
+        return _io_error, (named, self.errno, self.strerror, self.filename)
+
 
 class NoSpaceError(TintypeIOError):
     """The file system or the quota is full (ENOSPC, EDQUOT). The old file stands."""
@@ -64,6 +69,12 @@ class NoSpaceError(TintypeIOError):
 
 class LockedError(TintypeIOError):
     """Another process writes to this checkpoint directory; the text names it."""
+
+
+def _io_error(
+    base: type[TintypeIOError], error_number: int, message: str, path: str | None
+) -> TintypeIOError:
+    return _io_error_class(base, error_number)(error_number, message, path)
 
 
 def _io_error_class(base: type[TintypeIOError], error_number: int) -> type[TintypeIOError]:
@@ -78,6 +89,7 @@ def _io_error_class(base: type[TintypeIOError], error_number: int) -> type[Tinty
     return _joined_classes[key]
 
 
+_NAMED_CLASSES = (NoSpaceError, LockedError, TintypeIOError)
 _joined_classes: dict[tuple[type, type], type[TintypeIOError]] = {}
 
 _PLAIN_CLASSES: dict[str, type[BaseException]] = {
@@ -94,6 +106,5 @@ def make_error(code: str, message: str, error_number: int, path: str) -> BaseExc
     """The exception object for a failed status of the engine."""
     if error_number != 0 or code in ("locked", "out_of_space"):
         base = {"locked": LockedError, "out_of_space": NoSpaceError}.get(code, TintypeIOError)
-        cls = _io_error_class(base, error_number)
-        return cls(error_number, message, os.fsdecode(path) if path else None)
+        return _io_error(base, error_number, message, path or None)
     return _PLAIN_CLASSES.get(code, TintypeError)(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 from tintype import _tintype
 
 DoneCallback = Callable[["Snapshot"], object]
+_PATIENCE_S = 0.05  # how late a save that finishes out of order is noticed
 
 
 class Snapshot:
@@ -55,7 +57,8 @@ class Snapshot:
 
     def add_done_callback(self, fn: DoneCallback) -> None:
         """Calls ``fn(snapshot)`` once in the final state, on a thread of this package; at once if
-        it is done already. An error of the save then counts as seen."""
+        it is done already. An error of the save then counts as seen; one of ``fn`` is printed."""
+        self._native.mark_seen()
         _CallbackThread.shared().watch(self, fn)
 
     def progress(self) -> float:
@@ -87,15 +90,20 @@ class Snapshot:
         future: asyncio.Future[Snapshot] = loop.create_future()
 
         def settle() -> None:
-            if future.done():
+            if future.cancelled():  # the save goes on, and its error was given to nobody
                 return
             error = self.exception()
             if error is None:
                 future.set_result(self)
             else:
+                self._native.mark_seen()
                 future.set_exception(error)
 
-        self.add_done_callback(lambda _: loop.call_soon_threadsafe(settle))
+        def wake(_: Snapshot) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(settle)
+
+        _CallbackThread.shared().watch(self, wake)
         return future.__await__()
 
     def __repr__(self) -> str:
@@ -110,6 +118,8 @@ class _CallbackThread:
 
     def __init__(self) -> None:
         self._watched: queue.SimpleQueue[tuple[Snapshot, DoneCallback]] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._uncalled = 0  # guarded by _changed
         threading.Thread(target=self._run, name="tintype-callbacks", daemon=True).start()
 
     @classmethod
@@ -125,26 +135,32 @@ class _CallbackThread:
         cls._instance = None
         cls._lock = threading.Lock()
 
+    @classmethod
+    def finish(cls, seconds: float) -> None:
+        """Waits until every callback of a finished save has run."""
+        instance = cls._instance
+        if instance is not None:
+            with instance._changed:
+                instance._changed.wait_for(lambda: instance._uncalled == 0, seconds)
+
     def watch(self, snapshot: Snapshot, fn: DoneCallback) -> None:
         if snapshot.done():
             self._call(snapshot, fn)
-        else:
-            self._watched.put((snapshot, fn))
+            return
+        with self._changed:
+            self._uncalled += 1
+        self._watched.put((snapshot, fn))
 
     def _run(self) -> None:
         waiting: list[tuple[Snapshot, DoneCallback]] = []
         while True:
             waiting.extend(self._take(may_block=not waiting))
-            # Saves become final in the order of their calls, so the first is worth waiting for.
-            if not waiting[0][0].done():
-                self._wait_quietly(waiting[0][0])
-            still_waiting = []
-            for snapshot, fn in waiting:
-                if snapshot.done():
-                    self._call(snapshot, fn)
-                else:
-                    still_waiting.append((snapshot, fn))
-            waiting = still_waiting
+            # Most saves become final in the order of their calls: the first is worth waiting for.
+            waiting[0][0]._native.wait_done(_PATIENCE_S)
+            finished = [pair for pair in waiting if pair[0].done()]
+            waiting = [pair for pair in waiting if pair not in finished]
+            for snapshot, fn in finished:
+                self._call_here(snapshot, fn)
 
     def _take(self, may_block: bool) -> list[tuple[Snapshot, DoneCallback]]:
         taken = []
@@ -154,16 +170,17 @@ class _CallbackThread:
             taken.append(self._watched.get())
         return taken
 
-    @staticmethod
-    def _wait_quietly(snapshot: Snapshot) -> None:
+    def _call_here(self, snapshot: Snapshot, fn: DoneCallback) -> None:
         try:
-            snapshot._native.wait("published", 0.05)
-        except BaseException:  # noqa: BLE001 - the callback looks at the error itself
-            pass
+            self._call(snapshot, fn)
+        except BaseException:  # noqa: BLE001 - SystemExit from a callback must not end this thread
+            traceback.print_exc(file=sys.stderr)
+        with self._changed:
+            self._uncalled -= 1
+            self._changed.notify_all()
 
     @staticmethod
     def _call(snapshot: Snapshot, fn: DoneCallback) -> None:
-        snapshot._native.mark_seen()
         try:
             fn(snapshot)
         except Exception:  # as concurrent.futures: a callback's error is shown, not raised

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import pickle
 import warnings
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
-from tintype._errors import UnsupportedError
+from tintype._errors import TintypeIOError, UnsupportedError
 
 Compression = Literal["by-name", "zstd", "planes", "auto"]
 PathLike = str | os.PathLike[str]
 
 _COMPRESSED_SUFFIXES = {".zst": "zstd", ".ttz": "planes"}
+_TORCH_DEFAULTS = {
+    "pickle_module": pickle,
+    "pickle_protocol": 2,
+    "_use_new_zipfile_serialization": True,
+    "_disable_byteorder_record": False,
+}
 _warned_about_crc = False
 
 
 def absolute_path(path: PathLike) -> str:
-    """The path as it stands now: a later ``chdir`` changes nothing."""
+    """The path as it stands now: a later ``chdir`` changes nothing. ``..`` stays: behind a symlink
+    only the kernel knows what it means."""
     text = os.fspath(path)
     if isinstance(text, bytes):
-        raise TypeError("the path must be str or os.PathLike[str], not bytes")
+        raise TypeError("the path must be str or os.PathLike[str], not bytes: use os.fsdecode(path)")
     if not text:
         raise ValueError("the path is empty")
-    return os.path.abspath(text) if not text.endswith(os.sep) else text
+    return os.path.join(os.getcwd(), text)
 
 
 def check_form(path: PathLike | None, compression: Compression | None) -> None:
@@ -42,6 +52,38 @@ def check_form(path: PathLike | None, compression: Compression | None) -> None:
         raise UnsupportedError(
             f"{path!s}: compressed forms are not in this version; save to a name that ends in .pth"
         )
+
+
+def check_torch_arguments(arguments: dict[str, Any]) -> None:
+    """``torch.save``'s other arguments are taken at their defaults and refused by name otherwise."""
+    for name, value in arguments.items():
+        if name not in _TORCH_DEFAULTS:
+            raise TypeError(f"save() got an unexpected keyword argument {name!r}")
+        default = _TORCH_DEFAULTS[name]
+        if value is not default and value != default:
+            raise UnsupportedError(
+                f"{name}={value!r}: tintype writes what torch.save writes with {name}={default!r}; "
+                "leave the argument out, or use torch.save for this object"
+            )
+
+
+def write_fully(f: BinaryIO, piece: memoryview) -> None:
+    """Writes all of ``piece``. A raw file may take less than it was given; an object that returns
+    no count took everything."""
+    rest = piece
+    while len(rest) > 0:
+        written = f.write(rest)
+        if written is None and isinstance(f, io.RawIOBase):
+            raise BlockingIOError(errno.EAGAIN, "the file is non-blocking and took nothing")
+        if written is None or written == len(rest):
+            return
+        if not 0 < written < len(rest):
+            raise TintypeIOError(
+                errno.EIO,
+                f"write to {f!r}: it says that it took {written} of {len(rest)} bytes; its write() "
+                "must return how many bytes it took, or None for all",
+            )
+        rest = rest[written:]
 
 
 def storage_alignment() -> int:

@@ -36,7 +36,8 @@ Status check_end_records(File& file) {
   TINTYPE_ASSIGN_OR_RETURN(const auto source, FileSource::over(file));
   TINTYPE_ASSIGN_OR_RETURN(const ZipIndex index, read_zip_index(*source));
   if (index.start_offset == 0 && index.end_offset == source->size_bytes()) return Status::ok();
-  return Status::corruption("'" + file.path() + "' has bytes before or behind its archive; it is "
+  return Status::corruption("'" + file.path() +
+                            "' has bytes before or behind its archive; it is "
                             "not as it was written");
 }
 

@@ -16,9 +16,9 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kPieceBytes = uint64_t{8} << 20;    // what one thread takes at a time
-constexpr uint64_t kBufferBytes = uint64_t{512} << 10;  // stays in the second-level cache
-constexpr uint64_t kBytesPerThread = uint64_t{4} << 20;  // below that a thread costs more than it saves
+constexpr uint64_t kPieceBytes = uint64_t{8} << 20;      // what one thread takes at a time
+constexpr uint64_t kBufferBytes = uint64_t{512} << 10;   // stays in the second-level cache
+constexpr uint64_t kBytesPerThread = uint64_t{4} << 20;  // a thread is worth that much
 constexpr uint32_t kMaxThreads = 16;
 constexpr auto kAskInterval = std::chrono::milliseconds(20);
 
@@ -65,8 +65,8 @@ class CrcPass {
       const ArchiveRecord& record = index_.records[i];
       checks_.emplace_back();
       if (!is_wanted(record, options_)) continue;
-      const bool is_whole = record.method != ZipMethod::stored || source_.is_serial() ||
-                            !record.is_crc_known();
+      const bool is_whole =
+          record.method != ZipMethod::stored || source_.is_serial() || !record.is_crc_known();
       const uint64_t step = is_whole ? std::max<uint64_t>(record.size_bytes, 1) : kPieceBytes;
       uint64_t offset = 0;
       do {
@@ -93,8 +93,9 @@ class CrcPass {
     TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, locate_payload(source_, index_, record));
     TINTYPE_RETURN_IF_ERROR(check_method(record, options_.limits));
     if (record.is_crc_known()) {
-      const Status read = record.method == ZipMethod::stored ? read_stored(payload, piece, buffer)
-                                                             : read_deflated(payload, record, piece);
+      const Status read = record.method == ZipMethod::stored
+                              ? read_stored(payload, piece, buffer)
+                              : read_deflated(payload, record, piece);
       if (!read.is_ok()) return read.with_context(fmt::format("record '{}'", record.name));
     }
     const bool is_last = piece.offset + piece.size_bytes == record.size_bytes;

@@ -12,13 +12,13 @@
 namespace tintype {
 
 struct RecordCheck {
-  Status status;              // ok, or why the record is not what the directory says
-  uint64_t end_offset = 0;    // behind its payload and descriptor, where status is ok
+  Status status;            // ok, or why the record is not what the directory says
+  uint64_t end_offset = 0;  // behind its payload and descriptor, where status is ok
 };
 
 // Checks local header, payload and descriptor of each record of the index; payloads without a CRC
-// are not read, nor are storages that the options leave out. `interrupted` where the options' question
-// is answered with true.
+// are not read, nor are storages that the options leave out. `interrupted` where the options'
+// question is answered with true.
 Result<std::vector<RecordCheck>> check_records(const ByteSource& source, const ZipIndex& index,
                                                const VerifyOptions& options);
 

@@ -92,7 +92,8 @@ class Verification {
       if (!is_wanted(record, options_)) continue;
       if (!checks[i].status.is_ok()) {
         add_problem(record.name, record.header_offset, checks[i].status);
-        if (record.name == kPickleRecord) report_.problems.back().text += "; no tensor can be named";
+        if (record.name == kPickleRecord)
+          report_.problems.back().text += "; no tensor can be named";
       } else {
         ++report_.record_count;
         if (record.is_crc_known()) report_.checked_bytes += record.size_bytes;
@@ -126,12 +127,14 @@ class Verification {
       if (!seen.emplace(name, true).second) continue;
       const ArchiveRecord* record = index_.find(name);
       if (record == nullptr) {
-        add_problem(name, 0, Status::corruption(fmt::format(
-            "record '{}' is missing, though the pickle names it", name)));
+        add_problem(name, 0,
+                    Status::corruption(
+                        fmt::format("record '{}' is missing, though the pickle names it", name)));
       } else if (record->size_bytes != tensor.storage_bytes) {
-        add_problem(name, record->header_offset, Status::corruption(fmt::format(
-            "record '{}' has {} bytes, the pickle says {}", name, record->size_bytes,
-            tensor.storage_bytes)));
+        add_problem(
+            name, record->header_offset,
+            Status::corruption(fmt::format("record '{}' has {} bytes, the pickle says {}", name,
+                                           record->size_bytes, tensor.storage_bytes)));
       }
     }
   }
@@ -148,8 +151,10 @@ class Verification {
       }
     }
     if (unknown_count != 0) {
-      report_.notes.push_back(fmt::format("{} records have no CRC (0: not computed), so their bytes "
-                                          "were not checked", unknown_count));
+      report_.notes.push_back(
+          fmt::format("{} records have no CRC (0: not computed), so their bytes "
+                      "were not checked",
+                      unknown_count));
     }
     if (gap_bytes != 0) {
       report_.notes.push_back(fmt::format("{} bytes between records belong to none", gap_bytes));
@@ -167,11 +172,10 @@ class Verification {
 std::string problem_text(const VerifyProblem& problem) {
   if (problem.tensors.empty()) return problem.text;
   const size_t shown = std::min(problem.tensors.size(), kShownTensors);
-  std::string text = fmt::format("{}; it costs the tensor{} {}", problem.text,
-                                 problem.tensors.size() == 1 ? "" : "s",
-                                 fmt::join(problem.tensors.begin(),
-                                           problem.tensors.begin() + static_cast<std::ptrdiff_t>(shown),
-                                           ", "));
+  std::string text = fmt::format(
+      "{}; it costs the tensor{} {}", problem.text, problem.tensors.size() == 1 ? "" : "s",
+      fmt::join(problem.tensors.begin(),
+                problem.tensors.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
   if (shown < problem.tensors.size()) {
     text += fmt::format(" and {} more", problem.tensors.size() - shown);
   }

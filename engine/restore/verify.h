@@ -26,9 +26,9 @@ struct VerifyOptions {
 };
 
 struct VerifyProblem {
-  std::string record;  // "data/3"; empty for the file's structure
-  uint64_t offset = 0;  // in the file, of what is damaged
-  std::string text;     // what is wrong, and what to do where that is known
+  std::string record;                // "data/3"; empty for the file's structure
+  uint64_t offset = 0;               // in the file, of what is damaged
+  std::string text;                  // what is wrong, and what to do where that is known
   std::vector<std::string> tensors;  // what it costs: names as Archive::tensors has them
 };
 

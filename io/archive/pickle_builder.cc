@@ -30,8 +30,8 @@ Status PickleBuilder::broken(std::string_view what) const {
 
 Result<ValueId> PickleBuilder::add(const Node& node) {
   if (tree_.nodes_.size() >= limits_.pickle_value_count) {
-    return Status::unsupported(fmt::format("the pickle holds more than {} values, the limit",
-                                           limits_.pickle_value_count));
+    return Status::unsupported(
+        fmt::format("the pickle holds more than {} values, the limit", limits_.pickle_value_count));
   }
   tree_.nodes_.push_back(node);
   return static_cast<ValueId>(tree_.nodes_.size() - 1);

@@ -1,4 +1,4 @@
-// The values and the stack of a pickle that is being read: what the opcodes do, without their bytes.
+// The values and the stack of a pickle that is being read: what opcodes do, without their bytes.
 #pragma once
 
 #include <array>

@@ -17,7 +17,8 @@ Status refuse_opcode(uint8_t opcode) {
   if (kKnown.find(static_cast<char>(opcode)) != std::string_view::npos) {
     return Status::unsupported(fmt::format(
         "the pickle uses opcode {:#04x}, which torch.save never writes; save it again with pickle "
-        "protocol 2", opcode));
+        "protocol 2",
+        opcode));
   }
   return Status::corruption(fmt::format("the pickle is damaged: {:#04x} is no opcode", opcode));
 }
@@ -143,19 +144,29 @@ class PickleReader {
 
   Status none() { return builder_.push_none(); }
   template <bool value>
-  Status boolean() { return builder_.push_boolean(value); }
+  Status boolean() {
+    return builder_.push_boolean(value);
+  }
   Status stack_global() { return builder_.push_stack_global(); }
   Status mark() { return builder_.mark(); }
   template <Kind kind>
-  Status empty() { return builder_.push_empty(kind); }
+  Status empty() {
+    return builder_.push_empty(kind);
+  }
   template <Kind kind>
-  Status marked() { return builder_.push_marked(kind); }
+  Status marked() {
+    return builder_.push_marked(kind);
+  }
   template <size_t count>
-  Status short_tuple() { return builder_.push_short_tuple(count); }
+  Status short_tuple() {
+    return builder_.push_short_tuple(count);
+  }
   Status append() { return builder_.add_items(1, Kind::list); }
   Status set_item() { return builder_.add_items(2, Kind::dict); }
   template <Kind kind>
-  Status add_marked() { return builder_.add_marked_items(kind); }
+  Status add_marked() {
+    return builder_.add_marked_items(kind);
+  }
   Status call() { return builder_.call(); }
   Status call_with_keywords() { return builder_.call_with_keywords(); }
   Status build() { return builder_.build(); }

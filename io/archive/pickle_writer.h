@@ -1,6 +1,6 @@
 // Writes pickles of protocol 2, opcode by opcode, as CPython's C pickler would: the same choice of
-// opcodes for the same values, and memo numbers in the order of memoize() calls. What to memoize and
-// how to batch is the caller's: it depends on the objects, and this knows none.
+// opcodes for the same values, and memo numbers in the order of memoize() calls. What to memoize
+// and how to batch is the caller's: it depends on the objects, and this knows none.
 #pragma once
 
 #include <cstdint>

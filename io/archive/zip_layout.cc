@@ -117,13 +117,13 @@ Result<ZipLayout> lay_out_zip(std::vector<RecordSize> sizes, uint64_t alignment)
   layout.alignment = alignment;
   uint64_t offset = 0;
   uint64_t directory_bytes = 0;
-  for (auto& [name, size_bytes] : sizes) {
-    ZipRecord record{std::move(name), size_bytes, offset, 0, 0};
+  for (RecordSize& size : sizes) {
+    ZipRecord record{std::move(size.name), size.size_bytes, offset, 0, 0};
     const uint64_t unpadded = offset + kLocalHeaderBytes + full_name_bytes(record) +
                               kPaddingHeaderBytes + zip64_extra_bytes(record);
     record.data_offset = align_up(unpadded, alignment);
-    const uint64_t descriptor = size_bytes == 0 ? 0 : (has_zip64(record) ? 24 : 16);
-    record.end_offset = record.data_offset + size_bytes + descriptor;
+    const uint64_t descriptor = record.size_bytes == 0 ? 0 : (has_zip64(record) ? 24 : 16);
+    record.end_offset = record.data_offset + record.size_bytes + descriptor;
     offset = record.end_offset;
     directory_bytes += 46 + full_name_bytes(record) + zip64_extra_bytes(record);
     layout.records.push_back(std::move(record));

@@ -1,6 +1,6 @@
 // Where every record of a torch archive lies, and the exact bytes around the payloads, computed
-// before a byte moves. Equal to PyTorchStreamWriter with miniz (io/archive/FORMAT.md has the tables).
-// Pure functions; no payload passes through here.
+// before a byte moves. Equal to PyTorchStreamWriter with miniz (io/archive/FORMAT.md has the
+// tables). Pure functions; no payload passes through here.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace tintype {
 
-// torch writes the file's stem here for a path and "archive" for a buffer; ours is always the latter.
+// torch writes the file's stem here for a path and "archive" for a buffer; ours is always the
+// latter.
 inline constexpr std::string_view kArchiveRoot = "archive";
 
 struct ZipRecord {

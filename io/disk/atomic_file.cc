@@ -60,7 +60,9 @@ struct AtomicFile::State {
   Status sync_directory();
   Status undo_rename();
   void drop_replaced();
-  Status commit(uint64_t exact_bytes, const CommitHooks& hooks);
+  Status seal(uint64_t exact_bytes, const Verify& verify);
+  Status expose();
+  Status retract();
   Status step(std::string_view name, const Status& status) const {
     return status.is_ok() ? status : status.with_context(name).with_path(target.path);
   }
@@ -84,8 +86,8 @@ Status AtomicFile::State::check_space(uint64_t planned_bytes) {
   const auto available = directory().available_bytes();
   if (!available.is_ok() || planned_bytes <= *available) return Status::ok();
   return {StatusCode::out_of_space,
-          fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]; free space on this "
-                      "file system or save elsewhere",
+          fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]; free space on "
+                      "this file system or save elsewhere",
                       target.path, planned_bytes, *available, ENOSPC),
           ENOSPC};
 }
@@ -250,20 +252,24 @@ Status AtomicFile::State::finish_content(uint64_t exact_bytes) {
   return step("step 6", file->sync_data());
 }
 
-Status AtomicFile::State::commit(uint64_t exact_bytes, const CommitHooks& hooks) {
+Status AtomicFile::State::seal(uint64_t exact_bytes, const Verify& verify) {
   TINTYPE_RETURN_IF_ERROR(finish_content(exact_bytes));
-  if (hooks.verify) {
+  if (verify) {
     static_cast<void>(file->set_direct(false));  // the callback reads at any place
-    TINTYPE_RETURN_IF_ERROR(step("step 7", hooks.verify(*file)));
+    TINTYPE_RETURN_IF_ERROR(step("step 7", verify(*file)));
   }
-  TINTYPE_RETURN_IF_ERROR(step("step 8a", link_temp()));
-  if (hooks.may_pass_8b && !hooks.may_pass_8b()) {
-    return {StatusCode::cancelled, "cancelled before step 8b: '" + target.path + "' is as it was"};
-  }
+  return step("step 8a", link_temp());
+}
+
+Status AtomicFile::State::expose() {
   TINTYPE_RETURN_IF_ERROR(step("step 8b", rename_over()));
-  TINTYPE_RETURN_IF_ERROR(step("step 9a", sync_directory()));
-  drop_replaced();  // step 9b
-  return Status::ok();
+  return step("step 9a", sync_directory());
+}
+
+// Durable again only after a directory sync; without it a power cut may leave either state.
+Status AtomicFile::State::retract() {
+  TINTYPE_RETURN_IF_ERROR(undo_rename());
+  return directory().sync();
 }
 
 Result<std::unique_ptr<AtomicFile>> AtomicFile::open(FileSystem& file_system,
@@ -299,11 +305,39 @@ Status AtomicFile::begin(uint64_t planned_bytes) {
   return status;
 }
 
-Status AtomicFile::commit(uint64_t exact_bytes, const CommitHooks& hooks) {
+Status AtomicFile::seal(uint64_t exact_bytes, const Verify& verify) {
   TINTYPE_CHECK(state_->file != nullptr);
-  const Status status = state_->commit(exact_bytes, hooks);
+  const Status status = state_->seal(exact_bytes, verify);
   if (!status.is_ok()) state_->abandon();
   return status;
+}
+
+Status AtomicFile::expose() {
+  const Status status = state_->expose();
+  if (!status.is_ok()) state_->abandon();
+  return status;
+}
+
+Status AtomicFile::retract() {
+  const Status status = state_->retract();
+  // Where the new file stands, the temp is the old one: the next start judges it.
+  if (!status.is_ok()) state_->temp_name.clear();
+  state_->replaced.reset();
+  state_->abandon();
+  return status;
+}
+
+void AtomicFile::settle() { state_->drop_replaced(); }
+
+Status AtomicFile::commit(uint64_t exact_bytes, const CommitHooks& hooks) {
+  TINTYPE_RETURN_IF_ERROR(seal(exact_bytes, hooks.verify));
+  if (hooks.may_pass_8b && !hooks.may_pass_8b()) {
+    state_->abandon();
+    return {StatusCode::cancelled, "cancelled before step 8b: '" + path() + "' is as it was"};
+  }
+  TINTYPE_RETURN_IF_ERROR(expose());
+  settle();
+  return Status::ok();
 }
 
 Status replace_file(FileSystem& file_system, const std::string& path, ByteView content,

@@ -51,13 +51,23 @@ class AtomicFile {
   // REQUIRES: begin() succeeded.
   File& file();
 
+  using Verify = std::function<Status(File&)>;
   struct CommitHooks {
-    std::function<Status(File&)> verify;  // step 7
-    std::function<bool()> may_pass_8b;    // false: cancelled, stop before the rename
+    Verify verify;                      // step 7
+    std::function<bool()> may_pass_8b;  // false: cancelled, stop before the rename
   };
-  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp is
-  // gone and this object is of no more use.
+  // Steps 5 to 9b. REQUIRES: begin() succeeded and no write is in flight. After a failure the temp
+  // is gone and this object is of no more use.
   Status commit(uint64_t exact_bytes, const CommitHooks& hooks = {});
+
+  // The parts of commit(), for files that become visible together or not at all: seal() each, then
+  // expose() each, then settle() each. Where one fails, the others are abandoned by their destructor
+  // or, once exposed, put back by retract().
+  Status seal(uint64_t exact_bytes, const Verify& verify = {});  // steps 5 to 8a
+  Status expose();                                               // steps 8b and 9a
+  void settle();                                                 // step 9b
+  // The state before expose(). An error says that the new file stands, or may after a power cut.
+  Status retract();
 
   // The file that was replaced, kept open so that closing it (which frees its blocks and can take
   // long) can be done elsewhere. Null when nothing was replaced.

@@ -10,8 +10,8 @@
 namespace tintype {
 
 // Step 10: makes `link_name` in the same directory the same file as `existing`: reflink, else a
-// hard link to a temp name + rename, else a copy. The same inode is left alone. The caller syncs the
-// directory.
+// hard link to a temp name + rename, else a copy. The same inode is left alone. The caller syncs
+// the directory.
 Status move_link(Directory& directory, std::string_view existing, std::string_view link_name);
 
 // Step 12: opens, unlinks, and returns the open file so that its blocks are freed elsewhere; null

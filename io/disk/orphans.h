@@ -15,9 +15,10 @@ namespace tintype {
 using SoundnessCheck = std::function<bool(File&)>;
 
 // Removes temps of dead writers: names of our form whose lock can be taken and whose host is ours;
-// others after 24 h. Where a file stands under the final name, the temp may hold the one it replaced,
-// so it goes only if `is_sound` says yes to the standing one. Files of other names are never touched.
-// Returns how many were removed; a temp that cannot be judged or removed is left for the next time.
+// others after 24 h. Where a file stands under the final name, the temp may hold the one it
+// replaced, so it goes only if `is_sound` says yes to the standing one. Files of other names are
+// never touched. Returns how many were removed; a temp that cannot be judged or removed is left for
+// the next time.
 Result<size_t> remove_orphans(FileSystem& file_system, const std::string& directory_path,
                               const SoundnessCheck& is_sound);
 Result<size_t> remove_orphans(Directory& directory, const SoundnessCheck& is_sound);

@@ -85,7 +85,8 @@ Status PwriteQueue::submit(const WriteRequest& request) {
     ++shared_->in_flight;
     shared_->requests.push_back(request);
   }
-  shared_->work_came.notify_one();
+  // Not notify_one(): with several waiters glibc before 2.41 may lose it (its bug 25847).
+  shared_->work_came.notify_all();
   return Status::ok();
 }
 

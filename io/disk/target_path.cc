@@ -40,8 +40,8 @@ Status examine(Directory& directory, const std::string& name, const std::string&
     case FileInfo::Kind::directory: return errno_status(EISDIR, "save to", path);
     case FileInfo::Kind::other:
       return Status::unsupported(
-                 fmt::format("'{}' is a device, pipe or socket, which replacing would destroy; give "
-                             "the name of a regular file",
+                 fmt::format("'{}' is a device, pipe or socket, which replacing would destroy; "
+                             "give the name of a regular file",
                              path))
           .with_path(path);
     case FileInfo::Kind::symlink: break;

@@ -170,8 +170,8 @@ Status UringQueue::submit(const WriteRequest& request) {
   return Status::ok();
 }
 
-// EBUSY: completions must be taken first. EAGAIN: the kernel is short of memory; time helps, waiting
-// for a completion might not, as there may be none. Returns an errno, 0 for success.
+// EBUSY: completions must be taken first. EAGAIN: the kernel is short of memory; time helps,
+// waiting for a completion might not, as there may be none. Returns an errno, 0 for success.
 int UringQueue::submit_prepared(io_uring_sqe& sqe) {
   int result = 0;
   for (int i = 0; i < kSubmitTriesMax; ++i) {

@@ -1,5 +1,5 @@
-// A whole save with one operation failing, for every operation and every error: up to step 8b the old
-// content stands, at 9a it is put back, after that the new file is durable; no temp stays behind.
+// One file's save with one operation failing, for every operation and every error: up to step 8b the
+// old content stands, at 9a it is put back, then the new file is durable; no temp stays behind.
 #include <cerrno>
 #include <iostream>
 #include <map>
@@ -44,7 +44,7 @@ constexpr Scenario kScenarios[] = {
 
 constexpr int kErrors[] = {EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EACCES, ESTALE, ETIMEDOUT};
 
-// The folder of a scenario on either file system: "real/x.pth", perhaps with "x.link" beside "real".
+// The folder of a scenario on either file system: "real/x.pth", perhaps "x.link" beside "real".
 class Bench {
  public:
   virtual ~Bench() = default;
@@ -96,7 +96,8 @@ Status save(FileSystem& file_system, const std::string& path, bool is_named_temp
 std::map<std::string, std::string> contents(FileSystem& file_system, const std::string& folder) {
   std::map<std::string, std::string> found;
   const auto directory = file_system.open_directory(folder).value();
-  for (const std::string& name : directory->list().value()) {
+  const auto names = directory->list().value();
+  for (const std::string& name : names) {
     const auto file = directory->open(name, false).value();
     found[name] = std::string(as_text(read_whole(*file, 1 << 20).value()));
   }

@@ -39,7 +39,8 @@ class WriteFaults : public testing::TestWithParam<std::string> {
     content_ = MutableBytes(memory_.get(), kPieceBytes * kPieces);
     std::mt19937_64 random(7);
     for (std::byte& byte : content_) byte = static_cast<std::byte>(random());
-    file_ = posix_file_system().open_directory(directory_.path()).value()->create("x", 0600).value();
+    const auto directory = posix_file_system().open_directory(directory_.path()).value();
+    file_ = directory->create("x", 0600).value();
   }
 
   FaultWriteQueue make(FaultWriteQueue::Rule rule, uint32_t depth = 4) {

@@ -35,7 +35,9 @@ inline ByteVector archive_with(const std::string& payload) {
 }
 
 // What a light file of an epoch holds, and how it can be seen from the full one.
-inline std::string light_payload(const std::string& full_payload) { return "light of " + full_payload; }
+inline std::string light_payload(const std::string& full_payload) {
+  return "light of " + full_payload;
+}
 
 inline std::string full_payload(const std::string& run_id, const std::string& stage, uint64_t epoch,
                                 double loss) {

@@ -9,7 +9,7 @@ void FaultInjector::reset() {
   std::lock_guard lock(mutex_);
   trace_.clear();
   faults_.clear();
-  fired_ = 0;
+  failed_.clear();
 }
 
 void FaultInjector::fail_at(size_t index, int error_number) {
@@ -33,9 +33,9 @@ std::vector<FaultInjector::Operation> FaultInjector::trace() const {
   return trace_;
 }
 
-size_t FaultInjector::fired() const {
+std::vector<FaultInjector::Operation> FaultInjector::failed() const {
   std::lock_guard lock(mutex_);
-  return fired_;
+  return failed_;
 }
 
 Status FaultInjector::check(std::string_view name, std::string_view path) {
@@ -55,7 +55,7 @@ Status FaultInjector::check(std::string_view name, std::string_view path) {
         error_number = fault.error_number;
       }
     }
-    if (error_number != 0) ++fired_;
+    if (error_number != 0) failed_.push_back(operation);
   }
   if (observer) observer(operation);
   if (error_number == 0) return Status::ok();

@@ -1,4 +1,4 @@
-// Decides which operation fails, and keeps a record of all. One injector may serve several wrappers.
+// Decides which operation fails, and keeps a record of all. One may serve several wrappers.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,8 @@ class FaultInjector {
   void set_observer(std::function<void(const Operation&)> observer);
 
   std::vector<Operation> trace() const;
-  size_t fired() const;
+  size_t fired() const { return failed().size(); }
+  std::vector<Operation> failed() const;  // the operations that were made to fail
 
   // Called by the wrappers: what this operation is to answer.
   Status check(std::string_view name, std::string_view path);
@@ -48,7 +49,7 @@ class FaultInjector {
   std::vector<Operation> trace_;
   std::vector<Fault> faults_;
   std::function<void(const Operation&)> observer_;
-  size_t fired_ = 0;
+  std::vector<Operation> failed_;
 };
 
 }  // namespace tintype

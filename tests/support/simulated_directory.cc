@@ -89,6 +89,10 @@ class SimulatedFile final : public File {
  private:
   Status grow(uint64_t size_bytes) {
     if (size_bytes <= inode_->content.size()) return Status::ok();
+    if (core_->options.capacity_bytes == UINT64_MAX) {
+      inode_->content.resize(size_bytes);
+      return Status::ok();
+    }
     const uint64_t more = size_bytes - inode_->content.size();
     if (core_->options.capacity_bytes - std::min(core_->used_bytes() + inode_->content.size(),
                                                  core_->options.capacity_bytes) <

@@ -125,6 +125,13 @@ void SimulatedDisk::put_symlink(const std::string& path, const std::string& targ
   core_->folders.at(parent)->names.at(name)->kind = FileInfo::Kind::symlink;
 }
 
+void SimulatedDisk::forget_directory(const std::string& path) {
+  std::lock_guard lock(core_->mutex);
+  std::erase_if(core_->folders, [&](const auto& entry) {
+    return entry.first == path || entry.first.starts_with(path + "/");
+  });
+}
+
 std::unique_ptr<SimulatedDisk> SimulatedDisk::crash(uint64_t seed) const {
   std::lock_guard lock(core_->mutex);
   auto after = std::make_unique<SimulatedDisk>(core_->options);

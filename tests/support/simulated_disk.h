@@ -2,8 +2,8 @@
 //
 // Data survives from File::sync_data() on, names from Directory::sync() on. What was not synced
 // survives in part: crash() decides for every block of 512 or 4096 bytes, for every size and for
-// every change of names on its own, ordered or not, as POSIX allows. A change of names (a rename, an
-// exchange) is atomic. Directories themselves are durable at once.
+// every change of names on its own, ordered or not, as POSIX allows. A change of names (a rename,
+// an exchange) is atomic. Directories themselves are durable at once.
 #pragma once
 
 #include <atomic>
@@ -41,6 +41,8 @@ class SimulatedDisk final : public FileSystem {
   // Makes it look untouched for that long.
   void make_older(const std::string& path, int64_t age_ns);
   void put_symlink(const std::string& path, const std::string& target);
+  // Takes the directory and all it holds away, durably.
+  void forget_directory(const std::string& path);
 
   // One disk that a power cut now could leave. This one stays as it is.
   std::unique_ptr<SimulatedDisk> crash(uint64_t seed) const;

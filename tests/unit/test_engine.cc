@@ -147,6 +147,27 @@ TEST_F(EngineTest, cancelled_save_leaves_the_old_file_and_no_temp) {
   EXPECT_EQ(engine->stats().saves_cancelled, 1u);
 }
 
+TEST_F(EngineTest, cancelled_save_ends_before_an_earlier_slow_one) {
+  auto engine = make_engine({.extent_bytes = 64 << 10, .byte_rate_limit = 1 << 20});
+  auto slow = engine->save_async(request("slow.pth", 1)).value();
+  auto cancelled = engine->save_async(request("cancelled.pth", 2)).value();
+  ASSERT_TRUE(cancelled->cancel());
+  EXPECT_EQ(wait(cancelled).code(), StatusCode::cancelled);
+  EXPECT_FALSE(slow->is_done());
+  EXPECT_TRUE(wait(slow).is_ok());
+  EXPECT_THAT(names(), testing::ElementsAre("slow.pth"));
+}
+
+TEST_F(EngineTest, failure_of_the_save_that_asks_is_kept_for_the_next) {
+  auto engine = make_engine({.extent_bytes = 64 << 10, .byte_rate_limit = 8 << 20});
+  fs::create_directory(path("late"));
+  auto failing = engine->save_async(request("late/x.pth", 1)).value();
+  fs::remove_all(path("late"));
+  static_cast<void>(engine->wait());
+  EXPECT_THAT(engine->take_unseen_failures(failing.get()), testing::IsEmpty());
+  EXPECT_EQ(engine->take_unseen_failures().size(), 1u);
+}
+
 TEST_F(EngineTest, published_save_can_no_longer_be_cancelled) {
   auto engine = make_engine();
   auto snapshot = engine->save_async(request("x.pth", 1)).value();

@@ -1,8 +1,7 @@
-#include "io/archive/pickle_reader.h"
-
 #include <random>
 #include <string>
 
+#include "io/archive/pickle_reader.h"
 #include "io/archive/pickle_writer.h"
 #include "tests/support/status_matchers.h"
 
@@ -24,7 +23,8 @@ TEST(PickleReader, constants_are_read) {
   writer.mark();
   writer.none();
   writer.boolean(true);
-  for (const int64_t value : {0L, 255L, 256L, 65536L, -1L, INT64_MAX, INT64_MIN}) writer.integer(value);
+  for (const int64_t value : {0L, 255L, 256L, 65536L, -1L, INT64_MAX, INT64_MIN})
+    writer.integer(value);
   writer.real(-2.5);
   writer.text("h\u00e9");
   writer.tuple();
@@ -50,7 +50,11 @@ TEST(PickleReader, integers_over_64_bits_keep_their_digits) {
 }
 
 TEST(PickleReader, batches_of_items_are_joined) {
-  const auto tree = read("\x80\x02](K\x01K\x02" "e(K\x03" "eK\x04" "a."s);
+  const auto tree = read(
+      "\x80\x02](K\x01K\x02"
+      "e(K\x03"
+      "eK\x04"
+      "a."s);
   ASSERT_OK(tree);
   std::vector<int64_t> values;
   for (const ValueId item : tree->items(tree->root())) values.push_back(tree->integer(item));
@@ -58,7 +62,9 @@ TEST(PickleReader, batches_of_items_are_joined) {
 }
 
 TEST(PickleReader, a_call_is_a_node_that_shows_its_name) {
-  const auto tree = read("\x80\x02" "cposix\nsystem\nX\x02\0\0\0ls\x85R}X\x01\0\0\0aK\x07sb."s);
+  const auto tree = read(
+      "\x80\x02"
+      "cposix\nsystem\nX\x02\0\0\0ls\x85R}X\x01\0\0\0aK\x07sb."s);
   ASSERT_OK(tree);
   const ValueId call = tree->root();
   ASSERT_EQ(tree->kind(call), PickleKind::call);
@@ -69,31 +75,51 @@ TEST(PickleReader, a_call_is_a_node_that_shows_its_name) {
 }
 
 TEST(PickleReader, names_of_python_2_are_brought_up_to_date) {
-  const auto tree = read("\x80\x02" "c__builtin__\nset\n."s);
+  const auto tree = read(
+      "\x80\x02"
+      "c__builtin__\nset\n."s);
   ASSERT_OK(tree);
   EXPECT_EQ(tree->text(tree->root()), "builtins.set");
-  const auto later = read("\x80\x04\x8c\x08" "builtins\x8c\x03set\x93."s);
+  const auto later = read(
+      "\x80\x04\x8c\x08"
+      "builtins\x8c\x03set\x93."s);
   ASSERT_OK(later);
   EXPECT_EQ(later->text(later->root()), "builtins.set");
 }
 
 TEST(PickleReader, a_container_may_hold_itself) {
-  const auto tree = read("\x80\x02]q\x00h\x00" "a."s);
+  const auto tree = read(
+      "\x80\x02]q\x00h\x00"
+      "a."s);
   ASSERT_OK(tree);
   EXPECT_THAT(tree->items(tree->root()), ElementsAre(tree->root()));
 }
 
-TEST(PickleReader, bytes_behind_stop_are_ignored) {
-  EXPECT_OK(read("\x80\x02N.garbage"s));
-}
+TEST(PickleReader, bytes_behind_stop_are_ignored) { EXPECT_OK(read("\x80\x02N.garbage"s)); }
 
 TEST(PickleReader, a_damaged_pickle_names_the_offset) {
-  for (const std::string& pickle :
-       {""s, "\x80"s, "\x80\x02"s, "\x80\x02N"s, "\x80\x02."s, "\x80\x02NN."s, "\x80\x02(N."s,
-        "\x80\x02t."s, "\x80\x02R."s, "\x80\x02K"s, "\x80\x02X\xff\xff\xff\xffx."s,
-        "\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffx."s, "\x80\x02h\x00."s,
-        "\x80\x02Nr\xff\xff\xff\xff."s, "\x80\x02(Nb."s, "\x80\x02NNb."s, "\x80\x02K\x01Na."s,
-        "\x80\x02}(Nu."s, "\x80\x02" "cno\nend"s, "\x80\x02" "ca\nb\nNR."s}) {
+  for (const std::string& pickle : {""s,
+                                    "\x80"s,
+                                    "\x80\x02"s,
+                                    "\x80\x02N"s,
+                                    "\x80\x02."s,
+                                    "\x80\x02NN."s,
+                                    "\x80\x02(N."s,
+                                    "\x80\x02t."s,
+                                    "\x80\x02R."s,
+                                    "\x80\x02K"s,
+                                    "\x80\x02X\xff\xff\xff\xffx."s,
+                                    "\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffx."s,
+                                    "\x80\x02h\x00."s,
+                                    "\x80\x02Nr\xff\xff\xff\xff."s,
+                                    "\x80\x02(Nb."s,
+                                    "\x80\x02NNb."s,
+                                    "\x80\x02K\x01Na."s,
+                                    "\x80\x02}(Nu."s,
+                                    "\x80\x02"
+                                    "cno\nend"s,
+                                    "\x80\x02"
+                                    "ca\nb\nNR."s}) {
     const auto tree = read(pickle);
     EXPECT_THAT(tree, IsStatus(StatusCode::corruption, HasSubstr("damaged at byte")));
   }
@@ -120,8 +146,10 @@ TEST(PickleReader, limits_hold) {
 
 // Whatever the bytes, it ends in a value or an error: the sanitizers look on.
 TEST(PickleReader, random_bytes_never_break_it) {
-  const std::string opcodes = "\x80\x02\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94"
-                              "N(.tl]}aseuRbcQqrhj012KMJGXTUBC\n\x01\x03"s + std::string(2, '\0');
+  const std::string opcodes =
+      "\x80\x02\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94"
+      "N(.tl]}aseuRbcQqrhj012KMJGXTUBC\n\x01\x03"s +
+      std::string(2, '\0');
   std::mt19937 random(7);
   size_t sound_count = 0;
   constexpr size_t kRuns = 100'000;

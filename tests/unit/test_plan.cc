@@ -1,4 +1,5 @@
 // Planning and filling: for any cut into extents the image is the same bytes.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -127,7 +128,7 @@ TEST(Plan, image_is_the_same_bytes_for_every_extent_size_and_copy_order) {
       }
     }
   }
-  std::printf("extents filled: %zu\n", extents);
+  fmt::print("extents filled: {}\n", extents);
 }
 
 TEST(Plan, image_stream_yields_the_image_in_order) {

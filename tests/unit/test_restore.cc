@@ -18,14 +18,22 @@ using namespace testing_support;
 const std::vector<SmallTensor> kTensors = {
     {.key = "a", .storage_key = "0", .storage_count = 6, .shape = {2, 3}, .stride = {3, 1}},
     {.key = "t", .storage_key = "0", .storage_count = 6, .shape = {3, 2}, .stride = {1, 3}},
-    {.key = "tail", .storage_key = "0", .storage_count = 6, .offset = 4, .shape = {2}, .stride = {1}},
+    {.key = "tail",
+     .storage_key = "0",
+     .storage_count = 6,
+     .offset = 4,
+     .shape = {2},
+     .stride = {1}},
     {.key = "wide", .storage_key = "1", .storage_count = 1, .shape = {4}, .stride = {0}},
     {.key = "none", .storage_key = "1", .storage_count = 1, .shape = {0, 5}, .stride = {5, 1}},
 };
 
 std::vector<NamedPayload> records_of(const std::vector<SmallTensor>& tensors) {
-  return {{"data.pkl", pickle_of(tensors)}, {"byteorder", "little"}, {"data/0", counting_floats(6)},
-          {"data/1", counting_floats(1)},   {"version", "3\n"}};
+  return {{"data.pkl", pickle_of(tensors)},
+          {"byteorder", "little"},
+          {"data/0", counting_floats(6)},
+          {"data/1", counting_floats(1)},
+          {"version", "3\n"}};
 }
 
 std::vector<float> floats(const ByteVector& bytes) {
@@ -156,7 +164,8 @@ TEST_F(Restore, storages_that_are_not_asked_for_are_not_read) {
 
 TEST_F(Restore, an_interrupt_ends_the_check) {
   std::vector<NamedPayload> records = {{"data.pkl", pickle_of({})}, {"version", "3\n"}};
-  for (int i = 0; i < 40; ++i) records.push_back({"data/" + std::to_string(i), std::string(4 << 20, 'x')});
+  for (int i = 0; i < 40; ++i)
+    records.push_back({"data/" + std::to_string(i), std::string(4 << 20, 'x')});
   VerifyOptions options;
   options.thread_count = 1;
   options.is_interrupted = [] { return true; };

@@ -80,18 +80,28 @@ TEST(SnapshotCore, callbacks_run_once_in_the_final_state) {
   EXPECT_EQ(calls, 2);
 }
 
-TEST(SnapshotCore, work_is_waited_for) {
+TEST(SnapshotCore, observer_is_told_of_the_end_of_work_and_of_doom) {
   SnapshotCore core("x", 0);
+  int calls = 0;
+  core.set_observer([&] { ++calls; });
   core.add_work(2);
-  std::jthread worker([&] {
-    std::this_thread::sleep_for(10ms);
-    core.add_written(10);
-    core.finish_work(1);
-    core.add_written(20);
-    core.finish_work(1);
-  });
-  core.wait_for_work();
-  EXPECT_EQ(core.report().written_bytes, 30u);
+  core.finish_work(1);
+  EXPECT_EQ(calls, 0);
+  EXPECT_TRUE(core.has_work());
+  core.finish_work(1);
+  EXPECT_EQ(calls, 1);
+  EXPECT_FALSE(core.has_work());
+  EXPECT_TRUE(core.request_cancel());
+  EXPECT_EQ(calls, 2);
+}
+
+TEST(SnapshotCore, waiting_for_the_end_leaves_the_error_unseen) {
+  SnapshotCore core("x", 0);
+  EXPECT_FALSE(core.wait_done(1ms));
+  core.fail(Status::internal("broken"));
+  core.finish();
+  EXPECT_TRUE(core.wait_done(1ms));
+  EXPECT_FALSE(core.is_seen());
 }
 
 }  // namespace

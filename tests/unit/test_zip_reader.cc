@@ -1,8 +1,7 @@
-#include "io/archive/zip_reader.h"
-
 #include <random>
 #include <string>
 
+#include "io/archive/zip_reader.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
 
@@ -58,7 +57,8 @@ TEST(ZipReader, an_archive_behind_other_bytes_is_found) {
   ASSERT_OK(index);
   EXPECT_EQ(index->start_offset, 5u);
   EXPECT_EQ(index->records.front().header_offset, 5u);
-  EXPECT_THAT(index->notes, ElementsAre(HasSubstr("5 bytes stand before"), HasSubstr("100 zero bytes")));
+  EXPECT_THAT(index->notes,
+              ElementsAre(HasSubstr("5 bytes stand before"), HasSubstr("100 zero bytes")));
 }
 
 TEST(ZipReader, every_truncation_is_corruption) {
@@ -78,8 +78,8 @@ TEST(ZipReader, hostile_directories_are_corruption) {
     const char* text;
   };
   // The last entry is "version": offsets of its fields, two bytes each.
-  const Case cases[] = {{8, 0x0801, "flags"},        {10, 12, "method"},   {28, 60000, "beyond"},
-                        {30, 60000, "beyond"},       {34, 1, "disk"},      {38, 0x10, "directory"},
+  const Case cases[] = {{8, 0x0801, "flags"},        {10, 12, "method"}, {28, 60000, "beyond"},
+                        {30, 60000, "beyond"},       {34, 1, "disk"},    {38, 0x10, "directory"},
                         {20, 3, "two sizes differ"}, {42, 64, "follows"}};
   for (const Case& hostile : cases) {
     ByteVector bytes = sound;
@@ -104,9 +104,14 @@ TEST(ZipReader, end_records_that_contradict_each_other_are_corruption) {
   const ByteVector sound = archive_of(kRecords);
   const size_t end = sound.size() - 22;
   const size_t zip64 = end - 76;
-  for (const auto& [offset, value] : std::vector<std::pair<size_t, uint64_t>>{
-           {zip64 + 24, 1ull << 62}, {zip64 + 32, 5}, {zip64 + 40, 1ull << 63}, {zip64 + 48, ~0ull},
-           {zip64 + 4, 1ull << 60}, {zip64 + 16, 1}, {zip64 + 56 + 8, 3}}) {
+  for (const auto& [offset, value] :
+       std::vector<std::pair<size_t, uint64_t>>{{zip64 + 24, 1ull << 62},
+                                                {zip64 + 32, 5},
+                                                {zip64 + 40, 1ull << 63},
+                                                {zip64 + 48, ~0ull},
+                                                {zip64 + 4, 1ull << 60},
+                                                {zip64 + 16, 1},
+                                                {zip64 + 56 + 8, 3}}) {
     ByteVector bytes = sound;
     put(bytes, offset, value);
     EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr("'x.pth'"))) << offset;
@@ -129,8 +134,8 @@ TEST(ZipReader, a_local_header_that_differs_is_corruption) {
     size_t offset;
     uint16_t value;
   };
-  for (const Case& change : {Case{0, 0}, Case{6, 0x0800}, Case{8, 8}, Case{26, 3}, Case{28, 65000},
-                             Case{30, 0x4141}}) {
+  for (const Case& change :
+       {Case{0, 0}, Case{6, 0x0800}, Case{8, 8}, Case{26, 3}, Case{28, 65000}, Case{30, 0x4141}}) {
     ByteVector bytes = sound;
     put(bytes, change.offset, change.value);
     const MemorySource source(bytes, "x.pth");

@@ -1,0 +1,371 @@
+// A whole save of a checkpoint directory (full and light file, best and last, index, eviction) with
+// one operation failing, for every operation in turn. Up to step 9a the old state stands, from step
+// 10 on the save is durable, a failed eviction is a warning; the engine serves the next save.
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "engine/directory/checkpoint_layout.h"
+#include "tests/support/checkpoint_run.h"
+#include "tests/support/fault_file_system.h"
+#include "tests/support/fault_write_queue.h"
+#include "tests/support/simulated_disk.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_queues.h"
+
+namespace tintype {
+namespace {
+
+using testing::HasSubstr;
+using Labels = std::map<std::string, std::string>;
+
+constexpr size_t kStorageBytes = 40'000;
+bool is_full_run() { return std::getenv("TINTYPE_FULL") != nullptr; }
+
+constexpr int kMainErrors[] = {EIO, ENOSPC};
+constexpr int kAllErrors[] = {EIO,    ENOSPC, EMFILE, EROFS,    EFBIG,
+                              EDQUOT, EACCES, ESTALE, ETIMEDOUT};
+
+struct Backend {
+  const char* name;
+  bool is_simulated;
+  const char* queue;
+  DirectIo direct_io;
+};
+
+constexpr Backend kBackends[] = {
+    {"simulated", true, "pwrite", DirectIo::off},
+    {"pwrite", false, "pwrite", DirectIo::preferred},
+    {"io_uring", false, "io_uring", DirectIo::preferred},
+    {"buffered", false, "io_uring", DirectIo::off},
+};
+
+// The second save meets the fault. The first and the third must succeed.
+struct Scenario {
+  const char* name;
+  Version first, second, third;
+};
+
+constexpr Scenario kScenarios[] = {
+    {"new best, the loser is evicted", {1, 1, .5}, {2, 2, .4}, {3, 3, .3}},
+    {"worse, last is replaced", {1, 1, .1}, {2, 2, .2}, {3, 3, .3}},
+    {"repeated epoch, all are replaced", {1, 1, .5}, {2, 1, .4}, {3, 1, .3}},
+};
+
+struct Fault {
+  std::string operation;  // of the file system; empty: the `index`-th completion of a write
+  size_t index = 0;
+  int error_number = 0;
+};
+
+// What stands when `newest` is the last save that was published.
+Labels expected_labels(const Scenario& scenario, const Version& newest) {
+  const Version& kept = newest.loss <= scenario.first.loss ? newest : scenario.first;
+  Labels labels = {{".tintype.json", "document"}, {"_metrics.json", "document"}};
+  const auto add = [&](std::string_view base, const Version& version) {
+    labels[full_name(base)] = "full " + std::to_string(version.number);
+    labels[light_name(base)] = "light " + std::to_string(version.number);
+  };
+  add(stem_of("train", kept.epoch), kept);
+  add("best", kept);
+  add("last", newest);
+  return labels;
+}
+
+Labels without_temps(Labels labels) {
+  std::erase_if(labels, [](const auto& entry) { return entry.second == "temp"; });
+  return labels;
+}
+
+// Whether a save may meet an error there and succeed: it was looking or tidying up.
+bool is_tolerable(const std::string& operation) {
+  static const std::set<std::string> looking = {"available_bytes", "list",     "open",  "info",
+                                                "file_info",       "read_at",  "remove",
+                                                "set_direct",      "try_lock"};
+  return looking.contains(operation);
+}
+
+struct Outcome {
+  Status durable, published;
+  bool has_fired = false;
+};
+
+struct Counts {
+  size_t faults = 0, failed = 0, unpublished = 0, tolerated = 0;
+};
+
+class EngineFaults : public testing::TestWithParam<Backend> {
+ protected:
+  void SetUp() override {
+    if (make_queue(GetParam().queue, 1) == nullptr) {
+      GTEST_SKIP() << GetParam().queue << " is not to be had";
+    }
+    if (GetParam().is_simulated) {
+      ASSERT_OK(disk_.create_directories("/runs"));
+    }
+    EngineOptions options{.staging_bytes = 256 << 10, .extent_bytes = 16 << 10, .copy_threads = 1};
+    options.direct_io = GetParam().direct_io;
+    options.file_system = &faulty_;
+    options.make_write_queue = [this]() -> Result<std::unique_ptr<WriteQueue>> {
+      auto rule = [this](const WriteRequest&, uint64_t) { return next_write_fault(); };
+      return std::unique_ptr<WriteQueue>(
+          std::make_unique<FaultWriteQueue>(make_queue(GetParam().queue, 4), std::move(rule)));
+    };
+    engine_ = std::move(Engine::create(std::move(options)).value());
+    set_log_sink([this](std::string_view) { ++warnings_; });
+  }
+  void TearDown() override { set_log_sink({}); }
+
+  WriteFault next_write_fault() {
+    if (writes_until_fault_-- != 0) return {};
+    ++write_faults_fired_;
+    return write_fault_;
+  }
+
+  FileSystem& inner() {
+    return GetParam().is_simulated ? static_cast<FileSystem&>(disk_) : posix_file_system();
+  }
+
+  static std::span<const int> errors() {
+    if (GetParam().is_simulated || is_full_run()) return kAllErrors;
+    return kMainErrors;
+  }
+
+  void start_run() {
+    const std::string root = GetParam().is_simulated ? "/runs" : temp_.path();
+    logdir_ = root + "/" + std::to_string(++run_count_);
+    open_run(false);
+  }
+
+  void open_run(bool is_resumed) {
+    run_.reset();
+    auto run = CheckpointRun::open({.logdir = logdir_,
+                                    .file_system = &faulty_,
+                                    .is_resumed = is_resumed,
+                                    .storage_bytes = kStorageBytes});
+    ASSERT_OK(run);
+    run_ = std::move(run).value();
+  }
+
+  void forget_run() {
+    run_.reset();
+    GetParam().is_simulated ? disk_.forget_directory(logdir_)
+                            : static_cast<void>(std::filesystem::remove_all(logdir_));
+  }
+
+  Labels labels() { return labels_in(inner(), logdir_ + "/checkpoints", kStorageBytes); }
+
+  // Of an undisturbed second save: how often each operation of the file system happens.
+  std::map<std::string, size_t> count_operations(const Scenario& scenario) {
+    start_run();
+    EXPECT_OK(run_->save(*engine_, scenario.first));
+    injector_.reset();
+    EXPECT_OK(run_->save(*engine_, scenario.second));
+    std::map<std::string, size_t> counts;
+    for (const auto& operation : injector_.trace()) ++counts[operation.name];
+    EXPECT_EQ(labels(), expected_labels(scenario, scenario.second));
+    return counts;
+  }
+
+  void arm(const Fault& fault) {
+    injector_.reset();
+    warnings_ = 0;
+    write_faults_fired_ = 0;
+    if (fault.operation.empty()) {
+      write_fault_ = {.kind = WriteFault::Kind::result, .result = -fault.error_number};
+      writes_until_fault_ = static_cast<int64_t>(fault.index);
+    } else {
+      injector_.fail_named(fault.operation, fault.error_number, fault.index);
+    }
+  }
+
+  size_t fired() const { return injector_.fired() + write_faults_fired_; }
+
+  void disarm() {
+    injector_.reset();
+    writes_until_fault_ = -1;
+  }
+
+  // False when the save has no such operation.
+  bool run_one(const Scenario& scenario, const Fault& fault, Counts& counts) {
+    SCOPED_TRACE(testing::Message() << scenario.name << ": " << fault.operation << " "
+                                    << fault.index << " " << errno_name(fault.error_number));
+    start_run();
+    EXPECT_OK(run_->save(*engine_, scenario.first));
+    arm(fault);
+    const Outcome outcome = save_second(scenario);
+    EXPECT_LE(fired(), 1u);
+    expect_good_error(outcome.published, fault);
+    disarm();
+    if (outcome.has_fired) count(outcome, counts);
+    expect_what_section_7_says(scenario, fault, outcome);
+    expect_next_save_and_resume(scenario);
+    forget_run();
+    return outcome.has_fired;
+  }
+
+  Outcome save_second(const Scenario& scenario) {
+    Outcome outcome;
+    const auto snapshot = run_->save_async(*engine_, scenario.second);
+    outcome.published = outcome.durable = snapshot.status();
+    if (snapshot.is_ok()) {
+      outcome.published = *(*snapshot)->wait_published(std::nullopt);
+      outcome.durable = *(*snapshot)->wait_durable(std::nullopt);
+    }
+    outcome.has_fired = fired() > 0;
+    return outcome;
+  }
+
+  static void count(const Outcome& outcome, Counts& counts) {
+    ++counts.faults;
+    if (!outcome.durable.is_ok()) {
+      ++counts.failed;
+    } else {
+      ++(outcome.published.is_ok() ? counts.tolerated : counts.unpublished);
+    }
+  }
+
+  void expect_good_error(const Status& status, const Fault& fault) {
+    if (status.is_ok()) return;
+    const std::string message(status.message());
+    EXPECT_EQ(status.error_number(), fault.error_number);
+    EXPECT_THAT(message, HasSubstr("[" + errno_name(fault.error_number) + ", errno "));
+    EXPECT_THAT(message, HasSubstr("]; ")) << "no remedy";
+    EXPECT_THAT(message, HasSubstr(logdir_));
+    const bool is_write = fault.operation.empty() || fault.operation == "write_at";
+    EXPECT_THAT(message, HasSubstr(is_write ? "write" : fault.operation));
+  }
+
+  void expect_what_section_7_says(const Scenario& scenario, const Fault& fault,
+                                  const Outcome& outcome) {
+    const Labels found = labels();
+    if (!outcome.durable.is_ok()) {
+      EXPECT_EQ(found, expected_labels(scenario, scenario.first));
+      return;
+    }
+    if (outcome.published.is_ok()) {
+      EXPECT_TRUE(!outcome.has_fired || is_tolerable(fault.operation)) << "the error was ignored";
+      Labels rest = without_temps(found);
+      for (const auto& entry : expected_labels(scenario, scenario.second)) {
+        EXPECT_EQ(rest[entry.first], entry.second) << entry.first;
+        rest.erase(entry.first);
+      }
+      // An eviction that failed was said, and only a loser stays.
+      EXPECT_LE(rest.size(), 2u);
+      EXPECT_TRUE(rest.empty() || warnings_ > 0);
+      return;
+    }
+    for (const auto& [name, label] : found) EXPECT_NE(label, "torn") << name;
+    expect_durable_under_its_own_name(scenario, found);
+  }
+
+  void expect_durable_under_its_own_name(const Scenario& scenario, const Labels& found) {
+    const bool is_numbered = scenario.second.loss <= scenario.first.loss;
+    const std::string base = is_numbered ? stem_of("train", scenario.second.epoch) : "last";
+    EXPECT_EQ(found.at(full_name(base)), "full 2");
+    EXPECT_EQ(found.at(light_name(base)), "light 2");
+  }
+
+  void expect_next_save_and_resume(const Scenario& scenario) {
+    EXPECT_OK(run_->save(*engine_, scenario.third));
+    EXPECT_EQ(without_temps(labels()), expected_labels(scenario, scenario.third));
+    open_run(true);
+    EXPECT_EQ(labels(), expected_labels(scenario, scenario.third));
+    const auto point = run_->directory().find_resume_point("last");
+    ASSERT_OK(point);
+    EXPECT_EQ(point->epoch, scenario.third.epoch);
+    run_.reset();
+  }
+
+  void run_matrix() {
+    for (const Scenario& scenario : kScenarios) {
+      Counts counts;
+      const auto operations = count_operations(scenario);
+      for (const int error_number : errors()) {
+        for (const auto& [name, count] : operations) {
+          for (size_t index = 0; index < count && !HasFatalFailure(); ++index) {
+            EXPECT_TRUE(run_one(scenario, {name, index, error_number}, counts))
+                << name << " " << index << " did not fire";
+          }
+        }
+      }
+      std::cout << GetParam().name << ", " << scenario.name << ": " << counts.faults
+                << " faults fired, " << counts.failed << " failed the save, " << counts.unpublished
+                << " met a durable one, " << counts.tolerated << " were tolerated\n";
+      EXPECT_GE(counts.failed, 20u * errors().size());
+      EXPECT_GE(counts.unpublished, 10u * errors().size());
+    }
+  }
+
+  TempDir temp_{is_full_run() ? std::filesystem::temp_directory_path() : fast_parent()};
+  SimulatedDisk disk_;
+  FaultInjector injector_;
+  FaultFileSystem faulty_{inner(), injector_};
+  std::atomic<int64_t> writes_until_fault_ = -1;
+  std::atomic<size_t> write_faults_fired_ = 0;
+  std::atomic<size_t> warnings_ = 0;
+  WriteFault write_fault_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<CheckpointRun> run_;
+  std::string logdir_;
+  int run_count_ = 0;
+};
+
+TEST_P(EngineFaults, every_operation_of_the_file_system) {
+  run_matrix();
+}
+
+TEST_P(EngineFaults, every_completion_of_a_write) {
+  Counts counts;
+  for (const Scenario& scenario : kScenarios) {
+    for (const int error_number : errors()) {
+      for (size_t index = 0; run_one(scenario, {"", index, error_number}, counts); ++index) {
+      }
+    }
+  }
+  std::cout << GetParam().name << ": " << counts.faults << " completions failed\n";
+  EXPECT_GE(counts.faults, 3u * 6 * errors().size());
+  EXPECT_EQ(counts.failed, counts.faults);
+}
+
+TEST_P(EngineFaults, short_and_repeatable_writes_harm_no_save) {
+  using Kind = WriteFault::Kind;
+  constexpr WriteFault harmless[] = {{.kind = Kind::short_write, .passed_bytes = 4096},
+                                     {.kind = Kind::result, .result = -EAGAIN},
+                                     {.kind = Kind::result, .result = -EINTR}};
+  size_t faults = 0;
+  for (const Scenario& scenario : kScenarios) {
+    for (const WriteFault& fault : harmless) {
+      for (int index = 0; index < 6; ++index) {
+        start_run();
+        ASSERT_OK(run_->save(*engine_, scenario.first));
+        arm({.operation = "none"});
+        write_fault_ = fault;
+        writes_until_fault_ = index;
+        EXPECT_OK(run_->save(*engine_, scenario.second));
+        EXPECT_EQ(fired(), 1u);
+        ++faults;
+        disarm();
+        EXPECT_EQ(labels(), expected_labels(scenario, scenario.second));
+      }
+    }
+  }
+  std::cout << GetParam().name << ": " << faults << " writes resumed or repeated\n";
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, EngineFaults, testing::ValuesIn(kBackends),
+                         [](const auto& param) { return param.param.name; });
+
+}  // namespace
+}  // namespace tintype

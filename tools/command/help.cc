@@ -1,0 +1,39 @@
+#include "tools/command/help.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tintype::command {
+namespace {
+
+constexpr size_t kDistanceMax = 2;
+
+// Levenshtein's: how many characters must be inserted, removed or replaced.
+size_t distance_between(const std::string& first, const std::string& second) {
+  std::vector<size_t> row(second.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < first.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < second.size(); ++j) {
+      const size_t replaced = diagonal + (first[i] == second[j] ? 0 : 1);
+      diagonal = std::exchange(row[j + 1], std::min({replaced, row[j] + 1, row[j + 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::string closest_word(const std::string& word, const std::vector<std::string>& known) {
+  std::string closest;
+  size_t shortest = kDistanceMax + 1;
+  for (const std::string& candidate : known) {
+    const size_t distance = distance_between(word, candidate);
+    if (distance >= shortest) continue;
+    shortest = distance;
+    closest = candidate;
+  }
+  return closest;
+}
+
+}  // namespace tintype::command

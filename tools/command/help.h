@@ -1,0 +1,28 @@
+// How help reads: examples first, and of each subcommand one line in the list of all.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/App.hpp>
+#include <CLI/Formatter.hpp>
+
+namespace tintype::command {
+
+// Replaces the description in an app's own help by a longer one.
+class ExamplesFirst final : public CLI::Formatter {
+ public:
+  explicit ExamplesFirst(std::string text) : text_(std::move(text)) {}
+
+  std::string make_description(const CLI::App*) const override { return text_ + "\n\n"; }
+
+ private:
+  std::string text_;
+};
+
+// The word of `known` that `word` most likely was to be; empty where none is near.
+std::string closest_word(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace tintype::command
