@@ -136,7 +136,7 @@ def _explain(name: str, message: str) -> str:
             "If you trust its origin, load it with weights_only=False"
         )
     return (
-        f"{name} needs {found.group(1)}, which weights_only=True does not allow (it was not called). "
+        f"{name} needs {found.group(1)}, which weights_only=True does not allow (nothing ran). "
         "If you trust its origin: torch.serialization.add_safe_globals([...]) or weights_only=False"
     )
 

@@ -74,7 +74,7 @@ def many_kinds() -> dict[str, object]:
         "empty tensors": {"a": torch.empty(0), "b": torch.empty(0, 3)},
         "views": [base, base[4:10], base.view(4, 6).t(), base[:1].expand(5)],
         "tied": {"a": base, "b": base},
-        "complex": [complex_values.conj(), complex_values.conj().imag],
+        "complex": [complex_values.conj(), complex_values.clone().conj().imag],
         "parameter": torch.nn.Parameter(torch.ones(3)),
         "frozen parameter": torch.nn.Parameter(torch.ones(3), requires_grad=False),
         "buffer": torch.nn.Buffer(torch.ones(2)),

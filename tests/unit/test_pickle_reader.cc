@@ -1,6 +1,8 @@
 #include <random>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "io/archive/pickle_reader.h"
 #include "io/archive/pickle_writer.h"
 #include "tests/support/status_matchers.h"
@@ -158,7 +160,7 @@ TEST(PickleReader, random_bytes_never_break_it) {
     for (size_t i = random() % 40; i > 0; --i) pickle += opcodes[random() % opcodes.size()];
     sound_count += read(pickle + ".").is_ok() ? 1 : 0;
   }
-  printf("random pickles: %zu, of which %zu sound\n", kRuns, sound_count);
+  fmt::print("random pickles: {}, of which {} sound\n", kRuns, sound_count);
   EXPECT_GT(sound_count, 500u);
 }
 

@@ -1,6 +1,8 @@
 #include <random>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "io/archive/zip_reader.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
@@ -191,7 +193,7 @@ TEST(ZipReader, random_changes_never_break_it) {
       }
     }
   }
-  printf("random changes: %zu, refused %zu\n", kRuns, refused_count);
+  fmt::print("random changes: {}, refused {}\n", kRuns, refused_count);
   EXPECT_GT(refused_count, kRuns / 2);
 }
 
