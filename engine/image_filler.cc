@@ -83,12 +83,7 @@ void ImageFiller::seal_segment(uint32_t image_index, const Segment& segment, uin
   const FileImage& image = plan_.images[image_index];
   const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
   if (segment.source == Segment::Source::storage && segment.is_checked) {
-    StorageCrc& storage = storage_crcs_[segment.index];
-    TINTYPE_CHECK(storage.seen_bytes == segment.source_offset);
-    storage.crc = storage.seen_bytes == 0
-                      ? piece_crc
-                      : crc32_combine(storage.crc, piece_crc, segment.size_bytes);
-    storage.seen_bytes += segment.size_bytes;
+    see_piece(segment, piece_crc, place);
   } else if (segment.source == Segment::Source::descriptor) {
     ByteVector descriptor;
     append_descriptor(image.layout.records[segment.index], record_crc(image, segment.index),
@@ -99,11 +94,35 @@ void ImageFiller::seal_segment(uint32_t image_index, const Segment& segment, uin
   }
 }
 
+void ImageFiller::see_piece(const Segment& segment, uint32_t piece_crc, ByteView piece) {
+  StorageCrc& storage = storage_crcs_[segment.index];
+  TINTYPE_CHECK(storage.seen_bytes == segment.source_offset);
+  if (storage.seen_bytes < storage.head.size()) {
+    const uint64_t count = std::min(storage.head.size() - storage.seen_bytes, piece.size());
+    std::memcpy(storage.head.data() + storage.seen_bytes, piece.data(), count);
+  }
+  storage.crc = storage.seen_bytes == 0
+                    ? piece_crc
+                    : crc32_combine(storage.crc, piece_crc, segment.size_bytes);
+  storage.seen_bytes += segment.size_bytes;
+}
+
 uint32_t ImageFiller::record_crc(const FileImage& image, size_t record) const {
   const uint32_t storage = image.record_storages[record];
   if (storage == kNoStorage) return image.literal_crcs[record];
   TINTYPE_CHECK(storage_crcs_[storage].seen_bytes == storages_[storage].size_bytes);
   return storage_crcs_[storage].crc;
+}
+
+uint64_t ImageFiller::hash_record(uint64_t hash, const FileImage& image, size_t record) const {
+  const uint64_t size_bytes = image.layout.records[record].size_bytes;
+  if (size_bytes == 0) return hash;
+  const uint32_t storage = image.record_storages[record];
+  if (storage != kNoStorage) {
+    const ByteView head(storage_crcs_[storage].head);
+    hash = hash_payload_head(hash, head.first(std::min<size_t>(size_bytes, head.size())));
+  }
+  return hash_record_crc(hash, record_crc(image, record));
 }
 
 const ByteVector& ImageFiller::tail(uint32_t image_index) {
@@ -114,9 +133,7 @@ const ByteVector& ImageFiller::tail(uint32_t image_index) {
   uint64_t content_hash = 0;
   for (size_t r = 0; r + 1 < image.layout.records.size(); ++r) {
     crcs.push_back(record_crc(image, r));
-    if (image.layout.records[r].size_bytes > 0) {
-      content_hash = hash_record_crc(content_hash, crcs.back());
-    }
+    content_hash = hash_record(content_hash, image, r);
   }
   append_text(tail, serialization_id(image.name_hash, content_hash));
   crcs.push_back(crc32(0, tail));

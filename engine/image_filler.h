@@ -3,12 +3,14 @@
 // stream share it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "base/bytes.h"
 #include "engine/plan.h"
 #include "engine/save_request.h"
+#include "io/archive/serialization_id.h"
 
 namespace tintype {
 
@@ -32,12 +34,15 @@ class ImageFiller {
                     MutableBytes target) const;
   void seal_segment(uint32_t image_index, const Segment& segment, uint32_t piece_crc,
                     MutableBytes target);
+  void see_piece(const Segment& segment, uint32_t piece_crc, ByteView piece);
   uint32_t record_crc(const FileImage& image, size_t record) const;
+  uint64_t hash_record(uint64_t hash, const FileImage& image, size_t record) const;
   const ByteVector& tail(uint32_t image_index);
 
   struct StorageCrc {
     uint32_t crc = 0;
     uint64_t seen_bytes = 0;
+    std::array<std::byte, kPayloadHeadBytes> head = {};  // the first bytes, for the serialization id
   };
 
   const SavePlan& plan_;

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/archive_binding.h"
+#include "bindings/src/capture/capture.h"
 #include "bindings/src/directory_binding.h"
 #include "bindings/src/engine_binding.h"
 #include "bindings/src/request.h"
@@ -11,6 +12,7 @@ NB_MODULE(_tintype, module) {
   // A user's global that is alive at exit is no leak; the engine drains by atexit.
   nanobind::set_leak_warnings(false);
   module.doc() = "Native part of tintype. Use the package, not this module.";
+  tintype::python::bind_capture(module);
   tintype::python::bind_request(module);
   tintype::python::bind_snapshot(module);
   tintype::python::bind_engine(module);

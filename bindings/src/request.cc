@@ -1,7 +1,6 @@
 #include "bindings/src/request.h"
 
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include <utility>
 
@@ -9,25 +8,15 @@ namespace nb = nanobind;
 
 namespace tintype::python {
 
-uint32_t NativeRequest::add_storage(uint64_t address, uint64_t size_bytes) {
-  request_.storages.push_back({reinterpret_cast<const std::byte*>(address), size_bytes});
-  return static_cast<uint32_t>(request_.storages.size() - 1);
-}
-
-void NativeRequest::add_file(const std::string& path, nb::bytes pickle,
-                             const std::vector<uint32_t>& storages, uint64_t alignment,
+void NativeRequest::add_file(const std::string& path, Captured& captured, uint64_t alignment,
                              bool is_symlink_followed) {
-  TargetFile file;
-  file.path = path;
-  const auto* first = reinterpret_cast<const std::byte*>(pickle.c_str());
-  file.object.pickle.assign(first, first + pickle.size());
-  file.object.storages = storages;
-  file.alignment = alignment;
-  file.is_symlink_followed = is_symlink_followed;
-  for (uint32_t storage : storages) {
+  for (const uint32_t storage : captured.object.storages) {
     if (storage >= request_.storages.size()) throw nb::index_error("no such storage");
   }
-  request_.files.push_back(std::move(file));
+  request_.files.push_back({.path = path,
+                            .object = std::move(captured.object),
+                            .alignment = alignment,
+                            .is_symlink_followed = is_symlink_followed});
 }
 
 void NativeRequest::set_capture(uint64_t capture_ns, const std::string& capture_path) {
@@ -47,8 +36,7 @@ uint64_t NativeRequest::storage_bytes() const {
 
 void bind_request(nb::module_& module) {
   nb::class_<NativeRequest>(module, "Request")
-      .def(nb::init<>())
-      .def("add_storage", &NativeRequest::add_storage)
+      .def(nb::init<const StorageTable&>(), nb::arg("table"))
       .def("add_file", &NativeRequest::add_file)
       .def("set_capture", &NativeRequest::set_capture)
       .def_prop_ro("storage_bytes", &NativeRequest::storage_bytes);

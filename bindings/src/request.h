@@ -1,4 +1,4 @@
-// A SaveRequest as Python builds it: storages by address, then files over them, then one use.
+// A SaveRequest as Python builds it: over a table of storages, then its files, then one use.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -6,20 +6,23 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "bindings/src/capture/capture.h"
+#include "bindings/src/capture/storage_table.h"
 #include "engine/save_request.h"
 
 namespace tintype::python {
 
-// Not thread-safe; needs the GIL. The Python side keeps the storages alive until the call that
-// takes the request returns.
+// Not thread-safe; needs the GIL. The Python side keeps the table alive until the call that takes
+// the request returns.
 class NativeRequest {
  public:
-  // Returns the storage's index in the request.
-  uint32_t add_storage(uint64_t address, uint64_t size_bytes);
-  void add_file(const std::string& path, nanobind::bytes pickle,
-                const std::vector<uint32_t>& storages, uint64_t alignment, bool is_symlink_followed);
+  // REQUIRES: everything was captured into the table.
+  explicit NativeRequest(const StorageTable& table) { request_.storages = table.storages(); }
+
+  // Takes the captured pickle: one file per Captured.
+  void add_file(const std::string& path, Captured& captured, uint64_t alignment,
+                bool is_symlink_followed);
   void set_capture(uint64_t capture_ns, const std::string& capture_path);
   void set_publisher(std::unique_ptr<Publisher> publisher);
   uint64_t storage_bytes() const;

@@ -1,7 +1,8 @@
 """Capture: an object becomes pickle bytes and a list of storages, as ``torch.save`` would make them.
 
-The storages of one save are collected in one table, so that several files over the same tensors
-share them.
+The native walk does it for the types of ordinary checkpoints; anything else sends the whole object
+through Python's pickler here. The storages of one save are collected in one table, so that several
+files over the same tensors share them.
 """
 
 from __future__ import annotations
@@ -9,55 +10,34 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.serialization import location_tag, normalize_storage_type
 
 from tintype._errors import UnpicklableError, UnsupportedError
+from tintype._tintype import Captured, StorageTable
+
+__all__ = ["Captured", "StorageTable", "capture", "capture_by_pickler"]
 
 _DEVICE_TYPES = ("cpu", "cuda", "meta")
 
 
-@dataclass
-class StorageTable:
-    """The distinct storages of one save: (address, size in bytes), kept alive by ``owners``."""
-
-    entries: list[tuple[int, int]] = field(default_factory=list)
-    owners: list[torch.UntypedStorage] = field(default_factory=list)
-    _index_by_identity: dict[int, int] = field(default_factory=dict)
-
-    def add(self, storage: torch.UntypedStorage, size_bytes: int) -> int:
-        """The storage's index. Memory of another device is copied to the host here, blocking."""
-        identity = storage._cdata
-        index = self._index_by_identity.get(identity)
-        if index is None:
-            index = len(self.entries)
-            self._index_by_identity[identity] = index
-            host = storage if storage.device.type == "cpu" else storage.cpu()
-            self.entries.append((host.data_ptr(), size_bytes))
-            self.owners.append(storage)
-            if host is not storage:
-                self.owners.append(host)
-        return index
-
-
-@dataclass
-class Captured:
-    """The pickle of one object; ``storages[i]`` is the table's index of record ``data/i``."""
-
-    pickle: bytes
-    storages: list[int]
-    path: str
-
-
 def capture(obj: object, table: StorageTable) -> Captured:
-    """Captures ``obj`` with Python's pickler, protocol 2, storages by persistent id.
+    """Captures ``obj`` and adds its storages to ``table``.
 
     Raises UnpicklableError, naming the type, for what cannot be pickled; RuntimeError, as
     ``torch.save`` does, for one storage seen as two dtypes; UnsupportedError for other devices.
     """
+    captured = table.capture(obj)
+    if isinstance(captured, str):
+        return capture_by_pickler(obj, table, reason=captured)
+    return captured
+
+
+def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Captured:
+    """The same through Python's pickler, protocol 2, storages by persistent id. ``reason`` names
+    what forced it, for the report."""
     storages: list[int] = []
     buffer = io.BytesIO()
     persistent_id = _persistent_id(table, storages)
@@ -70,7 +50,7 @@ def capture(obj: object, table: StorageTable) -> Captured:
         StoragePickler(buffer, protocol=2).dump(obj)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UnpicklableError(f"cannot save {type(obj).__qualname__}: {error}") from error
-    return Captured(buffer.getvalue(), storages, f"pickler: {type(obj).__qualname__}")
+    return Captured.from_pickler(buffer.getvalue(), storages, f"pickler: {reason}")
 
 
 def _persistent_id(table: StorageTable, storages: list[int]) -> Callable[[Any], Any]:

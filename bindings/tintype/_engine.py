@@ -173,12 +173,10 @@ class Engine:
 def _make_request(
     files: Sequence[tuple[str, Captured, bool]], table: StorageTable
 ) -> _tintype.Request:
-    request = _tintype.Request()
-    for address, size_bytes in table.entries:
-        request.add_storage(address, size_bytes)
+    request = _tintype.Request(table)
     alignment = storage_alignment()
     for path, captured, is_symlink_followed in files:
-        request.add_file(path, captured.pickle, captured.storages, alignment, is_symlink_followed)
+        request.add_file(path, captured, alignment, is_symlink_followed)
     return request
 
 

@@ -32,8 +32,7 @@ class Verification {
     if (!index.is_ok()) return damage_or(index.status());
     index_ = std::move(*index);
     report_.notes = index_.notes;
-    auto checks = check_records(source_, index_, options_.limits, options_.thread_count,
-                                options_.is_interrupted);
+    auto checks = check_records(source_, index_, options_);
     if (!checks.is_ok()) return checks.status();
     TINTYPE_RETURN_IF_ERROR(read_contents());
     judge_records(*checks);
@@ -90,6 +89,7 @@ class Verification {
   void judge_records(const std::vector<RecordCheck>& checks) {
     for (size_t i = 0; i < checks.size(); ++i) {
       const ArchiveRecord& record = index_.records[i];
+      if (!is_wanted(record, options_)) continue;
       if (!checks[i].status.is_ok()) {
         add_problem(record.name, record.header_offset, checks[i].status);
         if (record.name == kPickleRecord) report_.problems.back().text += "; no tensor can be named";
@@ -136,6 +136,7 @@ class Verification {
     uint64_t gap_bytes = 0;
     for (size_t i = 0; i < checks.size(); ++i) {
       const ArchiveRecord& record = index_.records[i];
+      if (!is_wanted(record, options_)) continue;
       if (!record.is_crc_known()) ++unknown_count;
       if (checks[i].status.is_ok() && record.limit_offset > checks[i].end_offset) {
         gap_bytes += record.limit_offset - checks[i].end_offset;

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/status.h"
@@ -17,6 +19,8 @@ namespace tintype {
 struct VerifyOptions {
   uint32_t thread_count = 0;  // 0: as many as pay
   ReadLimits limits;
+  // Where set: of the storages, only those with these keys are read (for a partial load).
+  std::optional<std::unordered_set<std::string>> storage_keys;
   // Asked every few milliseconds, on the calling thread only; true ends with `interrupted`.
   std::function<bool()> is_interrupted;
 };

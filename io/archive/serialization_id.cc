@@ -23,6 +23,13 @@ uint64_t hash_record_names(std::span<const std::string> names) {
   return hash;
 }
 
+uint64_t hash_payload_head(uint64_t hash, ByteView head) {
+  constexpr uint32_t kDescriptorSignature = 0x08074b50;
+  if (head.size() < kPayloadHeadBytes) return hash;
+  if (load_little_endian<uint32_t>(head, 0) != kDescriptorSignature) return hash;
+  return hash_combine(hash, load_little_endian<uint32_t>(head, 4));
+}
+
 uint64_t hash_record_crc(uint64_t hash, uint32_t crc) { return hash_combine(hash, crc); }
 
 std::string serialization_id(uint64_t name_hash, uint64_t crc_hash) {

@@ -3,45 +3,123 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from objects import FALLBACK, NATIVE
+from random_objects import RandomObjects
+from torch.utils.serialization import config
 
 import tintype
+from tintype._capture import StorageTable, capture, capture_by_pickler
+
+RANDOM_COUNT = 10_000 if os.environ.get("TINTYPE_FULL") else 1_000
+CASES = {**NATIVE, **FALLBACK}
+
+pytestmark = pytest.mark.skipif(
+    torch.__version__.split("+")[0].rsplit(".", 1)[0] != "2.11",
+    reason="byte identity is promised with torch 2.11",
+)
 
 
-def make_training_state() -> dict[str, object]:
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(100, 100), torch.nn.BatchNorm1d(100))
-    optimizer = torch.optim.AdamW(model.parameters())
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
-    model(torch.randn(4, 100)).sum().backward()
-    optimizer.step()
-    scheduler.step()
-    return {
-        "model_state_dict": model.state_dict(),
-        "optimizer_state_dict": optimizer.state_dict(),
-        "scheduler_state_dict": scheduler.state_dict(),
-        "epoch": 3,
-    }
-
-
-def torch_bytes(obj: object) -> bytes:
+def saved_by(save: Callable[[Any, io.BytesIO], object], obj: object) -> bytes:
     buffer = io.BytesIO()
-    torch.save(obj, buffer)
+    save(obj, buffer)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize("alignment", [64, 4096])
-def test_training_state_is_saved_as_torch_saves_it(tmp_path: Path, alignment: int) -> None:
-    from torch.utils.serialization import config
-
-    state = make_training_state()
+@pytest.mark.parametrize("name", CASES)
+def test_object_is_saved_as_torch_saves_it(tmp_path: Path, name: str, alignment: int) -> None:
+    obj = CASES[name]()
     with config.patch({"save.storage_alignment": alignment}):
-        expected = torch_bytes(state)
-        tintype.save(state, tmp_path / "x.pth")
-        buffer = io.BytesIO()
-        tintype.save(state, buffer)
+        expected = saved_by(torch.save, obj)
+        assert saved_by(tintype.save, obj) == expected
+        tintype.save(obj, tmp_path / "x.pth")
     assert (tmp_path / "x.pth").read_bytes() == expected
-    assert buffer.getvalue() == expected
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_listed_object_needs_no_python_pickler(name: str) -> None:
+    obj = NATIVE[name]()
+    table = StorageTable()
+    native = capture(obj, table)
+    assert native.path == "native"
+    assert native.pickle == capture_by_pickler(obj, StorageTable(), "for comparison").pickle
+
+
+@pytest.mark.parametrize("name", FALLBACK)
+def test_other_object_says_what_forced_the_pickler(name: str) -> None:
+    path = capture(FALLBACK[name](), StorageTable()).path
+    assert path.startswith("pickler: ") and len(path) > len("pickler: ")
+
+
+def test_random_objects_are_captured_alike_by_both_paths() -> None:
+    native_count = 0
+    for seed in range(RANDOM_COUNT):
+        obj = RandomObjects(seed).make()
+        native = capture(obj, StorageTable())
+        by_pickler = capture_by_pickler(obj, StorageTable(), "for comparison")
+        assert native.pickle == by_pickler.pickle, f"seed {seed}: {native.path}"
+        native_count += native.path == "native"
+        if seed % 10 == 0:
+            assert saved_by(tintype.save, obj) == saved_by(torch.save, obj), f"seed {seed}"
+    print(f"{RANDOM_COUNT} random objects, {native_count} by the native walk")
+    assert native_count == RANDOM_COUNT
+
+
+def test_the_report_names_the_capture_path(tmp_path: Path) -> None:
+    def path_of(obj: object) -> str:
+        snapshot = tintype.save_async(obj, tmp_path / "x.pth")
+        snapshot.wait_durable()
+        return str(snapshot.report()["capture_path"])
+
+    assert path_of({"a": torch.ones(2)}) == "native"
+    assert path_of({"a": range(3)}) == "pickler: range"
+
+
+def test_a_users_own_reducer_is_obeyed() -> None:
+    import copyreg
+
+    def reduce_size(size: torch.Size) -> tuple[Any, ...]:
+        return (list, (list(size),))
+
+    copyreg.pickle(torch.Size, reduce_size)  # type: ignore[arg-type]
+    try:
+        obj = [torch.Size([1, 2])]
+        assert saved_by(tintype.save, obj) == saved_by(torch.save, obj)
+    finally:
+        del copyreg.dispatch_table[torch.Size]
+
+
+def test_a_default_device_mode_changes_no_byte() -> None:
+    obj = NATIVE["adamw_after_a_step"]()
+    expected = saved_by(torch.save, obj)
+    with torch.device("cpu"):
+        assert saved_by(tintype.save, obj) == expected
+
+
+def test_one_memory_as_two_dtypes_is_refused_as_torch_refuses_it() -> None:
+    x = torch.zeros(4)
+    for save in (torch.save, tintype.save):
+        with pytest.raises(RuntimeError, match="view the same data as different types"):
+            save([x, x.view(torch.int32)], io.BytesIO())
+
+
+def test_a_storage_of_odd_size_loads_where_torchs_own_does_not() -> None:
+    odd = torch.arange(10, dtype=torch.uint8)[:8].view(torch.int32)
+    with pytest.raises(RuntimeError):
+        torch.load(io.BytesIO(saved_by(torch.save, odd)))
+    assert torch.load(io.BytesIO(saved_by(tintype.save, odd))).equal(odd)
+
+
+def test_too_deep_nesting_is_refused_as_python_refuses_it() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(RecursionError):
+        tintype.save(deep, io.BytesIO())

@@ -1,5 +1,9 @@
 #include "bindings/src/capture/storage_table.h"
 
+#include <nanobind/stl/string.h>
+
+#include <string>
+
 namespace nb = nanobind;
 
 namespace tintype::python {
@@ -9,7 +13,7 @@ uint32_t StorageTable::add(nb::handle untyped_storage, uint64_t size_bytes) {
   const uint32_t known = find(identity, size_bytes);
   if (known != IdentityMap::kAbsent) return known;
   nb::object host = nb::borrow(untyped_storage);
-  const bool is_host = nb::cast<bool>(host.attr("device").attr("type").equal(nb::str("cpu")));
+  const bool is_host = nb::cast<std::string>(host.attr("device").attr("type")) == "cpu";
   if (!is_host) {
     owners_.push_back(host);  // the copy does not keep the identity taken
     host = host.attr("cpu")();

@@ -1,0 +1,50 @@
+// A pickle under way, with its memo by identity as CPython's pickler keeps one.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <string>
+#include <vector>
+
+#include "bindings/src/capture/identity_map.h"
+#include "bindings/src/capture/torch_handles.h"
+#include "io/archive/pickle_writer.h"
+
+namespace tintype::python {
+
+// Thrown by the native walk when it meets what it does not write itself; the object then goes to
+// Python's pickler. `what` is for the report: the type's name, or why.
+struct NotNative {
+  std::string what;
+};
+
+NotNative not_native(PyObject* object);  // names the object's type
+
+// Needs the GIL; not thread-safe.
+class PickleSink {
+ public:
+  PickleWriter& out() { return out_; }
+
+  bool is_known(PyObject* object) const {
+    return memo_.find(reinterpret_cast<uint64_t>(object)) != IdentityMap::kAbsent;
+  }
+  // Pushes the object again if it was memoized; false if it was not.
+  bool get_if_known(PyObject* object);
+  // Memoizes the object on the top of the stack, and keeps it: a freed address may be used again.
+  void memoize(PyObject* object);
+  // The same for an object made for this pickle: nothing that follows can be it.
+  void memoize_fresh() { out_.memoize(); }
+
+  void global(const GlobalName& name);
+  // REQUIRES: an exact str. Throws NotNative over 4 GiB.
+  void text(PyObject* text);
+
+ private:
+  void new_text(PyObject* text);
+
+  PickleWriter out_;
+  IdentityMap memo_;
+  std::vector<nanobind::object> kept_;
+};
+
+}  // namespace tintype::python
