@@ -52,7 +52,7 @@ uint64_t cgroup_room_bytes() {
 }
 
 uint64_t local_world_size() {
-  const char* text = std::getenv("LOCAL_WORLD_SIZE");
+  const char* text = std::getenv("LOCAL_WORLD_SIZE");  // NOLINT(concurrency-mt-unsafe)
   const long value = text != nullptr ? std::strtol(text, nullptr, 10) : 1;
   return value > 0 ? static_cast<uint64_t>(value) : 1;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formats the C++ and Python sources, or with --check names those that are not formatted.
+# Formats the C++ and Python sources, or with --check shows those that are not formatted.
 #
 #   tools/format.sh [--check] [FILE...]      without files: everything that git tracks
 set -euo pipefail
@@ -11,8 +11,15 @@ for tool in "$ruff" "$clang_format"; do
   command -v "$tool" >/dev/null || { echo "format: $tool is missing: make setup-lint"; exit 1; }
 done
 
-check=()
-if [ "${1:-}" = --check ]; then check=(yes) && shift; fi
+cpp_mode=(-i)
+imports_mode=(--fix)
+python_mode=()
+if [ "${1:-}" = --check ]; then
+  shift
+  cpp_mode=(--dry-run -Werror)
+  imports_mode=(--diff)
+  python_mode=(--diff)
+fi
 
 # files SUFFIX...: those of the given ones, else of the tracked ones, that end so.
 given=("$@")
@@ -26,9 +33,10 @@ mapfile -t cpp < <(files cc h)
 mapfile -t python < <(files py)
 status=0
 if [ ${#cpp[@]} -gt 0 ]; then
-  "$clang_format" ${check:+--dry-run -Werror} ${check:---i} "${cpp[@]}" || status=1
+  "$clang_format" "${cpp_mode[@]}" "${cpp[@]}" || status=1
 fi
 if [ ${#python[@]} -gt 0 ]; then
-  "$ruff" format -q ${check:+--diff} "${python[@]}" || status=1
+  "$ruff" check -q --select I "${imports_mode[@]}" "${python[@]}" || status=1
+  "$ruff" format -q "${python_mode[@]}" "${python[@]}" || status=1
 fi
 exit $status

@@ -66,7 +66,7 @@ CPP_BANNED = [
     (r"(?<!static_)\bassert\s*\(", "", "use TINTYPE_CHECK, which stays on in release builds"),
     (r"\bstd::filesystem\b", "tests tools bench", "it hides errno: use FileSystem"),
     (r"\busing namespace std\s*;", "", "name what is used"),
-    (r"\b\w*printf\s*\(", "", "use fmt"),
+    (r"\b\w*printf\s*\(", "tests", "use fmt"),
     (r"\bvolatile\b", "", "use std::atomic"),
 ]
 

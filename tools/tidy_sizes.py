@@ -13,7 +13,6 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tidy_tree import Problem, Source, Tree
 

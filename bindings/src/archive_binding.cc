@@ -1,16 +1,16 @@
 #include "bindings/src/archive_binding.h"
 
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/unordered_set.h>
-#include <nanobind/stl/vector.h>
-
 #include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unordered_set.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings/src/python_source.h"
 #include "bindings/src/raise.h"
@@ -36,7 +36,8 @@ nb::object text(std::string_view utf8) {
 }
 
 nb::object path_text(std::string_view path) {
-  return nb::steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
+  return nb::steal(
+      PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
 }
 
 // `file` is a path as bytes (os.fsencode), or a readable, seekable file object at its archive.
@@ -108,7 +109,8 @@ class Image {
     Py_buffer view;
     if (PyObject_GetBuffer(buffer.ptr(), &view, PyBUF_WRITABLE) != 0) throw nb::python_error();
     const uint64_t left = offset < size_bytes_ ? size_bytes_ - offset : 0;
-    const auto count = static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(view.len), left));
+    const auto count =
+        static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(view.len), left));
     Status status;
     {
       nb::gil_scoped_release release;
@@ -167,7 +169,8 @@ nb::list tensors(const Archive& archive) {
 nb::list values(const Archive& archive) {
   nb::list list;
   for (const ValueEntry& value : archive.values()) {
-    list.append(nb::make_tuple(text(value.name), text(value.type), text(value.text), value.is_opaque));
+    list.append(
+        nb::make_tuple(text(value.name), text(value.type), text(value.text), value.is_opaque));
   }
   return list;
 }
@@ -193,7 +196,9 @@ void read_storage(const Archive& archive, size_t position, uint64_t address) {
   const ArchiveRecord* record = value_or_raise(archive.record_of(tensor));
   // An integer from Python's data_ptr(); it has storage_bytes, as record_of has checked.
   auto* target = reinterpret_cast<std::byte*>(address);  // NOLINT(performance-no-int-to-ptr)
-  raise_if_error(without_gil([&] { return archive.read_record(*record, {target, record->size_bytes}); }));
+  raise_if_error(without_gil([&] {
+    return archive.read_record(*record, {target, record->size_bytes});
+  }));
 }
 
 }  // namespace

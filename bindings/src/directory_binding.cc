@@ -5,36 +5,75 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <cerrno>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
 #include "engine/directory/checkpoint_directory.h"
+#include "engine/directory/checkpoint_layout.h"
+#include "io/disk/links.h"
 
 namespace nb = nanobind;
 
 namespace tintype::python {
 namespace {
 
+bool is_instance(const nb::handle& value, const char* module, const char* type) {
+  return nb::isinstance(value, nb::module_::import_(module).attr(type));
+}
+
+// A file that cannot be read just now (no memory, no descriptors, no permission) is not damaged:
+// its checkpoint must not be given up for it.
+Status as_status(const nb::handle& exception, const std::string& path) {
+  const std::string text = path + ": " + nb::cast<std::string>(nb::str(exception));
+  if (is_instance(exception, "builtins", "MemoryError")) {
+    return Status(StatusCode::resource_exhausted, "no memory to read " + path, ENOMEM);
+  }
+  if (is_instance(exception, "builtins", "OSError")) {
+    const nb::object number = exception.attr("errno");
+    const int error_number = nb::isinstance<nb::int_>(number) ? nb::cast<int>(number) : EIO;
+    return errno_status(error_number, "read", path);
+  }
+  const nb::object type = nb::getattr(exception, "__class__");
+  if (type.is(nb::module_::import_("builtins").attr("ValueError"))) {
+    return Status::invalid_argument(text);
+  }
+  return Status::corruption(text);
+}
+
 // Calls back into Python; what it raises becomes a status that carries the exception's text.
 template <typename Call>
-Status as_status(const std::string& path, Call call) {
+Status call_python(const std::string& path, Call call) {
   try {
     call();
     return Status::ok();
   } catch (nb::python_error& error) {
     // A Ctrl-C must not be mistaken for a damaged file.
     if (!error.matches(PyExc_Exception)) throw;
-    return Status::corruption(path + ": " + error.what());
+    return as_status(error.value(), path);
   } catch (const std::exception& error) {
     return Status::corruption(path + ": " + error.what());
   }
 }
 
+// For what writes: other Python threads run meanwhile.
+template <typename Call>
+void call_without_gil(Call call) {
+  Status status;
+  {
+    nb::gil_scoped_release release;
+    status = call();
+  }
+  raise_if_error(status);
+}
+
 Result<FullFileFacts> read_facts(const nb::callable& read, const std::string& path) {
   FullFileFacts facts;
-  const Status status = as_status(path, [&] {
+  const Status status = call_python(path, [&] {
     nb::tuple found = nb::cast<nb::tuple>(read(path));
     facts.run_id = nb::cast<std::string>(found[0]);
     facts.stage = nb::cast<std::string>(found[1]);
@@ -60,10 +99,10 @@ std::unique_ptr<CheckpointDirectory> open(const std::string& logdir, uint32_t sa
   // They run on the thread that calls open() or find_resume_point(), which holds the GIL.
   options.read_facts = [facts](const std::string& path) { return read_facts(facts, path); };
   options.check_file = [check](const std::string& path) {
-    return as_status(path, [&] { check(path); });
+    return call_python(path, [&] { check(path); });
   };
   options.make_light = [make_light](const std::string& full, const std::string& light) {
-    return as_status(light, [&] { make_light(full, light); });
+    return call_python(light, [&] { make_light(full, light); });
   };
   return value_or_raise(CheckpointDirectory::open(std::move(options)));
 }
@@ -102,10 +141,28 @@ void bind_plan(nb::module_& module) {
       .def_ro("notes", &CheckpointDirectory::ResumePoint::notes);
 }
 
+// Makes each of `link_names` in the folder the same file as `existing`, durably.
+Status link_files(const std::string& folder, const std::string& existing,
+                  const std::vector<std::string>& link_names) {
+  if (link_names.empty()) return Status::ok();
+  TINTYPE_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> directory,
+                           posix_file_system().open_directory(folder));
+  for (const std::string& name : link_names) {
+    TINTYPE_RETURN_IF_ERROR(move_link(*directory, existing, name));
+  }
+  return directory->sync();
+}
+
 }  // namespace
 
 void bind_directory(nb::module_& module) {
   bind_plan(module);
+  module.def("check_stage_name",
+             [](const std::string& stage) { raise_if_error(check_stage_name(stage)); });
+  module.def("link_files", [](const std::string& folder, const std::string& existing,
+                              const std::vector<std::string>& link_names) {
+    call_without_gil([&] { return link_files(folder, existing, link_names); });
+  });
   nb::class_<CheckpointDirectory>(module, "CheckpointDirectory")
       .def_static("open", &open)
       .def("plan_epoch",
@@ -123,12 +180,12 @@ void bind_directory(nb::module_& module) {
            })
       .def("resumed_from",
            [](CheckpointDirectory& directory, const CheckpointDirectory::ResumePoint& point) {
-             raise_if_error(directory.resumed_from(point));
+             call_without_gil([&] { return directory.resumed_from(point); });
            })
       .def("first_epoch", &CheckpointDirectory::first_epoch)
       .def("mark_stage_ended",
            [](CheckpointDirectory& directory, const std::string& stage) {
-             raise_if_error(directory.mark_stage_ended(stage));
+             call_without_gil([&] { return directory.mark_stage_ended(stage); });
            })
       .def("entries", &entries)
       .def("close", [](CheckpointDirectory& directory) { raise_if_error(directory.close()); });

@@ -28,9 +28,9 @@ Status PythonSource::read_at(MutableBytes target, uint64_t offset) const {
   try {
     file_.attr("seek")(base_ + offset);
     while (!target.empty()) {
-      nb::object view = nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(target.data()),
-                                                          static_cast<Py_ssize_t>(target.size()),
-                                                          PyBUF_WRITE));
+      nb::object view =
+          nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(target.data()),
+                                            static_cast<Py_ssize_t>(target.size()), PyBUF_WRITE));
       const nb::object count = file_.attr("readinto")(view);
       view.attr("release")();  // the file object must not keep what is ours
       const size_t bytes = count.is_none() ? 0 : nb::cast<size_t>(count);

@@ -1,9 +1,9 @@
 // A readable, seekable Python file object as a ByteSource.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <string>
+
+#include <nanobind/nanobind.h>
 
 #include "io/archive/byte_source.h"
 

@@ -4,6 +4,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include "bindings/src/paths.h"
+
 namespace nb = nanobind;
 
 namespace tintype::python {
@@ -25,13 +27,6 @@ void raise_status(const Status& status) {
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
   }
   throw nb::python_error();
-}
-
-nb::object path_to_python(std::string_view path) {
-  PyObject* text =
-      PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size()));
-  if (text == nullptr) throw nb::python_error();
-  return nb::steal(text);
 }
 
 bool is_signal_pending() {

@@ -3,10 +3,7 @@
 
 #include <Python.h>
 
-#include <nanobind/nanobind.h>
-
 #include <chrono>
-#include <string_view>
 
 #include "base/status.h"
 
@@ -28,9 +25,6 @@ T value_or_raise(Result<T> result) {
   if (!result.is_ok()) raise_status(result.status());
   return std::move(result).value();
 }
-
-// A file name is any bytes: what is no UTF-8 becomes surrogates, as os.fsdecode does it.
-nanobind::object path_to_python(std::string_view path);
 
 // How long a blocking call may go on without a look for signals.
 constexpr std::chrono::milliseconds kSignalPeriod{50};

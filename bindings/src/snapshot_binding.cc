@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "bindings/src/paths.h"
 #include "bindings/src/raise.h"
 #include "bindings/src/without_gil.h"
 #include "engine/snapshot.h"

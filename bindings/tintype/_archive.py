@@ -193,7 +193,8 @@ class VerifyReport:
         return not self.problems
 
     def __str__(self) -> str:
-        return self.summary or f"{self.path}: ok, {self.record_count} records, {self.checked_bytes} bytes"
+        sound = f"{self.path}: ok, {self.record_count} records, {self.checked_bytes} bytes"
+        return self.summary or sound
 
 
 def verify(path: PathLike) -> VerifyReport:

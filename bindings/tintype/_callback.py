@@ -4,39 +4,52 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 import warnings
 import weakref
+import zipfile
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
 
-import torch
-
 from tintype import _tintype
 from tintype._capture import StorageTable, capture
-from tintype._checkpoint import pack_checkpoint, unpack_checkpoint
+from tintype._checkpoint import PARTS, members, pack_checkpoint, unpack_checkpoint
 from tintype._engine import Engine, default_engine, save
+from tintype._epoch_values import as_epoch, as_numbers, as_stage, check_extra, facts_of
+from tintype._errors import CorruptCheckpointError, TintypeError
 from tintype._load import load
+from tintype._pending_saves import OnError, PendingSaves
+from tintype._readable import check_readable
 from tintype._rng import capture_rng_state, restore_rng_state
 from tintype._snapshot import Snapshot
 
-_RESERVED = ("stage", "epoch", "metrics", "rng_state", "run_id")
-_open_callbacks: weakref.WeakValueDictionary[str, CheckpointCallback] = weakref.WeakValueDictionary()
+_OpenCallbacks = weakref.WeakValueDictionary[str, "CheckpointCallback"]
+_open_callbacks: _OpenCallbacks = weakref.WeakValueDictionary()
+# In a forked child the parent's callbacks are not there to be closed.
+os.register_at_fork(after_in_child=_open_callbacks.clear)
 
 
 class CheckpointCallback:
-    """Keeps ``{logdir}/checkpoints``: the best K epochs, ``best`` and ``last``, each as a light file
-    (``{"model_state_dict": ...}``) and a ``_full`` one (every part, metrics, random states).
+    """Keeps ``{logdir}/checkpoints``: the best K epochs, ``best`` and ``last``, each as a light
+    file (``{"model_state_dict": ...}``) and a ``_full`` one (every part, metrics, random states).
 
-    ``save_n_best``: K, per stage; 0 keeps only best and last. ``main_metric``: the key of
-    ``metrics`` that decides, the smaller the better unless ``minimize_metric`` is False; NaN is
-    worst, ties keep the older. ``resume``: None starts a new index; "last", "best", a stem as
-    "train.3" or a path continues. ``on_error``: "raise", or "warn" to let training go on when a
-    save fails. ``light_layout="bare"``: light files hold the state dict itself.
+    ``model`` and the other parts are objects or dicts of objects. ``save_n_best``: K, per stage; 0
+    keeps only best and last. ``main_metric``: the key of ``metrics`` that decides, the smaller the
+    better unless ``minimize_metric`` is False; NaN is worst, ties keep the older. ``resume``: None
+    starts a new index; "last", "best", a stem as "train.3" or a path continues. ``on_error``:
+    "raise" raises the error of a failed save from the next ``on_epoch_end``, which has started its
+    own save by then (``error.snapshot``), ``on_stage_end`` or ``close``; "warn" warns there and
+    lets training go on. Wrong arguments raise in any case. ``light_layout="bare"``: light files
+    hold the model's state dict itself. ``engine``: None means the one behind ``tintype.save``.
 
-    One callback writes to a directory at a time: LockedError names the other process. Files are
-    complete at every moment, and losers are deleted only after the winners are durable.
+    One callback writes to a directory at a time: LockedError names the other process; an older one
+    of this process is closed. Files are complete at every moment, and losers are deleted only after
+    the winners are durable. Use it from one thread at a time; a forked child must make its own.
+
+    Leaving it as a context manager closes it. An exception that passes through saves nothing by
+    itself: call :meth:`on_exception` where that is wanted.
     """
 
     def __init__(
@@ -51,52 +64,55 @@ class CheckpointCallback:
         main_metric: str = "loss",
         minimize_metric: bool = True,
         resume: str | os.PathLike[str] | None = None,
-        on_error: Literal["raise", "warn"] = "raise",
+        on_error: OnError = "raise",
         light_layout: Literal["catalyst", "bare"] = "catalyst",
         metrics_filename: str = "_metrics.json",
         engine: Engine | None = None,
     ) -> None:
         if logdir is None:
-            raise ValueError("logdir is None: give the directory of the run, for example 'logs/run1'")
-        if isinstance(save_n_best, bool) or not isinstance(save_n_best, int) or save_n_best < 0:
-            raise ValueError(f"save_n_best={save_n_best!r} must be a whole number from 0 on")
-        if on_error not in ("raise", "warn"):
-            raise ValueError(f"on_error={on_error!r} is neither 'raise' nor 'warn'")
-        if light_layout not in ("catalyst", "bare"):
-            raise ValueError(f"light_layout={light_layout!r} is neither 'catalyst' nor 'bare'")
+            raise ValueError("logdir is None: give the directory of the run, say 'logs/run1'")
+        if not os.fspath(logdir):
+            raise ValueError("logdir is empty: give the directory of the run")
+        _check_choices(save_n_best, on_error, light_layout)
+        self._resume = os.fspath(resume) if resume is not None else None
+        if self._resume == "":
+            raise ValueError("resume is empty: give 'last', 'best', a stem, a path or None")
+        self._parts = dict(zip(PARTS, (model, criterion, optimizer, scheduler), strict=True))
+        self._model_keys = [key for key, _ in members("model", model)]
+        _check_model_keys(self._model_keys, light_layout)
         self.logdir = os.path.abspath(os.fspath(logdir))
-        self._parts = {
-            "model": model,
-            "criterion": criterion,
-            "optimizer": optimizer,
-            "scheduler": scheduler,
-        }
+        self._key = os.path.realpath(self.logdir)
         self._on_error = on_error
+        self._saves = PendingSaves(on_error)
         self._light_layout = light_layout
         self._engine = engine
-        self._resume = os.fspath(resume) if resume is not None else None
-        self._pending: list[Snapshot] = []
+        self._process = os.getpid()
+        self._is_closed = False
+        self._is_state_checked = False
         self._stage: str | None = None
         self._next_epoch = 1
-        #: The full checkpoint that was resumed, extra values included; None before or without.
+        #: After a resume, what the full checkpoint held beside the parts: stage, epoch, metrics and
+        #: the extra values of ``on_epoch_end``. None before or without.
         self.resumed: dict[str, Any] | None = None
         self._close_older()
         self._directory = _tintype.CheckpointDirectory.open(
             self.logdir,
             save_n_best,
             main_metric,
-            minimize_metric,
+            bool(minimize_metric),
             metrics_filename,
             self._resume is not None,
             _read_facts,
             _check_file,
-            functools.partial(_make_light, light_layout),
+            functools.partial(_make_light, self._model_keys, light_layout),
         )
-        _open_callbacks[self.logdir] = self
+        if self._resume is not None:
+            self._resume = _resolve(self._resume, self._directory.path)
+        _open_callbacks[self._key] = self
         self._say_what_was_found()
 
     def _close_older(self) -> None:
-        older = _open_callbacks.get(self.logdir)
+        older = _open_callbacks.get(self._key)
         if older is not None:
             warnings.warn(
                 f"another CheckpointCallback of this process had {self.logdir} open: it is closed",
@@ -109,8 +125,8 @@ class CheckpointCallback:
             warnings.warn(f"{self.logdir}: {note}", stacklevel=3)
         if self._directory.has_foreign_run:
             warnings.warn(
-                f"{self.logdir} holds checkpoints of another run: they stay, but best, last and the "
-                "index now belong to this one (resume='last' would continue it)",
+                f"{self.logdir} holds checkpoints of another run: they stay, but best, last and "
+                "the index now belong to this one (resume='last' would continue it)",
                 stacklevel=3,
             )
 
@@ -134,7 +150,13 @@ class CheckpointCallback:
         stage that had ended, the one after its last, so that ``range(first, n + 1)`` is empty.
 
         The first call loads what ``resume`` names into the parts and puts back the random states.
+        "last" and "best" go on to an older or the next best file, with a warning, where the first
+        is damaged. Raises FileNotFoundError where there is nothing to resume from, and what
+        :func:`unpack_checkpoint` raises where the file does not fit: then nothing was loaded.
         """
+        self._check_usable()
+        stage = as_stage(stage)
+        _tintype.check_stage_name(stage)
         if self._resume is not None:
             self._load_resumed(self._resume)
             self._resume = None
@@ -150,21 +172,28 @@ class CheckpointCallback:
         unpack_checkpoint(checkpoint, **self._parts)
         restore_rng_state(checkpoint.get("rng_state", {}))
         self._directory.resumed_from(point)
-        self.resumed = checkpoint
+        parts = {key for part, value in self._parts.items() for key, _ in members(part, value)}
+        self.resumed = {key: value for key, value in checkpoint.items() if key not in parts}
 
     def on_epoch_end(
         self, stage: str, epoch: int, metrics: Mapping[str, Any], **extra: Any
     ) -> Snapshot:
         """Starts to save this epoch (1-based) and returns as soon as the parts may change.
 
-        ``metrics``: numbers, 0-dim tensors or NumPy scalars. ``extra`` goes into the full file;
-        keep it to types that ``weights_only`` loads. The snapshot is durable when published.
+        ``metrics``: numbers, tensors of one element or NumPy scalars. ``extra`` goes into the full
+        file. An epoch that was saved before is replaced. The snapshot is durable when published.
+
+        Raises, before anything is written: ValueError for a bad name or epoch and where the main
+        metric is missing, TypeError for a metric that is no number, RuntimeError outside of the
+        stage, UnsupportedError for a value that ``weights_only`` would refuse to load. Then, by
+        ``on_error``, the error of an earlier save.
         """
         start_ns = time.perf_counter_ns()
-        self._raise_or_warn_failed()
-        numbers = {str(name): _as_float(name, value) for name, value in metrics.items()}
-        _check_extra(extra)
-        plan = self._directory.plan_epoch(stage, epoch, list(numbers.items()))
+        self._check_usable()
+        stage, epoch, numbers = as_stage(stage), as_epoch(epoch), as_numbers(metrics)
+        check_extra(extra)
+        _tintype.check_stage_name(stage)
+        self._check_stage_is_open(stage)
         full = pack_checkpoint(
             **self._parts,
             stage=stage,
@@ -174,67 +203,101 @@ class CheckpointCallback:
             run_id=self._directory.run_id,
             **extra,
         )
+        self._check_readable(full, extra)
+        plan = self._directory.plan_epoch(stage, epoch, list(numbers.items()))
+        light = _light(full, self._model_keys, self._light_layout)
         table = StorageTable()
         files = [
             (plan.full_path, capture(full, table), False),
-            (plan.light_path, capture(_light(full, self._light_layout), table), False),
+            (plan.light_path, capture(light, table), False),
         ]
         engine = self._engine if self._engine is not None else default_engine()
-        snapshot = engine._start(files, table, start_ns, publisher=plan)
-        self._pending.append(snapshot)
+        snapshot = self._saves.start(
+            plan.full_path, lambda: engine._start(files, table, start_ns, publisher=plan)
+        )
+        self._saves.add(snapshot)
         self._next_epoch = epoch + 1
+        self._saves.tell(snapshot)
         return snapshot
+
+    def _check_readable(self, full: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+        """Model and optimizer, which are large and all tensors, are looked through only once."""
+        optimizers = [key for key, _ in members("optimizer", self._parts["optimizer"])]
+        tensors = self._model_keys + optimizers
+        for key, value in full.items():
+            if not self._is_state_checked or key in extra or key not in tensors:
+                check_readable(value, key)
+        self._is_state_checked = True
 
     def on_stage_end(self, stage: str) -> None:
         """Waits until everything of the stage is published, and remembers that it has ended."""
-        self._directory.mark_stage_ended(stage)
+        self._check_usable()
+        self._check_stage_is_open(as_stage(stage))
+        try:
+            self._directory.mark_stage_ended(stage)
+        except TintypeError as error:
+            self._saves.add_failure(error)
+        self._stage = None
         self.wait()
 
-    def on_exception(self, exc: BaseException) -> str:
+    def on_exception(self, exc: BaseException) -> str | None:
         """Saves everything to ``{stage}.{epoch}.exception_{Class}.pth``, durably, and returns the
-        path. The index and best and last stay as they are."""
-        name = f"{self._stage or 'train'}.{self._next_epoch}.exception_{type(exc).__name__}.pth"
-        path = os.path.join(self._directory.path, name)
+        path; the epoch in the name is the one that was running, the one inside the last finished.
+        Index, best and last stay as they are. Call it in the ``except`` block, then raise ``exc``.
+
+        A failure of this save is raised, or (``on_error="warn"``) warned of; then returns None.
+        """
+        self._check_usable()
+        stage = self._stage or "train"
+        kind = re.sub(r"\W", "_", type(exc).__name__)[:64]
+        path = os.path.join(
+            self._directory.path, f"{stage}.{self._next_epoch}.exception_{kind}.pth"
+        )
         checkpoint = pack_checkpoint(
             **self._parts,
-            stage=self._stage or "train",
-            epoch=self._next_epoch,
+            stage=stage,
+            epoch=self._next_epoch - 1,
             rng_state=capture_rng_state(),
             run_id=self._directory.run_id,
         )
-        (self._engine if self._engine is not None else default_engine()).save(checkpoint, path)
+        engine = self._engine if self._engine is not None else default_engine()
+        try:
+            self._saves.start(path, lambda: engine.save_async(checkpoint, path)).wait_published()
+        except Exception as error:
+            if self._on_error == "raise":
+                raise
+            warnings.warn(f"{path} was not saved: {error}", stacklevel=2)
+            return None
         return path
 
     def wait(self) -> None:
         """Waits until all epochs so far are published; raises (or warns of) the first error."""
-        for snapshot in self._pending:
-            try:
-                snapshot.wait_published()
-            except Exception:  # noqa: BLE001 - told just below, by on_error
-                pass
-        self._raise_or_warn_failed()
+        self._saves.wait()
+        self._saves.tell()
 
-    def _raise_or_warn_failed(self) -> None:
-        finished = [s for s in self._pending if s.done()]
-        self._pending = [s for s in self._pending if s not in finished]
-        errors = [(s, s.exception()) for s in finished if s.exception() is not None]
-        for snapshot, error in errors:
-            snapshot._native.mark_seen()
-            if self._on_error == "warn":
-                warnings.warn(f"{snapshot.path} was not saved: {error}", stacklevel=3)
-        if errors and self._on_error == "raise":
-            error = errors[0][1]
-            assert error is not None
-            raise error
+    def _check_usable(self) -> None:
+        if self._process != os.getpid():
+            raise RuntimeError("this CheckpointCallback is of the parent process: make one here")
+        if self._is_closed:
+            raise RuntimeError(f"the CheckpointCallback of {self.logdir} is closed: make a new one")
+
+    def _check_stage_is_open(self, stage: str) -> None:
+        if self._stage != stage:
+            now = f"the open stage is {self._stage!r}" if self._stage else "no stage is open"
+            raise RuntimeError(f"stage {stage!r} is not open ({now}): call on_stage_start first")
 
     def close(self) -> None:
-        """Waits for pending saves and releases the directory. Idempotent."""
+        """Waits for pending saves and releases the directory. Idempotent; does nothing in a forked
+        child. Raises (or warns of) the first error."""
+        if self._is_closed or self._process != os.getpid():
+            return
+        self._is_closed = True
         try:
             self.wait()
         finally:
             self._directory.close()
-            if _open_callbacks.get(self.logdir) is self:
-                del _open_callbacks[self.logdir]
+            if _open_callbacks.get(self._key) is self:
+                del _open_callbacks[self._key]
 
     def __enter__(self) -> CheckpointCallback:
         return self
@@ -245,47 +308,64 @@ class CheckpointCallback:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except Exception as failure:  # noqa: BLE001 - must not hide the exception that passes
+            warnings.warn(f"a checkpoint failed: {failure}", stacklevel=2)
 
 
-def _light(full: Mapping[str, Any], layout: str) -> Any:
+def _check_choices(save_n_best: int, on_error: str, light_layout: str) -> None:
+    if isinstance(save_n_best, bool) or not isinstance(save_n_best, int):
+        raise TypeError(f"save_n_best={save_n_best!r} must be a whole number")
+    if not 0 <= save_n_best < 2**32:
+        raise ValueError(f"save_n_best={save_n_best!r} must be a whole number from 0 on")
+    if on_error not in ("raise", "warn"):
+        raise ValueError(f"on_error={on_error!r} is neither 'raise' nor 'warn'")
+    if light_layout not in ("catalyst", "bare"):
+        raise ValueError(f"light_layout={light_layout!r} is neither 'catalyst' nor 'bare'")
+
+
+def _check_model_keys(keys: list[str], light_layout: str) -> None:
+    if not keys:
+        raise ValueError("model holds nothing to save: give a module, or a dict of modules")
+    if light_layout == "bare" and keys != ["model_state_dict"]:
+        raise ValueError("light_layout='bare' holds one state dict: give one model, not a dict")
+
+
+def _resolve(resume: str, folder: str) -> str:
+    """A path as it stands now, and the directory's own files as it names them, whatever symlinks
+    or '..' lead there. Names without a directory stay as they are."""
+    head, name = os.path.split(resume)
+    if not head:
+        return resume
+    is_own = os.path.realpath(head) == os.path.realpath(folder)
+    return os.path.join(folder if is_own else os.path.abspath(head), name)
+
+
+def _light(full: Mapping[str, Any], model_keys: list[str], layout: str) -> Any:
     """What the light file of this full checkpoint holds."""
-    light = {key: full[key] for key in full if _is_model_key(key)}
-    if layout == "bare" and set(light) == {"model_state_dict"}:
-        return light["model_state_dict"]
-    return light
+    light = {key: full[key] for key in model_keys}
+    return light["model_state_dict"] if layout == "bare" else light
 
 
-def _make_light(layout: str, full_path: str, light_path: str) -> None:
-    save(_light(load(full_path, map_location="cpu"), layout), light_path)
-
-
-def _is_model_key(key: str) -> bool:
-    return key == "model_state_dict" or (key.startswith("model_") and key.endswith("_state_dict"))
-
-
-def _check_extra(extra: Mapping[str, Any]) -> None:
-    taken = [name for name in extra if name in _RESERVED]
-    if taken:
-        raise ValueError(f"extra names {taken} are used by the checkpoint itself: choose others")
-
-
-def _as_float(name: object, value: Any) -> float:
-    if isinstance(value, torch.Tensor) and value.numel() != 1:
-        raise TypeError(f"metric {name!r} is a tensor of {value.numel()} elements, not a number")
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"metric {name!r} is a {type(value).__qualname__}, not a number") from error
+def _make_light(model_keys: list[str], layout: str, full_path: str, light_path: str) -> None:
+    save(_light(load(full_path, map_location="cpu"), model_keys, layout), light_path)
 
 
 def _read_facts(path: str) -> tuple[str, str, int, list[tuple[str, float]]]:
     """What the directory needs to know of a full file."""
-    checkpoint = load(path, map_location="cpu")
-    metrics = [(str(name), float(value)) for name, value in checkpoint.get("metrics", {}).items()]
-    return str(checkpoint.get("run_id", "")), checkpoint["stage"], checkpoint["epoch"], metrics
+    return facts_of(load(path, map_location="cpu"), path)
 
 
 def _check_file(path: str) -> None:
-    """Raises where the file is damaged."""
-    load(path, map_location="cpu")
+    """CorruptCheckpointError, naming the record, where the file is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        raise CorruptCheckpointError(f"truncated or no torch archive ({error})") from error
+    if damaged is not None:
+        raise CorruptCheckpointError(f"record {damaged} is damaged: its CRC-32 differs")

@@ -1,27 +1,21 @@
-"""Packing and unpacking of training state, with Catalyst's names and keys."""
+"""Packing, saving and loading of training state, with Catalyst's names and keys."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from tintype import _tintype
 from tintype._engine import save
 from tintype._load import load
+from tintype._unpack import load_parts
 
 PARTS = ("model", "criterion", "optimizer", "scheduler")
-
-
-def unwrap(module: Any) -> Any:
-    """The module inside DataParallel or DistributedDataParallel; anything else as it is."""
-    wrappers: tuple[type[Any], ...] = (torch.nn.DataParallel,)
-    distributed = getattr(torch.nn.parallel, "DistributedDataParallel", None)
-    if distributed is not None:
-        wrappers += (distributed,)
-    return module.module if isinstance(module, wrappers) else module
+_NAME_BYTES_MAX = 255
 
 
 def pack_checkpoint(
@@ -35,11 +29,13 @@ def pack_checkpoint(
 
     A part may be a dict of objects: then each gets its own ``{part}_{key}_state_dict``; ``None``
     values are left out. The state dicts refer to the live tensors. ValueError where ``extra`` would
-    hide a part.
+    hide a part, or where two keys of a dict give one name.
     """
     checkpoint: dict[str, Any] = {}
     for part, value in zip(PARTS, (model, criterion, optimizer, scheduler), strict=True):
-        for key, member in _members(part, value):
+        for key, member in members(part, value):
+            if key in checkpoint:
+                raise ValueError(f"two members of {part} are both named {key!r}: rename one")
             checkpoint[key] = unwrap(member).state_dict()
     for key, value in extra.items():
         if key in checkpoint:
@@ -55,22 +51,35 @@ def unpack_checkpoint(
     optimizer: Any = None,
     scheduler: Any = None,
 ) -> None:
-    """Loads the requested parts. All of them are checked before any is changed.
+    """Loads the requested parts, all of them or none: what does not fit is found before anything is
+    changed, and where a part's own ``load_state_dict`` fails after all, the others are put back.
 
-    Raises KeyError, naming what is missing, for a part that the checkpoint does not hold, and
-    RuntimeError for a module whose keys or shapes do not fit.
+    Reads ``{part}_{key}_state_dict`` for a dict of objects, and the older layout with one dict
+    under ``{part}_state_dict``. What else the checkpoint holds is ignored.
+
+    Raises KeyError, naming what is missing, for a part that the checkpoint does not hold;
+    RuntimeError for a module whose keys or shapes do not fit; ValueError for an optimizer with
+    other parameter groups; whatever a part's ``load_state_dict`` raises.
     """
-    todo: list[tuple[Any, Any, str]] = []
+    if not isinstance(checkpoint, Mapping):
+        raise TypeError(
+            f"a checkpoint is a dict of state dicts, not {type(checkpoint).__qualname__}; load it "
+            "first, with load_checkpoint"
+        )
+    todo = []
     for part, value in zip(PARTS, (model, criterion, optimizer, scheduler), strict=True):
-        for key, member in _members(part, value):
-            todo.append((unwrap(member), _find_state(checkpoint, part, key), key))
-    for member, state, key in todo:
-        _check_fits(member, state, key)
-    for member, state, _ in todo:
-        member.load_state_dict(state)
+        for key, member in members(part, value):
+            todo.append((key, unwrap(member), _find_state(checkpoint, part, key)))
+    load_parts(todo)
 
 
-def _members(part: str, value: Any) -> list[tuple[str, Any]]:
+def unwrap(module: Any) -> Any:
+    """The module inside DataParallel or DistributedDataParallel; anything else as it is."""
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    return module.module if isinstance(module, wrappers) else module
+
+
+def members(part: str, value: Any) -> list[tuple[str, Any]]:
     """(key in the checkpoint, object) for an object, a dict of objects, or None."""
     if value is None:
         return []
@@ -82,46 +91,12 @@ def _members(part: str, value: Any) -> list[tuple[str, Any]]:
 def _find_state(checkpoint: Mapping[str, Any], part: str, key: str) -> Any:
     if key in checkpoint:
         return checkpoint[key]
-    # Older Catalyst kept a dict of models under the one key.
     nested = checkpoint.get(f"{part}_state_dict")
     member = key[len(part) + 1 : -len("_state_dict")]
     if member and isinstance(nested, Mapping) and member in nested:
         return nested[member]
     known = ", ".join(sorted(str(k) for k in checkpoint))
     raise KeyError(f"the checkpoint holds no {key!r}; it holds: {known}")
-
-
-def _check_fits(member: Any, state: Any, key: str) -> None:
-    """What ``load_state_dict`` would refuse, found before anything is changed."""
-    if isinstance(member, torch.nn.Module):
-        own = member.state_dict()
-        missing = [name for name in own if name not in state]
-        unexpected = [name for name in state if name not in own]
-        misfits = [
-            f"{name}: {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-            for name in own
-            if name in state
-            and isinstance(own[name], torch.Tensor)
-            and isinstance(state[name], torch.Tensor)
-            and own[name].shape != state[name].shape
-        ]
-        if missing or unexpected or misfits:
-            raise RuntimeError(
-                f"{key} does not fit {type(member).__qualname__}: missing {missing[:5]}, "
-                f"unexpected {unexpected[:5]}, of another shape {misfits[:5]}"
-            )
-    elif isinstance(member, torch.optim.Optimizer):
-        _check_groups(member, state, key)
-
-
-def _check_groups(optimizer: torch.optim.Optimizer, state: Any, key: str) -> None:
-    saved = [len(group["params"]) for group in state["param_groups"]]
-    own = [len(group["params"]) for group in optimizer.param_groups]
-    if saved != own:
-        raise ValueError(
-            f"{key} does not fit {type(optimizer).__qualname__}: it has parameter groups of "
-            f"{saved} parameters, the optimizer of {own}"
-        )
 
 
 def save_checkpoint(
@@ -136,9 +111,14 @@ def save_checkpoint(
     path: str | os.PathLike[str] | None = None,
 ) -> str:
     """Saves to ``{logdir}/{suffix}.pth`` (the directory is made), or to ``path``; returns the path.
+    Durable at return.
 
-    ``is_best`` and ``is_last`` save to ``best{special_suffix}.pth`` and ``last{special_suffix}.pth``
-    too. ``saver_fn(obj, path)`` replaces :func:`tintype.save`.
+    ``is_best`` and ``is_last`` make ``best{special_suffix}.pth`` and ``last{special_suffix}.pth``
+    the same file, without writing it again; saving to ``{suffix}.pth`` later does not change them.
+    ``saver_fn(obj, path)`` replaces :func:`tintype.save`; then they are copies, since it may write
+    into the file that stands there.
+
+    Raises ValueError for a suffix that is no file name, and what :func:`tintype.save` raises.
     """
     saver = saver_fn if saver_fn is not None else save
     if path is not None:
@@ -147,21 +127,58 @@ def save_checkpoint(
         saver(checkpoint, os.fspath(path))
         return os.fspath(path)
     if logdir is None or suffix is None:
-        raise ValueError("save_checkpoint needs logdir and suffix, or path")
-    folder = Path(logdir)
-    folder.mkdir(parents=True, exist_ok=True)
-    target = str(folder / f"{suffix}.pth")
+        raise ValueError("save_checkpoint needs logdir and suffix, or path=...")
+    folder = os.fspath(logdir)
+    if not folder:
+        raise ValueError("logdir is empty: give a directory, '.' for the present one")
+    name = _file_name("suffix", suffix)
+    wanted = (("best", is_best), ("last", is_last))
+    links = [_file_name("special_suffix", base + special_suffix) for base, is_on in wanted if is_on]
+    os.makedirs(folder, exist_ok=True)
+    target = os.path.join(folder, name)
     saver(checkpoint, target)
-    for name, is_wanted in (("best", is_best), ("last", is_last)):
-        if is_wanted:
-            saver(checkpoint, str(folder / f"{name}{special_suffix}.pth"))
+    if saver_fn is None:
+        _tintype.link_files(os.path.abspath(folder), name, links)
+    else:
+        _copy_files(folder, name, links)
     return target
+
+
+def _file_name(argument: str, base: str) -> str:
+    """``{base}.pth``; ValueError unless that is a plain name in the directory."""
+    if not isinstance(base, str):
+        raise TypeError(f"{argument} must be str, not {type(base).__qualname__}")
+    name = f"{base}.pth"
+    is_plain = base != "" and not base.startswith(".") and "/" not in base and "\0" not in base
+    if not is_plain or len(os.fsencode(name)) > _NAME_BYTES_MAX:
+        raise ValueError(
+            f"{argument} {base[:80]!r} makes no file name: it must not be empty, begin with '.', "
+            f"hold '/' or NUL, or be longer than {_NAME_BYTES_MAX} bytes with '.pth'"
+        )
+    return name
+
+
+def _copy_files(folder: str, name: str, copies: list[str]) -> None:
+    for copy in copies:
+        if copy == name:
+            continue
+        temp = os.path.join(folder, f".{copy[:200]}.{os.getpid()}")
+        try:
+            shutil.copyfile(os.path.join(folder, name), temp)
+            os.replace(temp, os.path.join(folder, copy))
+        except BaseException:
+            if os.path.lexists(temp):
+                os.unlink(temp)
+            raise
 
 
 def load_checkpoint(
     path: str | os.PathLike[str] | None = None, *, filepath: str | os.PathLike[str] | None = None
 ) -> Any:
     """Loads a checkpoint to the CPU, ``weights_only``; ``filepath`` is an alias of ``path``."""
-    if (path is None) == (filepath is None):
-        raise ValueError("give path (or its alias filepath), once")
-    return load(path if path is not None else filepath, map_location="cpu")  # type: ignore[arg-type]
+    if path is not None and filepath is not None:
+        raise ValueError("path and filepath are the same argument: give one")
+    source = path if path is not None else filepath
+    if source is None:
+        raise ValueError("load_checkpoint needs a path; it was None")
+    return load(source, map_location="cpu")

@@ -171,6 +171,7 @@ class Engine:
         if failures:
             failures[0].mark_seen()
             error = failures[0].error()
+            assert error is not None  # every failure has one
             if isinstance(error, TintypeError):
                 error.snapshot = snapshot
             raise error

@@ -51,7 +51,9 @@ class ImageFile(io.RawIOBase):
     inside of one leaves the buffer as it is.
     """
 
-    def __init__(self, image: _tintype.Image, name: str, skipped: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, image: _tintype.Image, name: str, skipped: Sequence[tuple[int, int]] = ()
+    ) -> None:
         super().__init__()
         self.name = name
         self.mode = "rb"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, BinaryIO, cast
 
 import torch
@@ -21,7 +20,7 @@ from tintype._target import PathLike
 
 
 class UnsafeCheckpointError(UnsupportedError, pickle.UnpicklingError):
-    """The pickle asks for a class or function outside of what ``weights_only`` allows. Nothing of it
+    """The pickle asks for a class or function that ``weights_only`` does not allow. Nothing of it
     was called."""
 
 
@@ -61,7 +60,7 @@ def load(
         raise ValueError("mmap=True needs a path, not a file object")
     position = 0 if isinstance(source, bytes) else source.tell()
     try:
-        names = None if keys is None else NameFilter([keys] if isinstance(keys, str) else list(keys))
+        names = None if keys is None else NameFilter([keys] if isinstance(keys, str) else [*keys])
         target = _open_checked(source, position, names, verify, mmap)
         obj = _unpickle(target, map_location, mmap, weights_only)
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like
@@ -130,14 +129,14 @@ def _unpickle(target: str | BinaryIO, map_location: Any, mmap: bool, weights_onl
 def _explain(name: str, message: str) -> str:
     found = re.search(r"GLOBAL (\S+)", message)
     if found is None:
-        first = message.replace("WeightsUnpickler error:", "").strip().splitlines()
-        reason = next((line for line in reversed(first) if "nsupported" in line), first[0] if first else "")
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        reason = next((line for line in reversed(lines) if "nsupported" in line), lines[0])
         return (
-            f"{name}: torch's weights_only unpickler refuses it: {reason.strip()} "
+            f"{name}: torch's weights_only unpickler refuses it: {reason}. "
             "If you trust its origin, load it with weights_only=False"
         )
     return (
-        f"{name} needs {found.group(1)}, which weights_only=True does not allow (nothing was called). "
+        f"{name} needs {found.group(1)}, which weights_only=True does not allow (it was not called). "
         "If you trust its origin: torch.serialization.add_safe_globals([...]) or weights_only=False"
     )
 

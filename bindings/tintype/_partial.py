@@ -25,11 +25,13 @@ class NameFilter:
         return name == "" or any(key.startswith(name + "/") for key in self._keys)
 
     def storages(self, archive: Archive) -> set[str]:
-        """The keys of the storages that the chosen tensors need. KeyError if a key chooses nothing."""
+        """The keys of the storages that the chosen tensors need. KeyError where none is chosen."""
         names = [*archive.tensors, *archive.values]
         for key in self._keys:
             if not any(_leads_to(key, name) for name in names):
-                raise KeyError(f"{key!r} names nothing in {archive.path}; tintype.inspect lists the names")
+                raise KeyError(
+                    f"{key!r} names nothing in {archive.path}; tintype.inspect lists the names"
+                )
         chosen = (entry for name, entry in archive.tensors.items() if self.chooses(name))
         return {entry.storage_key for entry in chosen}
 

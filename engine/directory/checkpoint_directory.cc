@@ -75,16 +75,33 @@ Result<std::optional<CheckpointIndex>> read_index(DirectoryState& state) {
   if (!index.is_ok()) {
     return index.status()
         .with_context("read '" + state.path_of(kIndexName) +
-                      "' (move it away to start an empty index; the checkpoints stay)")
+                      "' (move it away: the index is then made again from the files)")
         .with_path(state.path_of(kIndexName));
   }
   return std::optional<CheckpointIndex>(std::move(index).value());
+}
+
+// Where the index is gone, best and last still say of which run they are.
+std::optional<CheckpointIndex> rebuild_index(DirectoryState& state) {
+  if (!state.options.read_facts) return std::nullopt;
+  for (const std::string_view base : {kLastBase, kBestBase}) {
+    const Result<FullFileFacts> facts = state.options.read_facts(state.path_of(full_name(base)));
+    if (!facts.is_ok() || facts->run_id.empty()) continue;
+    state.notes.push_back("the index " + std::string(kIndexName) +
+                          " is missing: it is made again from the files; which stages had ended is "
+                          "not known");
+    CheckpointIndex index = empty_index(state.options);
+    index.run_id = facts->run_id;
+    return index;
+  }
+  return std::nullopt;
 }
 
 Result<CheckpointIndex> start_index(DirectoryState& state) {
   std::optional<CheckpointIndex> found;
   if (state.options.is_resumed) {
     TINTYPE_ASSIGN_OR_RETURN(found, read_index(state));
+    if (!found.has_value()) found = rebuild_index(state);
   }
   if (!found.has_value()) {
     TINTYPE_ASSIGN_OR_RETURN(const bool has_checkpoints, holds_checkpoints(*state.directory));

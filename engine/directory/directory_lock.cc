@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <utility>
 
 #include "engine/directory/checkpoint_layout.h"
@@ -14,6 +16,8 @@ namespace {
 
 constexpr mode_t kLockMode = 0666;
 constexpr uint64_t kHolderLimitBytes = 4096;
+constexpr int kTriesMax = 25;
+constexpr std::chrono::milliseconds kTryInterval(10);
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -58,6 +62,15 @@ std::string describe_holder(File& file) {
   return holder;
 }
 
+// A process that is being forked or spawned shares the lock for a moment, until it closes its copy.
+Status lock_soon(File& file) {
+  for (int tries = kTriesMax;; --tries) {
+    const Status status = file.try_lock();
+    if (status.code() != StatusCode::locked || tries == 0) return status;
+    std::this_thread::sleep_for(kTryInterval);
+  }
+}
+
 Result<std::unique_ptr<File>> open_lock_file(Directory& directory) {
   Result<std::unique_ptr<File>> created = directory.create(kLockName, kLockMode);
   if (created.is_ok() || created.status().code() != StatusCode::already_exists) return created;
@@ -68,7 +81,7 @@ Result<std::unique_ptr<File>> open_lock_file(Directory& directory) {
 
 Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(Directory& directory) {
   TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, open_lock_file(directory));
-  const Status status = file->try_lock();
+  const Status status = lock_soon(*file);
   if (status.code() == StatusCode::locked) {
     return Status(StatusCode::locked,
                   "'" + directory.path() + "' is in use by " + describe_holder(*file) +

@@ -13,8 +13,8 @@ namespace tintype {
 // files in children, so the lock is free as soon as the parent lets go.
 class DirectoryLock {
  public:
-  // `locked` where another process, or this one, holds it; the text names the holder by host, process
-  // and start time as the file tells them.
+  // `locked` where another process, or this one, holds it for more than 250 ms; the text names the
+  // holder by host, process and start time as the file tells them.
   static Result<std::unique_ptr<DirectoryLock>> take(Directory& directory);
 
   DirectoryLock(const DirectoryLock&) = delete;

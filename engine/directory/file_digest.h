@@ -13,7 +13,7 @@ Result<FileDigest> read_digest(File& file);
 // not_found where nothing stands; invalid_argument for what is not a regular file.
 Result<FileDigest> read_digest(Directory& directory, std::string_view name);
 
-// Whether the file ends as a torch archive does: end record, directory in range and of its form.
+// Whether the file is an archive from its first byte to its last: end records and whole directory.
 // Finds truncated and foreign files; the payloads are not read.
 Status check_end_records(File& file);
 

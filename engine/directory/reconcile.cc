@@ -1,10 +1,12 @@
 #include "engine/directory/reconcile.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <limits>
-#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/file_digest.h"
@@ -14,14 +16,27 @@
 namespace tintype {
 namespace {
 
+// An entry of the index, and the bases under which its files may stand.
+struct Wanted {
+  CheckpointEntry entry;
+  std::vector<std::string_view> bases;
+};
+
 // One epoch whose full file was found, and under which base.
 struct Survivor {
   CheckpointEntry entry;
   std::string base;
   bool has_light = false;
+  bool is_light_new = false;
 
   bool is_numbered() const { return base == entry.stem; }
 };
+
+// Not a matter of the file: giving its checkpoint up would be wrong.
+bool is_unreadable_now(const Status& status) {
+  return status.code() == StatusCode::resource_exhausted || status.error_number() == EACCES ||
+         status.error_number() == EPERM;
+}
 
 class Reconciler {
  public:
@@ -31,7 +46,9 @@ class Reconciler {
   Result<CheckpointIndex> run();
 
  private:
-  void look_for(const CheckpointEntry& entry, std::initializer_list<std::string_view> bases);
+  std::vector<Wanted> list_wanted() const;
+  Status look_for(const Wanted& wanted);
+  Status check_is(const CheckpointEntry& entry, std::string_view base) const;
   Status adopt_unindexed();
   void adopt(const std::string& name, std::string_view base);
   bool is_newer_than_index(const FullFileFacts& facts) const;
@@ -64,9 +81,7 @@ class Reconciler {
 };
 
 Result<CheckpointIndex> Reconciler::run() {
-  for (const CheckpointEntry& entry : index_.kept) look_for(entry, {entry.stem});
-  if (index_.best.has_value()) look_for(*index_.best, {kBestBase, kLastBase});
-  if (index_.last.has_value()) look_for(*index_.last, {kLastBase, kBestBase});
+  for (const Wanted& wanted : list_wanted()) TINTYPE_RETURN_IF_ERROR(look_for(wanted));
   TINTYPE_RETURN_IF_ERROR(adopt_unindexed());
   if (are_epochs_added_) index_.resumed_at.reset();
   for (Survivor& survivor : survivors_) {
@@ -83,17 +98,45 @@ Result<CheckpointIndex> Reconciler::run() {
   return std::move(index_);
 }
 
-void Reconciler::look_for(const CheckpointEntry& entry,
-                          std::initializer_list<std::string_view> bases) {
-  if (find(entry.sequence) != nullptr) return;
-  for (const std::string_view base : bases) {
-    if (!matches(full_name(base), entry.full)) continue;
-    if (!check_full_file(state_, directory_, full_name(base)).is_ok()) continue;
-    survivors_.push_back({.entry = entry, .base = std::string(base), .has_light = false});
-    return;
+// Each entry once: what is best or last mostly is among the kept as well.
+std::vector<Wanted> Reconciler::list_wanted() const {
+  std::vector<Wanted> wanted;
+  const auto add = [&](const CheckpointEntry& entry, std::vector<std::string_view> bases) {
+    for (Wanted& known : wanted) {
+      if (known.entry.sequence != entry.sequence) continue;
+      known.bases.insert(known.bases.end(), bases.begin(), bases.end());
+      return;
+    }
+    wanted.push_back({entry, std::move(bases)});
+  };
+  for (const CheckpointEntry& entry : index_.kept) add(entry, {entry.stem});
+  if (index_.best.has_value()) add(*index_.best, {kBestBase, kLastBase});
+  if (index_.last.has_value()) add(*index_.last, {kLastBase, kBestBase});
+  return wanted;
+}
+
+Status Reconciler::look_for(const Wanted& wanted) {
+  Status first_error;
+  for (const std::string_view base : wanted.bases) {
+    const Status status = check_is(wanted.entry, base);
+    if (status.is_ok()) {
+      survivors_.push_back({.entry = wanted.entry, .base = std::string(base)});
+      return Status::ok();
+    }
+    if (is_unreadable_now(status)) return status;
+    if (first_error.is_ok()) first_error = status;
   }
-  note(entry.stem + ": " + full_name(*bases.begin()) +
-       " is missing, damaged or another file than the one that was saved; its entry is dropped");
+  note(wanted.entry.stem + " cannot be used and is no longer in the index: " +
+       std::string(first_error.message()));
+  return Status::ok();
+}
+
+Status Reconciler::check_is(const CheckpointEntry& entry, std::string_view base) const {
+  const std::string name = full_name(base);
+  TINTYPE_ASSIGN_OR_RETURN(const FileDigest digest, read_digest(directory_, name));
+  const Status status = check_full_file(state_, directory_, name);
+  if (!status.is_ok() || digest == entry.full) return status;
+  return Status::corruption("'" + state_.path_of(name) + "' is another file than the one saved");
 }
 
 Status Reconciler::adopt_unindexed() {
@@ -107,7 +150,13 @@ Status Reconciler::adopt_unindexed() {
   std::sort(numbered.begin(), numbered.end(), [](const auto& a, const auto& b) {
     return a.stage != b.stage ? a.stage < b.stage : a.epoch < b.epoch;
   });
+  // What last holds is the newest, whatever its stage is called.
+  const Result<FileDigest> last = read_digest(directory_, full_name(kLastBase));
+  std::stable_partition(numbered.begin(), numbered.end(), [&](const NumberedName& name) {
+    return !last.is_ok() || !matches(full_name(name.stem), *last);
+  });
   for (const NumberedName& name : numbered) adopt(full_name(name.stem), name.stem);
+  adopt(full_name(kBestBase), kBestBase);
   adopt(full_name(kLastBase), kLastBase);
   return Status::ok();
 }
@@ -124,7 +173,7 @@ void Reconciler::adopt(const std::string& name, std::string_view base) {
     return;
   }
   const std::string stem = stem_of(facts->stage, facts->epoch);
-  if (base != kLastBase && stem != base) return;
+  if (base != kBestBase && base != kLastBase && stem != base) return;
   if (!is_newer_than_index(*facts)) return;
   CheckpointEntry entry{.stem = stem,
                         .stage = facts->stage,
@@ -138,7 +187,7 @@ void Reconciler::adopt(const std::string& name, std::string_view base) {
                 [&](const auto& ended) { return ended.stage == entry.stage; });
   are_epochs_added_ = true;
   note(name + " was saved after the index was written; it is taken up as " + stem);
-  survivors_.push_back({.entry = std::move(entry), .base = std::string(base), .has_light = false});
+  survivors_.push_back({.entry = std::move(entry), .base = std::string(base)});
 }
 
 // A file of this run whose content the index does not know was saved after the index was written, or
@@ -179,7 +228,9 @@ void Reconciler::score(CheckpointEntry& entry) {
 // An adopted epoch's light file, if there is one, may be an earlier file of that name.
 void Reconciler::restore_light(Survivor& survivor) {
   const std::string light = light_name(survivor.base);
-  survivor.has_light = survivor.entry.light != FileDigest{} && matches(light, survivor.entry.light);
+  survivor.has_light = survivor.entry.light != FileDigest{} &&
+                       matches(light, survivor.entry.light) &&
+                       check_full_file(state_, directory_, light).is_ok();
   if (survivor.has_light) return;
   Status status = Status::unsupported("nothing to make it with");
   if (state_.options.make_light) {
@@ -188,6 +239,7 @@ void Reconciler::restore_light(Survivor& survivor) {
   }
   const Result<FileDigest> digest = read_digest(directory_, light);
   survivor.has_light = status.is_ok() && digest.is_ok();
+  survivor.is_light_new = survivor.has_light;
   survivor.entry.light = survivor.has_light ? *digest : FileDigest{};
   note(survivor.has_light
            ? light + " was missing, damaged or of another epoch; it was made again"
@@ -219,7 +271,9 @@ Status Reconciler::link(const CheckpointEntry& entry, std::string_view to) {
   if (!matches(full_name(to), entry.full)) {
     TINTYPE_RETURN_IF_ERROR(move_link(directory_, full_name(survivor.base), full_name(to)));
   }
-  if (!survivor.has_light || matches(light_name(to), entry.light)) return Status::ok();
+  if (!survivor.has_light) return Status::ok();
+  // The damaged file that a new one replaces may have its digest.
+  if (!survivor.is_light_new && matches(light_name(to), entry.light)) return Status::ok();
   return move_link(directory_, light_name(survivor.base), light_name(to));
 }
 

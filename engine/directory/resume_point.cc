@@ -1,6 +1,7 @@
 #include "engine/directory/resume_point.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -98,7 +99,8 @@ Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wa
   }
   std::string text = "no checkpoint to resume from in '" + state.path + "'";
   for (const std::string& note : notes) text += "; " + note;
-  return Status(StatusCode::not_found, std::move(text)).with_path(state.path);
+  text += "; start without resume, or name another file";
+  return Status(StatusCode::not_found, std::move(text), ENOENT).with_path(state.path);
 }
 
 Result<ResumePoint> locate_indexed(DirectoryState& state, const Candidate& candidate) {

@@ -12,7 +12,7 @@
 namespace tintype {
 namespace {
 
-// Copies a strided tensor's elements in row-major order. The geometry was checked when it was found.
+// Copies a strided tensor's elements in row-major order. Its geometry was checked when found.
 class Gather {
  public:
   Gather(const TensorEntry& tensor, ByteView storage, MutableBytes target)
@@ -94,11 +94,11 @@ Result<const ArchiveRecord*> Archive::record_of(const TensorEntry& tensor) const
   }
   const ArchiveRecord* record = index_.find(storage_record(tensor.storage_key));
   if (record == nullptr || record->size_bytes != tensor.storage_bytes) {
-    return Status::corruption(fmt::format(
-        "'{}': tensor '{}' needs record '{}' of {} bytes, and the file has {}", path(), tensor.name,
-        storage_record(tensor.storage_key), tensor.storage_bytes,
-        record == nullptr ? "none of this name"
-                          : fmt::format("one of {} bytes", record->size_bytes)));
+    return Status::corruption(
+        fmt::format("'{}': tensor '{}' needs record '{}' of {} bytes, and the file has {}", path(),
+                    tensor.name, storage_record(tensor.storage_key), tensor.storage_bytes,
+                    record == nullptr ? "none of this name"
+                                      : fmt::format("one of {} bytes", record->size_bytes)));
   }
   return record;
 }
@@ -106,13 +106,16 @@ Result<const ArchiveRecord*> Archive::record_of(const TensorEntry& tensor) const
 Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
   TINTYPE_ASSIGN_OR_RETURN(const ArchiveRecord* record, record_of(tensor));
   if (byte_order_ == ByteOrder::big && tensor.element_bytes > 1) {
-    return Status::unsupported(fmt::format("'{}' was written on a big-endian machine; read it with "
-                                           "tintype.load and save it again", path()));
+    return Status::unsupported(
+        fmt::format("'{}' was written on a big-endian machine; read it with "
+                    "tintype.load and save it again",
+                    path()));
   }
-  if (tensor.size_bytes > tensor.storage_bytes && tensor.size_bytes > limits_.expanded_tensor_bytes) {
-    return Status::unsupported(fmt::format("'{}': tensor '{}' repeats {} bytes to {}, over the limit",
-                                           path(), tensor.name, tensor.storage_bytes,
-                                           tensor.size_bytes));
+  if (tensor.size_bytes > tensor.storage_bytes &&
+      tensor.size_bytes > limits_.expanded_tensor_bytes) {
+    return Status::unsupported(
+        fmt::format("'{}': tensor '{}' repeats {} bytes to {}, over the limit", path(), tensor.name,
+                    tensor.storage_bytes, tensor.size_bytes));
   }
   TINTYPE_RETURN_IF_ERROR(check_method(*record, limits_));
   ByteVector storage(record->size_bytes);

@@ -1,5 +1,5 @@
-// A checkpoint opened for looking: its records, tensors and values, without executing its pickle and
-// without torch. C++'s `inspect`.
+// A checkpoint opened for looking: its records, tensors and values, without executing its pickle
+// and without torch. C++'s `inspect`.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,9 @@ constexpr size_t kMaxNameBytes = 16u << 10;
 class ContentsFinder {
  public:
   ContentsFinder(const PickleTree& tree, const ReadLimits& limits)
-      : tree_(tree), limits_(limits), is_on_path_(tree.value_count()),
+      : tree_(tree),
+        limits_(limits),
+        is_on_path_(tree.value_count()),
         path_budget_(tree.value_count() * kPathsPerValue + kFreePaths) {}
 
   Result<CheckpointContents> run() {
@@ -84,9 +86,9 @@ class ContentsFinder {
   // Containers that only wrap their one argument.
   bool is_transparent(std::string_view callee) const {
     return callee == "collections.OrderedDict" || callee == "collections.Counter" ||
-           callee == "builtins.set" || callee == "builtins.frozenset" || callee == "builtins.list" ||
-           callee == "builtins.dict" || callee == "collections.defaultdict" ||
-           callee == "collections.deque";
+           callee == "builtins.set" || callee == "builtins.frozenset" ||
+           callee == "builtins.list" || callee == "builtins.dict" ||
+           callee == "collections.defaultdict" || callee == "collections.deque";
   }
 
   Status visit_call(ValueId call) {

@@ -16,8 +16,8 @@ struct CheckpointContents {
   std::vector<ValueEntry> values;
 };
 
-// corruption for a tensor whose geometry is impossible (beyond its storage, overflowing); unsupported
-// where the walk exceeds a limit (depth, or far more paths than values: a hostile graph).
+// corruption for a tensor whose geometry is impossible (beyond its storage, overflowing);
+// unsupported where the walk exceeds a limit (depth, or far more paths than values).
 Result<CheckpointContents> find_contents(const PickleTree& tree, const ReadLimits& limits = {});
 
 }  // namespace tintype

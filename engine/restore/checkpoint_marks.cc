@@ -28,8 +28,9 @@ Status check_version(const ByteSource& source, const ZipIndex& index) {
   const ArchiveRecord* record = index.find("version");
   if (record == nullptr) record = index.find(".data/version");
   if (record == nullptr) {
-    return unsupported(source, "has no record 'version', so it was not written by torch.save; save "
-                               "it again with tintype.save");
+    return unsupported(source,
+                       "has no record 'version', so it was not written by torch.save; save "
+                       "it again with tintype.save");
   }
   TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
   int version = 0;
@@ -40,8 +41,8 @@ Status check_version(const ByteSource& source, const ZipIndex& index) {
   }
   if (version <= kNewestVersion) return Status::ok();
   return unsupported(source, fmt::format("has format version {}, newer than the {} that this "
-                                         "version reads; update tintype and torch", version,
-                                         kNewestVersion));
+                                         "version reads; update tintype and torch",
+                                         version, kNewestVersion));
 }
 
 Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& index) {
@@ -50,9 +51,8 @@ Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& inde
   TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
   if (text == "little") return ByteOrder::little;
   if (text == "big") return ByteOrder::big;
-  return Status::corruption(
-      fmt::format("'{}' is damaged: its record 'byteorder' holds neither 'little' nor 'big'",
-                  source.name()));
+  return Status::corruption(fmt::format(
+      "'{}' is damaged: its record 'byteorder' holds neither 'little' nor 'big'", source.name()));
 }
 
 }  // namespace
@@ -61,8 +61,9 @@ std::string storage_record(std::string_view key) { return fmt::format("data/{}",
 
 Result<ByteOrder> check_kind(const ByteSource& source, const ZipIndex& index) {
   if (index.find("constants.pkl") != nullptr) {
-    return unsupported(source, "is a TorchScript archive, not a checkpoint; read it with "
-                               "torch.jit.load and save its state_dict() with tintype.save");
+    return unsupported(source,
+                       "is a TorchScript archive, not a checkpoint; read it with "
+                       "torch.jit.load and save its state_dict() with tintype.save");
   }
   if (index.find(kPickleRecord) == nullptr) {
     return unsupported(source, "is a zip file without 'data.pkl', so it is no torch checkpoint");

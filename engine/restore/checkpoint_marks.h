@@ -18,8 +18,8 @@ std::string storage_record(std::string_view key);
 enum class ByteOrder { little, big };
 
 // The byte order of the storages of what torch.load reads as a checkpoint. unsupported for
-// TorchScript, a zip without a pickle, a newer format version; corruption where the records that say
-// so are damaged.
+// TorchScript, a zip without a pickle, a newer format version; corruption where the records that
+// say so are damaged.
 Result<ByteOrder> check_kind(const ByteSource& source, const ZipIndex& index);
 
 }  // namespace tintype

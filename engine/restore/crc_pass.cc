@@ -16,9 +16,9 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kPieceBytes = uint64_t{8} << 20;    // what one thread takes at a time
-constexpr uint64_t kBufferBytes = uint64_t{512} << 10;  // stays in the second-level cache
-constexpr uint64_t kBytesPerThread = uint64_t{4} << 20;  // below that a thread costs more than it saves
+constexpr uint64_t kPieceBytes = uint64_t{8} << 20;      // what one thread takes at a time
+constexpr uint64_t kBufferBytes = uint64_t{512} << 10;   // stays in the second-level cache
+constexpr uint64_t kBytesPerThread = uint64_t{4} << 20;  // a thread is worth that much
 constexpr uint32_t kMaxThreads = 16;
 constexpr auto kAskInterval = std::chrono::milliseconds(20);
 
@@ -32,30 +32,30 @@ struct Piece {
 
 class CrcPass {
  public:
-  CrcPass(const ByteSource& source, const ZipIndex& index, const ReadLimits& limits)
-      : source_(source), index_(index), limits_(limits) {}
+  CrcPass(const ByteSource& source, const ZipIndex& index, const VerifyOptions& options)
+      : source_(source), index_(index), options_(options) {}
 
-  Result<std::vector<RecordCheck>> run(uint32_t thread_count,
-                                       const std::function<bool()>& is_interrupted) {
+  Result<std::vector<RecordCheck>> run() {
     cut_pieces();
     std::vector<std::thread> helpers;
-    for (uint32_t i = 1; i < threads_that_pay(thread_count); ++i) {
+    for (uint32_t i = threads_that_pay(); i > 1; --i) {
       helpers.push_back(start_thread("tintype-crc", [this] { work({}); }));
     }
-    work(is_interrupted);
+    work(options_.is_interrupted);
     for (std::thread& helper : helpers) helper.join();
     if (is_stopped_) return Status(StatusCode::interrupted, "the check was interrupted");
     return judge();
   }
 
  private:
-  uint32_t threads_that_pay(uint32_t wanted) const {
+  uint32_t threads_that_pay() const {
     if (source_.is_serial()) return 1;
     uint64_t total_bytes = 0;
     for (const Piece& piece : pieces_) total_bytes += piece.size_bytes;
     const uint64_t useful = std::min<uint64_t>(total_bytes / kBytesPerThread + 1, kMaxThreads);
-    const uint32_t available =
-        wanted != 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
+    const uint32_t available = options_.thread_count != 0
+                                   ? options_.thread_count
+                                   : std::max(1u, std::thread::hardware_concurrency());
     return static_cast<uint32_t>(std::min<uint64_t>(useful, available));
   }
 
@@ -63,8 +63,10 @@ class CrcPass {
   void cut_pieces() {
     for (uint32_t i = 0; i < index_.records.size(); ++i) {
       const ArchiveRecord& record = index_.records[i];
-      const bool is_whole = record.method != ZipMethod::stored || source_.is_serial() ||
-                            !record.is_crc_known();
+      checks_.emplace_back();
+      if (!is_wanted(record, options_)) continue;
+      const bool is_whole =
+          record.method != ZipMethod::stored || source_.is_serial() || !record.is_crc_known();
       const uint64_t step = is_whole ? std::max<uint64_t>(record.size_bytes, 1) : kPieceBytes;
       uint64_t offset = 0;
       do {
@@ -72,7 +74,6 @@ class CrcPass {
         offset += step;
       } while (offset < record.size_bytes);
     }
-    checks_.resize(index_.records.size());
   }
 
   void work(const std::function<bool()>& is_interrupted) {
@@ -90,10 +91,11 @@ class CrcPass {
   Status read_piece(Piece& piece, MutableBytes buffer) {
     const ArchiveRecord& record = index_.records[piece.record];
     TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, locate_payload(source_, index_, record));
-    TINTYPE_RETURN_IF_ERROR(check_method(record, limits_));
+    TINTYPE_RETURN_IF_ERROR(check_method(record, options_.limits));
     if (record.is_crc_known()) {
-      const Status read = record.method == ZipMethod::stored ? read_stored(payload, piece, buffer)
-                                                             : read_deflated(payload, record, piece);
+      const Status read = record.method == ZipMethod::stored
+                              ? read_stored(payload, piece, buffer)
+                              : read_deflated(payload, record, piece);
       if (!read.is_ok()) return read.with_context(fmt::format("record '{}'", record.name));
     }
     const bool is_last = piece.offset + piece.size_bytes == record.size_bytes;
@@ -152,7 +154,7 @@ class CrcPass {
 
   const ByteSource& source_;
   const ZipIndex& index_;
-  const ReadLimits& limits_;
+  const VerifyOptions& options_;
   std::vector<Piece> pieces_;
   std::vector<RecordCheck> checks_;
   std::atomic<size_t> next_{0};
@@ -161,10 +163,15 @@ class CrcPass {
 
 }  // namespace
 
+bool is_wanted(const ArchiveRecord& record, const VerifyOptions& options) {
+  constexpr std::string_view kStorages = "data/";
+  if (!options.storage_keys.has_value() || !record.name.starts_with(kStorages)) return true;
+  return options.storage_keys->contains(record.name.substr(kStorages.size()));
+}
+
 Result<std::vector<RecordCheck>> check_records(const ByteSource& source, const ZipIndex& index,
-                                               const ReadLimits& limits, uint32_t thread_count,
-                                               const std::function<bool()>& is_interrupted) {
-  return CrcPass(source, index, limits).run(thread_count, is_interrupted);
+                                               const VerifyOptions& options) {
+  return CrcPass(source, index, options).run();
 }
 
 }  // namespace tintype

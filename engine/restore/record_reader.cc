@@ -27,7 +27,8 @@ Status check_method(const ArchiveRecord& record, const ReadLimits& limits) {
   if (record.method == ZipMethod::zstd) {
     return Status::unsupported(fmt::format(
         "record '{}' is compressed by zstd inside of the zip, which neither this version nor torch "
-        "reads: unpack it with 7-Zip or bsdtar and store it without compression", record.name));
+        "reads: unpack it with 7-Zip or bsdtar and store it without compression",
+        record.name));
   }
   if (record.method == ZipMethod::deflated && record.size_bytes > limits.expansion_free_bytes &&
       record.size_bytes / limits.expansion_ratio > record.stored_bytes) {
@@ -39,9 +40,9 @@ Status check_method(const ArchiveRecord& record, const ReadLimits& limits) {
 }
 
 Status crc_mismatch(const ArchiveRecord& record, uint32_t computed) {
-  return Status::corruption(fmt::format(
-      "record '{}' (header at byte {}) is damaged: CRC-32 {:08x} instead of {:08x}", record.name,
-      record.header_offset, computed, record.crc32));
+  return Status::corruption(
+      fmt::format("record '{}' (header at byte {}) is damaged: CRC-32 {:08x} instead of {:08x}",
+                  record.name, record.header_offset, computed, record.crc32));
 }
 
 Status read_payload(const ByteSource& source, const ZipIndex& index, const ArchiveRecord& record,

@@ -46,7 +46,8 @@ class TensorReader {
       if (arguments.size() > 5) found.tensor.requires_grad = is_true(arguments[5]);
       return strided(arguments, found, TensorEntry::Form::quantized);
     }
-    if (callee == "torch._utils._rebuild_meta_tensor_no_storage") return read_meta(arguments, found);
+    if (callee == "torch._utils._rebuild_meta_tensor_no_storage")
+      return read_meta(arguments, found);
     if (callee == "torch._utils._rebuild_parameter") return read_parameter(arguments);
     if (callee == "torch._utils._rebuild_parameter_with_state") {
       auto parameter = read_parameter(arguments);
@@ -98,8 +99,8 @@ class TensorReader {
     }
     const auto type = element_type_of_storage(tree_.text(parts[1]));
     if (!type.has_value()) {
-      return Status::unsupported(fmt::format("the storage class {} is unknown to this version",
-                                             tree_.text(parts[1])));
+      return Status::unsupported(
+          fmt::format("the storage class {} is unknown to this version", tree_.text(parts[1])));
     }
     const int64_t count = tree_.integer(parts[4]);
     if (count < 0 || __builtin_mul_overflow(static_cast<uint64_t>(count), type->size_bytes,
@@ -151,7 +152,8 @@ class TensorReader {
     if (tensor.shape.size() != tensor.stride.size()) {
       return impossible("its shape and stride have different lengths");
     }
-    const bool is_empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
+    const bool is_empty =
+        std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
     tensor.size_bytes = is_empty ? 0 : tensor.element_bytes;
     for (const uint64_t extent : tensor.shape) {
       if (__builtin_mul_overflow(tensor.size_bytes, extent, &tensor.size_bytes)) {
@@ -207,7 +209,8 @@ class TensorReader {
     const auto type = tree_.kind(arguments[6]) == PickleKind::global
                           ? element_type_of_dtype(tree_.text(arguments[6]))
                           : std::nullopt;
-    if (!type.has_value()) return Status::unsupported("a tensor's dtype is unknown to this version");
+    if (!type.has_value())
+      return Status::unsupported("a tensor's dtype is unknown to this version");
     found.tensor.dtype = type->name;
     found.tensor.element_bytes = type->size_bytes;
     found.tensor.requires_grad = is_true(arguments[4]);
@@ -220,7 +223,8 @@ class TensorReader {
     const auto type = tree_.kind(arguments[0]) == PickleKind::global
                           ? element_type_of_dtype(tree_.text(arguments[0]))
                           : std::nullopt;
-    if (!type.has_value()) return Status::unsupported("a tensor's dtype is unknown to this version");
+    if (!type.has_value())
+      return Status::unsupported("a tensor's dtype is unknown to this version");
     TensorEntry& tensor = found.tensor;
     tensor.form = TensorEntry::Form::meta;
     tensor.dtype = type->name;
@@ -254,7 +258,8 @@ class TensorReader {
     }
     const std::string_view function = tree_.text(arguments[0]);
     constexpr std::string_view kRebuild = "torch._utils._rebuild_";
-    if (!function.starts_with(kRebuild) || function.substr(kRebuild.size()).starts_with("parameter")) {
+    if (!function.starts_with(kRebuild) ||
+        function.substr(kRebuild.size()).starts_with("parameter")) {
       return std::optional<FoundTensor>();  // torch nests no further
     }
     auto found = read_call(function, tree_.items(arguments[2]));

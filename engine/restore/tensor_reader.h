@@ -10,7 +10,7 @@
 namespace tintype {
 
 struct FoundTensor {
-  TensorEntry tensor;                // without a name
+  TensorEntry tensor;                 // without a name
   std::optional<ValueId> attributes;  // a dict of Python attributes that may hold more tensors
 };
 

@@ -85,7 +85,9 @@ std::optional<std::string> sequence_text(const PickleTree& tree, PickleKind kind
            member != PickleKind::persistent;
   };
   if (!std::all_of(items.begin(), items.end(), is_scalar)) return std::nullopt;
-  const std::string_view brackets = kind == PickleKind::list ? "[]" : kind == PickleKind::set ? "{}" : "()";
+  const std::string_view brackets = kind == PickleKind::list  ? "[]"
+                                    : kind == PickleKind::set ? "{}"
+                                                              : "()";
   std::string text(1, brackets[0]);
   for (size_t i = 0; i < std::min(items.size(), kShownItems); ++i) {
     if (i != 0) text += ", ";
@@ -112,7 +114,8 @@ std::optional<ValueEntry> plain_call(const PickleTree& tree, ValueId call) {
       callee != "builtins.bytes" && callee != "builtins.bytearray") {
     return std::nullopt;
   }
-  entry.type = callee.substr(callee.starts_with("builtins.") ? std::string_view("builtins.").size() : 0);
+  entry.type =
+      callee.substr(callee.starts_with("builtins.") ? std::string_view("builtins.").size() : 0);
   entry.text = sequence_text(tree, PickleKind::tuple, arguments).value_or("(…)");
   if (callee == "torch.Size" && arguments.size() == 1) {
     entry.text = sequence_text(tree, PickleKind::list, tree.items(arguments[0])).value_or("[…]");

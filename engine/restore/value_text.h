@@ -14,7 +14,7 @@ namespace tintype {
 inline constexpr size_t kShownTextBytes = 200;
 inline constexpr size_t kShownItems = 8;
 
-// Type and text of numbers, texts, bytes, dtypes, devices, classes, empty containers and of lists of
+// Type and text of numbers, texts, bytes, dtypes, devices, classes, empty containers and lists of
 // scalars; nullopt for what has parts to be named one by one. The name is left empty.
 std::optional<ValueEntry> value_entry(const PickleTree& tree, ValueId value);
 

@@ -32,12 +32,11 @@ class Verification {
     if (!index.is_ok()) return damage_or(index.status());
     index_ = std::move(*index);
     report_.notes = index_.notes;
-    auto checks = check_records(source_, index_, options_.limits, options_.thread_count,
-                                options_.is_interrupted);
+    auto checks = check_records(source_, index_, options_);
     if (!checks.is_ok()) return checks.status();
+    TINTYPE_RETURN_IF_ERROR(judge_kind(*checks));
     TINTYPE_RETURN_IF_ERROR(read_contents());
     judge_records(*checks);
-    TINTYPE_RETURN_IF_ERROR(judge_kind());
     judge_storages();
     note_oddities(*checks);
     return std::move(report_);
@@ -90,9 +89,11 @@ class Verification {
   void judge_records(const std::vector<RecordCheck>& checks) {
     for (size_t i = 0; i < checks.size(); ++i) {
       const ArchiveRecord& record = index_.records[i];
+      if (!is_wanted(record, options_)) continue;
       if (!checks[i].status.is_ok()) {
         add_problem(record.name, record.header_offset, checks[i].status);
-        if (record.name == kPickleRecord) report_.problems.back().text += "; no tensor can be named";
+        if (record.name == kPickleRecord)
+          report_.problems.back().text += "; no tensor can be named";
       } else {
         ++report_.record_count;
         if (record.is_crc_known()) report_.checked_bytes += record.size_bytes;
@@ -101,14 +102,19 @@ class Verification {
   }
 
   // A file of another kind is no damaged checkpoint, unless damage made it look like one.
-  Status judge_kind() {
+  Status judge_kind(const std::vector<RecordCheck>& checks) {
     const auto order = check_kind(source_, index_);
-    if (!order.is_ok()) {
-      if (order.status().code() != StatusCode::corruption && report_.is_ok()) return order.status();
-      if (report_.is_ok()) add_problem("", 0, order.status());
-    } else if (*order == ByteOrder::big) {
-      report_.notes.push_back("the storages are big-endian; torch swaps their bytes on load");
+    if (order.is_ok()) {
+      if (*order == ByteOrder::big) {
+        report_.notes.push_back("the storages are big-endian; torch swaps their bytes on load");
+      }
+      return Status::ok();
     }
+    const bool is_sound = std::all_of(checks.begin(), checks.end(), [](const RecordCheck& check) {
+      return check.status.is_ok();
+    });
+    if (is_sound && order.status().code() != StatusCode::corruption) return order.status();
+    if (is_sound) add_problem("", 0, order.status());  // else the damaged record says it better
     return Status::ok();
   }
 
@@ -121,12 +127,14 @@ class Verification {
       if (!seen.emplace(name, true).second) continue;
       const ArchiveRecord* record = index_.find(name);
       if (record == nullptr) {
-        add_problem(name, 0, Status::corruption(fmt::format(
-            "record '{}' is missing, though the pickle names it", name)));
+        add_problem(name, 0,
+                    Status::corruption(
+                        fmt::format("record '{}' is missing, though the pickle names it", name)));
       } else if (record->size_bytes != tensor.storage_bytes) {
-        add_problem(name, record->header_offset, Status::corruption(fmt::format(
-            "record '{}' has {} bytes, the pickle says {}", name, record->size_bytes,
-            tensor.storage_bytes)));
+        add_problem(
+            name, record->header_offset,
+            Status::corruption(fmt::format("record '{}' has {} bytes, the pickle says {}", name,
+                                           record->size_bytes, tensor.storage_bytes)));
       }
     }
   }
@@ -136,14 +144,17 @@ class Verification {
     uint64_t gap_bytes = 0;
     for (size_t i = 0; i < checks.size(); ++i) {
       const ArchiveRecord& record = index_.records[i];
+      if (!is_wanted(record, options_)) continue;
       if (!record.is_crc_known()) ++unknown_count;
       if (checks[i].status.is_ok() && record.limit_offset > checks[i].end_offset) {
         gap_bytes += record.limit_offset - checks[i].end_offset;
       }
     }
     if (unknown_count != 0) {
-      report_.notes.push_back(fmt::format("{} records have no CRC (0: not computed), so their bytes "
-                                          "were not checked", unknown_count));
+      report_.notes.push_back(
+          fmt::format("{} records have no CRC (0: not computed), so their bytes "
+                      "were not checked",
+                      unknown_count));
     }
     if (gap_bytes != 0) {
       report_.notes.push_back(fmt::format("{} bytes between records belong to none", gap_bytes));
@@ -161,11 +172,10 @@ class Verification {
 std::string problem_text(const VerifyProblem& problem) {
   if (problem.tensors.empty()) return problem.text;
   const size_t shown = std::min(problem.tensors.size(), kShownTensors);
-  std::string text = fmt::format("{}; it costs the tensor{} {}", problem.text,
-                                 problem.tensors.size() == 1 ? "" : "s",
-                                 fmt::join(problem.tensors.begin(),
-                                           problem.tensors.begin() + static_cast<std::ptrdiff_t>(shown),
-                                           ", "));
+  std::string text = fmt::format(
+      "{}; it costs the tensor{} {}", problem.text, problem.tensors.size() == 1 ? "" : "s",
+      fmt::join(problem.tensors.begin(),
+                problem.tensors.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
   if (shown < problem.tensors.size()) {
     text += fmt::format(" and {} more", problem.tensors.size() - shown);
   }

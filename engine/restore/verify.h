@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/status.h"
@@ -17,14 +19,16 @@ namespace tintype {
 struct VerifyOptions {
   uint32_t thread_count = 0;  // 0: as many as pay
   ReadLimits limits;
+  // Where set: of the storages, only those with these keys are read (for a partial load).
+  std::optional<std::unordered_set<std::string>> storage_keys;
   // Asked every few milliseconds, on the calling thread only; true ends with `interrupted`.
   std::function<bool()> is_interrupted;
 };
 
 struct VerifyProblem {
-  std::string record;  // "data/3"; empty for the file's structure
-  uint64_t offset = 0;  // in the file, of what is damaged
-  std::string text;     // what is wrong, and what to do where that is known
+  std::string record;                // "data/3"; empty for the file's structure
+  uint64_t offset = 0;               // in the file, of what is damaged
+  std::string text;                  // what is wrong, and what to do where that is known
   std::vector<std::string> tensors;  // what it costs: names as Archive::tensors has them
 };
 

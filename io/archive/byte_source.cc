@@ -8,9 +8,10 @@ Status check_range(const ByteSource& source, uint64_t offset, uint64_t size_byte
   if (offset <= source.size_bytes() && size_bytes <= source.size_bytes() - offset) {
     return Status::ok();
   }
-  return Status::corruption(fmt::format("'{}' ends at byte {}, but {} bytes at {} are needed: it is "
-                                        "cut off; copy or download it again",
-                                        source.name(), source.size_bytes(), size_bytes, offset));
+  return Status::corruption(
+      fmt::format("'{}' ends at byte {}, but {} bytes at {} are needed: it is "
+                  "cut off; copy or download it again",
+                  source.name(), source.size_bytes(), size_bytes, offset));
 }
 
 Result<ByteVector> read_range(const ByteSource& source, uint64_t offset, uint64_t size_bytes) {

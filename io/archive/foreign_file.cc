@@ -49,7 +49,8 @@ Status explain_foreign_file(const ByteSource& source) {
   if (size_bytes == 0) {
     return Status::corruption(fmt::format(
         "'{}' is empty (0 bytes): its writer or a copy of it did not finish; copy it again, or "
-        "load an older checkpoint", source.name()));
+        "load an older checkpoint",
+        source.name()));
   }
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes,
                            read_range(source, 0, std::min(size_bytes, kHeadBytes)));
@@ -57,7 +58,8 @@ Status explain_foreign_file(const ByteSource& source) {
   if (head.starts_with("PK\x03\x04")) {
     return Status::corruption(fmt::format(
         "'{}' is cut off: it begins as an archive, but no end record stands at the end of its {} "
-        "bytes; copy or download it again, or load an older checkpoint", source.name(), size_bytes));
+        "bytes; copy or download it again, or load an older checkpoint",
+        source.name(), size_bytes));
   }
   for (const KnownBeginning& known : kKnownBeginnings) {
     if (head.starts_with(known.bytes)) return of_another_kind(source, known.what, known.remedy);

@@ -21,9 +21,9 @@ enum class PickleKind : uint8_t {
   integer,      // fits int64_t
   big_integer,  // bytes(): little-endian two's complement
   real,
-  text,        // UTF-8, lone surrogates as three bytes; hostile files may hold anything
+  text,  // UTF-8, lone surrogates as three bytes; hostile files may hold anything
   bytes,
-  global,      // text(): "module.name", Python 3's module names
+  global,  // text(): "module.name", Python 3's module names
   tuple,
   list,
   set,

@@ -1,5 +1,5 @@
 // What a file may ask of its reader. Real checkpoints stay far below; a hostile one is refused
-// before memory or time is spent on it. Exceeding one is `unsupported`, and the text names the limit.
+// before memory or time is spent on it. Exceeding one is `unsupported`; the text names the limit.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ struct ReadLimits {
   uint64_t name_bytes = 4096;
   uint64_t pickle_bytes = uint64_t{1} << 30;
   uint64_t pickle_value_count = 16'000'000;
-  uint64_t nesting_depth = 1000;      // of containers in the pickle
-  uint64_t expansion_ratio = 200;     // of a deflated record above expansion_free_bytes
+  uint64_t nesting_depth = 1000;   // of containers in the pickle
+  uint64_t expansion_ratio = 200;  // of a deflated record above expansion_free_bytes
   uint64_t expansion_free_bytes = uint64_t{1} << 20;
-  uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of a tensor that repeats its storage (stride 0)
+  uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of one that repeats its storage (stride 0)
 };
 
 // Zero bytes that may follow the end record (copies padded to a block, as torch tolerates).

@@ -75,7 +75,8 @@ Result<DirectoryPlace> place_directory(const ByteSource& source, uint64_t direct
                                        uint64_t stated_offset, uint64_t stated_bytes) {
   if (stated_bytes > directory_end || stated_offset > directory_end - stated_bytes) {
     return damaged(source, fmt::format("its end record places a directory of {} bytes at {}, which "
-                                       "is outside of the file", stated_bytes, stated_offset));
+                                       "is outside of the file",
+                                       stated_bytes, stated_offset));
   }
   DirectoryPlace place;
   place.offset = directory_end - stated_bytes;
@@ -157,7 +158,8 @@ Result<DirectoryPlace> find_directory(const ByteSource& source) {
   TINTYPE_ASSIGN_OR_RETURN(DirectoryPlace place, read_place(source, end));
   if (place.record_count > place.size_bytes / kEntryBytes) {
     return damaged(source, fmt::format("its end record counts {} records, more than its directory "
-                                       "can hold", place.record_count));
+                                       "can hold",
+                                       place.record_count));
   }
   place.end_offset = end.offset + kEndBytes + end.comment_bytes;
   add_notes(end, place);

@@ -21,8 +21,8 @@ constexpr uint16_t kZip64ExtraId = 0x0001;
 // "record 'data/0' (byte 123 of 'x.pth'): what".
 Status damaged(const ByteSource& source, std::string_view name, uint64_t offset,
                std::string_view what) {
-  return Status::corruption(fmt::format("record '{}' (byte {} of '{}'): {}", name, offset,
-                                        source.name(), what));
+  return Status::corruption(
+      fmt::format("record '{}' (byte {} of '{}'): {}", name, offset, source.name(), what));
 }
 
 // Replaces those of `fields` that are saturated by the values of the zip64 extra, which has exactly
@@ -90,10 +90,10 @@ class DirectoryReader {
       TINTYPE_RETURN_IF_ERROR(read_entry());
     }
     if (at_ != directory_.size()) {
-      return Status::corruption(fmt::format("'{}': its directory has {} bytes more than its {} "
-                                            "entries; copy or download it again",
-                                            source_.name(), directory_.size() - at_,
-                                            place_.record_count));
+      return Status::corruption(
+          fmt::format("'{}': its directory has {} bytes more than its {} "
+                      "entries; copy or download it again",
+                      source_.name(), directory_.size() - at_, place_.record_count));
     }
     TINTYPE_RETURN_IF_ERROR(check_order());
     for (uint32_t i = 0; i < index_.records.size(); ++i) {
@@ -105,8 +105,8 @@ class DirectoryReader {
  private:
   Status check_limits() const {
     const auto refuse = [&](uint64_t value, uint64_t limit, std::string_view what) {
-      return Status::unsupported(fmt::format("'{}' has {} {}, over the limit of {}",
-                                             source_.name(), value, what, limit));
+      return Status::unsupported(
+          fmt::format("'{}' has {} {}, over the limit of {}", source_.name(), value, what, limit));
     };
     if (place_.record_count > limits_.record_count) {
       return refuse(place_.record_count, limits_.record_count, "records");
@@ -124,9 +124,10 @@ class DirectoryReader {
   Status read_entry() {
     const ByteView rest = ByteView(directory_).subspan(at_);
     if (rest.size() < kEntryBytes || as_text(rest).substr(0, 4) != "PK\x01\x02") {
-      return Status::corruption(fmt::format("'{}' is damaged: no directory entry at byte {}; copy or "
-                                            "download it again", source_.name(),
-                                            place_.offset + at_));
+      return Status::corruption(
+          fmt::format("'{}' is damaged: no directory entry at byte {}; copy or "
+                      "download it again",
+                      source_.name(), place_.offset + at_));
     }
     const size_t name_bytes = load_little_endian<uint16_t>(rest, 28);
     const size_t extra_bytes = load_little_endian<uint16_t>(rest, 30);
@@ -175,14 +176,15 @@ class DirectoryReader {
     if (load_little_endian<uint16_t>(entry, 34) != 0) {
       return entry_damaged(record.name, "it lies on another disk");
     }
-    const uint16_t unknown_flags = record.flags & static_cast<uint16_t>(~(kFlagUtf8 | kFlagDescriptor));
+    const uint16_t unknown_flags =
+        record.flags & static_cast<uint16_t>(~(kFlagUtf8 | kFlagDescriptor));
     if (unknown_flags != 0) {
-      return entry_damaged(record.name, fmt::format("its flags {:#06x} are no checkpoint's",
-                                                    record.flags));
+      return entry_damaged(record.name,
+                           fmt::format("its flags {:#06x} are no checkpoint's", record.flags));
     }
     // torch's reader takes a record so marked for a directory and leaves its bytes unread.
-    const bool is_directory =
-        (load_little_endian<uint32_t>(entry, 38) & kDosDirectory) != 0 || record.name.ends_with('/');
+    const bool is_directory = (load_little_endian<uint32_t>(entry, 38) & kDosDirectory) != 0 ||
+                              record.name.ends_with('/');
     if (is_directory && record.size_bytes != 0) {
       return entry_damaged(record.name, "it is marked as a directory, but has a size");
     }
@@ -200,8 +202,7 @@ class DirectoryReader {
         if (record.stored_bytes == record.size_bytes) return Status::ok();
         return entry_damaged(record.name, "its two sizes differ though it is not compressed");
       case ZipMethod::deflated:
-      case ZipMethod::zstd:
-        return Status::ok();
+      case ZipMethod::zstd: return Status::ok();
     }
     return entry_damaged(record.name, fmt::format("its compression method {} is unknown",
                                                   static_cast<int>(record.method)));

@@ -1,5 +1,5 @@
-// Reads the structure of a torch archive (a zip): which records there are and where they lie. Parses
-// strictly: what a sound writer never writes is refused, since a second reader may read it otherwise.
+// Reads the structure of a torch archive (a zip): which records there are and where they lie.
+// Strict: what a sound writer never writes is refused, since a second reader may read it otherwise.
 // No record's payload passes through here. Pure; see io/archive/FORMAT.md for the tables.
 #pragma once
 
@@ -35,7 +35,7 @@ struct ArchiveRecord {
 };
 
 struct ZipIndex {
-  std::string root;          // what all names in the file begin with, without the slash
+  std::string root;           // what all names in the file begin with, without the slash
   uint64_t start_offset = 0;  // of the archive in the source
   uint64_t directory_offset = 0;
   uint64_t end_offset = 0;             // of the archive in the source
@@ -53,13 +53,13 @@ struct ZipIndex {
   ZipIndex& operator=(ZipIndex&&) = default;
 };
 
-// Reads and checks end records and central directory: names, flags, methods, sizes, overlaps, all in
-// range. Local headers are not read. corruption names the record and the offset of what is wrong;
-// a source that is no zip gets the text of explain_foreign_file.
+// Reads and checks end records and central directory: names, flags, methods, sizes, overlaps, all
+// in range. Local headers are not read. corruption names the record and the offset of what is
+// wrong; a source that is no zip gets the text of explain_foreign_file.
 Result<ZipIndex> read_zip_index(const ByteSource& source, const ReadLimits& limits = {});
 
-// Reads a record's local header, checks that it agrees with the directory, and returns the offset of
-// the payload in the source.
+// Reads a record's local header, checks that it agrees with the directory, and returns the offset
+// of the payload in the source.
 Result<uint64_t> locate_payload(const ByteSource& source, const ZipIndex& index,
                                 const ArchiveRecord& record);
 

@@ -7,7 +7,6 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 COMMON = """
 import os, sys
@@ -23,12 +22,12 @@ def source_of(code: str) -> str:
     return COMMON.format(here=str(Path(__file__).parent)) + textwrap.dedent(code)
 
 
-def start(code: str, *arguments: object, stderr: IO[str] | int | None = None) -> subprocess.Popen[str]:
+def start(code: str, *arguments: object, stdin: int | None = None) -> subprocess.Popen[str]:
     """Runs ``code`` after COMMON, its stdout a pipe, ``arguments`` in sys.argv[1:]."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", source_of(code), *map(str, arguments)],
+        stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=stderr,
         text=True,
     )
 

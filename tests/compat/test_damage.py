@@ -20,6 +20,9 @@ import tintype
 
 FULL = os.environ.get("TINTYPE_FULL") == "1"
 MUST_FIND = ("payload", "pickle")
+KINDS = (
+    *MUST_FIND, "local header", "name", "padding", "descriptor", "directory", "end records"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +45,12 @@ def refusal(content: bytes, path: Path) -> str | None:
     return None
 
 
-def test_random_bit_flips_are_detected_or_harmless(image: bytes, expected: object, tmp_path: Path) -> None:
+def test_random_bit_flips_are_detected_or_harmless(
+    image: bytes, expected: object, tmp_path: Path
+) -> None:
     """Payload and pickle: every one is found. Elsewhere: found, or the result is the same."""
     rng = random.Random(5)
-    pieces = {kind: [s for s in spans(image) if s.kind == kind and s.end > s.begin] for kind in
-              ("payload", "pickle", "local header", "name", "padding", "descriptor", "directory", "end records")}
+    pieces = {kind: [s for s in spans(image) if s.kind == kind] for kind in KINDS}
     counts: Counter[tuple[str, str]] = Counter()
     for i in range(5000 if FULL else 500):
         kind = list(pieces)[i % len(pieces)]
@@ -104,7 +108,8 @@ def test_a_damaged_payload_names_record_offset_and_tensors(tmp_path: Path) -> No
     assert problem.record == "data/1"
     assert content[problem.offset : problem.offset + 4] == b"PK\x03\x04"
     assert problem.tensors == ("model/b", "model/view")
-    with pytest.raises(tintype.CorruptCheckpointError, match=r"data/1.*CRC-32.*model/b, model/view.*older") as caught:
+    told = r"data/1.*CRC-32.*model/b, model/view.*older"
+    with pytest.raises(tintype.CorruptCheckpointError, match=told) as caught:
         tintype.load(path)
     assert str(path) in str(caught.value)
     assert tintype.load(path, verify=False)["model"]["a"].sum() == 7
@@ -168,10 +173,10 @@ HOSTILE_STRUCTURE = {
     "leads out": torch_zip(records_of(torch_bytes(1)) | {"../../etc/passwd": b"x"}),
     "backslash": torch_zip(records_of(torch_bytes(1)) | {"a\\b": b"x"}),
     "control byte": torch_zip(records_of(torch_bytes(1)) | {"a\x1bb": b"x"}),
-    "two roots": torch_zip(records_of(torch_bytes(1))).replace(b"archive/version", b"brchive/version"),
+    "two roots": torch_zip(records_of(torch_bytes(1))).replace(b"archive/vers", b"brchive/vers"),
     "twice by case": torch_zip(records_of(torch_bytes(1)) | {"DATA.PKL": b"x"}),
     "absolute": torch_zip(records_of(torch_bytes(1)), root=""),
-    "local name differs": torch_zip(records_of(torch_bytes(1))).replace(b"archive/byteorder", b"archive/byteordEr", 1),
+    "local name differs": torch_zip(records_of(torch_bytes(1))).replace(b"/byteo", b"/byteO", 1),
 }
 
 
@@ -263,16 +268,22 @@ def tensor_pickle(offset: int, shape: int, stride: int, numel: int = 4) -> bytes
     def text(value: str) -> bytes:
         return b"X" + len(value).to_bytes(4, "little") + value.encode()
 
-    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + integer(numel) + b"tQ"
-    arguments = storage + integer(offset) + integer(shape) + b"\x85" + integer(stride) + b"\x85\x89N"
-    return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tR."
+    kind = text("storage") + b"ctorch\nFloatStorage\n"
+    storage = b"(" + kind + text("0") + text("cpu") + integer(numel) + b"tQ"
+    geometry = integer(offset) + integer(shape) + b"\x85" + integer(stride) + b"\x85"
+    return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + storage + geometry + b"\x89NtR."
 
 
 @pytest.mark.parametrize(
     "geometry",
-    [(1, 4, 1), (0, 5, 1), (0, 2, 4), (-1, 1, 1), (0, -1, 1), (0, 2**62, 4), (2**62, 2**62, 2**62), (0, 2, 2**63 - 1)],
+    [
+        *[(1, 4, 1), (0, 5, 1), (0, 2, 4), (-1, 1, 1), (0, -1, 1)],
+        *[(0, 2**62, 4), (2**62, 2**62, 2**62), (0, 2, 2**63 - 1)],
+    ],
 )
-def test_tensors_beyond_their_storage_are_refused(tmp_path: Path, geometry: tuple[int, int, int]) -> None:
+def test_tensors_beyond_their_storage_are_refused(
+    tmp_path: Path, geometry: tuple[int, int, int]
+) -> None:
     path = tmp_path / "x.pth"
     records = records_of(torch_bytes(torch.ones(4)))
     path.write_bytes(torch_zip(records | {"data.pkl": tensor_pickle(0, 4, 1)}))

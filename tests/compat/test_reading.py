@@ -1,4 +1,4 @@
-"""What ``load``, ``open``, ``inspect`` and ``verify`` read: torch's files of every kind, and ours."""
+"""What ``load``, ``open``, ``inspect`` and ``verify`` read: torch's files of every kind and ours."""
 
 from __future__ import annotations
 
@@ -69,10 +69,11 @@ def test_inspect_lists_and_reads_every_tensor(tmp_path: Path, kind: str) -> None
     assert list(listed) == list(tensors)
     for name, tensor in tensors.items():
         entry = listed[name]
-        assert (entry.dtype, entry.shape, entry.stride) == (tensor.dtype, tensor.shape, tensor.stride())
+        facts = (tensor.dtype, tensor.shape, tensor.stride())
+        assert (entry.dtype, entry.shape, entry.stride) == facts
         assert entry.requires_grad == tensor.requires_grad
         read = archive.read(name)
-        assert (read.dtype, read.shape, read.stride()) == (tensor.dtype, tensor.shape, tensor.stride())
+        assert (read.dtype, read.shape, read.stride()) == facts
         if tensor.device.type != "meta":
             assert entry.size_bytes == tensor.numel() * tensor.element_size()
             assert raw(read) == raw(tensor), name
@@ -169,7 +170,8 @@ def test_an_exception_of_a_file_object_comes_through(checkpoint: Path) -> None:
 def test_streams_that_cannot_seek_are_refused() -> None:
     read_end, write_end = os.pipe()
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe, pytest.raises(tintype.UnsupportedError, match="BytesIO"):
+    refused = pytest.raises(tintype.UnsupportedError, match="BytesIO")
+    with os.fdopen(read_end, "rb") as pipe, refused:
         tintype.load(pipe)
 
 
@@ -195,7 +197,11 @@ def test_bytes_before_and_behind_are_tolerated_and_noted(checkpoint: Path, tmp_p
     content = checkpoint.read_bytes()
     expected = torch.load(checkpoint)
     comment = content[:-2] + (4000).to_bytes(2, "little") + b"c" * 4000
-    odd = {"stand before": b"#!front\n" + content, "zero bytes": content + bytes(65536), "comment": comment}
+    odd = {
+        "stand before": b"#!front\n" + content,
+        "zero bytes": content + bytes(65536),
+        "comment": comment,
+    }
     for note, image in odd.items():
         path = tmp_path / "odd.pth"
         path.write_bytes(image)
@@ -221,18 +227,22 @@ def test_map_location_and_mmap_are_torchs(checkpoint: Path) -> None:
 
 def test_keys_load_only_these_parts(checkpoint: Path) -> None:
     whole = torch.load(checkpoint)
-    part = tintype.load(checkpoint, keys=["model_state_dict/0", "optimizer_state_dict/state/1", "epoch"])
+    names = ["model_state_dict/0", "optimizer_state_dict/state/1", "epoch"]
+    part = tintype.load(checkpoint, keys=names)
     assert list(part) == ["model_state_dict", "optimizer_state_dict", "epoch"]
     assert list(part["model_state_dict"]) == ["0.weight", "0.bias"]
     assert part["model_state_dict"]._metadata == whole["model_state_dict"]._metadata
     assert equal(part["model_state_dict"]["0.weight"], whole["model_state_dict"]["0.weight"])
-    assert equal(part["optimizer_state_dict"]["state"], {1: whole["optimizer_state_dict"]["state"][1]})
-    assert equal(tintype.load(checkpoint, keys="model_state_dict"), {"model_state_dict": whole["model_state_dict"]})
+    optimizer_state = whole["optimizer_state_dict"]["state"]
+    assert equal(part["optimizer_state_dict"]["state"], {1: optimizer_state[1]})
+    model_only = {"model_state_dict": whole["model_state_dict"]}
+    assert equal(tintype.load(checkpoint, keys="model_state_dict"), model_only)
 
 
 def test_keys_do_not_choose_by_half_a_word(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
-    torch.save({"train.1": torch.ones(1), "train.10": torch.ones(2), "l": [torch.ones(3), torch.ones(4)]}, path)
+    lists = [torch.ones(3), torch.ones(4)]
+    torch.save({"train.1": torch.ones(1), "train.10": torch.ones(2), "l": lists}, path)
     assert list(tintype.load(path, keys="train.1")) == ["train.1"]
     assert equal(tintype.load(path, keys="l/1"), {"l": [None, torch.ones(4)]})
     with pytest.raises(KeyError, match="names nothing"):
@@ -302,13 +312,16 @@ def test_crc_zero_means_not_computed(tmp_path: Path) -> None:
 
 
 def test_a_zip_of_data_that_looks_like_an_end_record_is_read(tmp_path: Path) -> None:
-    fake = torch.tensor(list(b"PK\x05\x06" + bytes(18) + b"PK\x07\x08PK\x01\x02"), dtype=torch.uint8)
+    signatures = b"PK\x05\x06" + bytes(18) + b"PK\x07\x08PK\x01\x02"
+    fake = torch.tensor(list(signatures), dtype=torch.uint8)
     torch.save([fake, fake.clone()], tmp_path / "x.pth")
     assert tintype.verify(tmp_path / "x.pth").ok
     assert equal(tintype.load(tmp_path / "x.pth")[1], fake)
 
 
-@pytest.mark.parametrize("records", [{"byteorder": b"big"}, {"version": b"1"}, {"version": b"10\n"}])
+@pytest.mark.parametrize(
+    "records", [{"byteorder": b"big"}, {"version": b"1"}, {"version": b"10\n"}]
+)
 def test_marks_that_torch_accepts_are_accepted(tmp_path: Path, records: dict[str, bytes]) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(torch_zip(records_of(torch_bytes({"a": torch.ones(3)})) | records))
@@ -340,6 +353,7 @@ def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
     for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
         with pytest.raises(tintype.UnsupportedError, match="TorchScript.*torch.jit.load"):
             call(path)
+    newer = records_of(torch_bytes(1)) | {"version": b"11\n"}
     for content, error, text in [
         (b"", tintype.CorruptCheckpointError, "empty"),
         (b"garbage" * 100, tintype.CorruptCheckpointError, "no checkpoint"),
@@ -348,7 +362,7 @@ def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
         (b"\x28\xb5\x2f\xfd" + bytes(30), tintype.UnsupportedError, "zstd -d"),
         (b"\x10\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', tintype.UnsupportedError, "safetensors"),
         (torch_zip({"x": b"1"}), tintype.UnsupportedError, "without 'data.pkl'"),
-        (torch_zip(records_of(torch_bytes(1)) | {"version": b"11\n"}), tintype.UnsupportedError, "version 11"),
+        (torch_zip(newer), tintype.UnsupportedError, "version 11"),
     ]:
         path.write_bytes(content)
         for verify in (True, False):

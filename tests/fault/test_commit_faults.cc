@@ -1,5 +1,5 @@
-// One file's save with one operation failing, for every operation and every error: up to step 8b the
-// old content stands, at 9a it is put back, then the new file is durable; no temp stays behind.
+// One file's save with one operation failing, for every operation and every error: up to step 8b
+// the old content stands, at 9a it is put back, then the new file is durable; no temp stays behind.
 #include <cerrno>
 #include <iostream>
 #include <map>

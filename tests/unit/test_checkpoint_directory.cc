@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -470,7 +471,7 @@ TEST_F(CheckpointDirectoryTest, a_damaged_newest_file_sends_resume_to_an_older_o
   damage("last_full.pth");
   damage("best_full.pth");
   open(true);
-  EXPECT_THAT(directory_->notes(), testing::Contains(HasSubstr("train.3_full.pth is missing")));
+  EXPECT_THAT(directory_->notes(), ElementsAre(HasSubstr("train.3_full.pth' has no end record")));
   const auto point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok()) << point.status().message();
   EXPECT_EQ(point->epoch, 2u);
@@ -637,16 +638,52 @@ TEST_F(CheckpointDirectoryTest, a_garbled_index_is_an_error_that_says_what_to_do
   EXPECT_EQ(shown_by("train.1"), "train.1");
 }
 
-TEST_F(CheckpointDirectoryTest, a_lost_index_still_lets_last_be_resumed_from) {
+TEST_F(CheckpointDirectoryTest, a_lost_index_is_made_again_from_the_files_of_the_run) {
+  options_.save_n_best = 2;
+  open();
+  // "warm-up" comes after "train" in the alphabet and before it in time.
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch) save("warm-up", epoch, 1. / static_cast<double>(epoch));
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch) save("train", epoch, .1 * static_cast<double>(epoch));
+  const std::string run_id = directory_->run_id();
+  directory_.reset();
+  std::filesystem::remove(folder_ + "/.tintype.json");
+  open(true);
+  EXPECT_EQ(directory_->run_id(), run_id);
+  EXPECT_THAT(directory_->notes(), testing::Contains(HasSubstr("made again from the files")));
+  EXPECT_EQ(directory_->best()->stem, "train.1");
+  EXPECT_EQ(directory_->last()->stem, "train.3");
+  EXPECT_EQ(directory_->entries().size(), 4u);
+  EXPECT_EQ(directory_->find_resume_point("last")->epoch, 3u);
+}
+
+TEST_F(CheckpointDirectoryTest, files_without_index_and_run_still_let_last_be_resumed_from) {
   open();
   save("train", 4, .1);
   directory_.reset();
   std::filesystem::remove(folder_ + "/.tintype.json");
+  options_.read_facts = [](const std::string& path) -> Result<FullFileFacts> {
+    TINTYPE_ASSIGN_OR_RETURN(FullFileFacts facts, facts_in(posix_file_system(), path));
+    facts.run_id.clear();
+    return facts;
+  };
   open(true);
   const auto point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok()) << point.status().message();
   EXPECT_EQ(point->epoch, 4u);
   EXPECT_THAT(point->notes, ElementsAre(HasSubstr("not in the index")));
+}
+
+TEST_F(CheckpointDirectoryTest, a_file_that_cannot_be_read_just_now_is_not_given_up) {
+  open();
+  save("train", 1, .1);
+  options_.check_file = [](const std::string& path) {
+    return errno_status(EMFILE, "read", path);
+  };
+  const Status status = try_open(true);
+  EXPECT_EQ(status.code(), StatusCode::resource_exhausted) << status.message();
+  options_.check_file = nullptr;
+  open(true);
+  EXPECT_EQ(directory_->entries().size(), 1u);
 }
 
 TEST_F(CheckpointDirectoryTest, a_copied_directory_resumes) {

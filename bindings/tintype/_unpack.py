@@ -1,0 +1,128 @@
+"""Loading of several state dicts into several objects: all of them or none."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+Part = tuple[str, Any, Any]  # (name for messages, object, its state dict)
+
+
+def load_parts(parts: Sequence[Part]) -> None:
+    """Calls ``load_state_dict`` of each object; nothing is changed where one of them refuses.
+
+    Refusals that can be foreseen are found first, without copying anything. The rest (hooks,
+    ``set_extra_state``, classes with their own rules) is loaded before what can only succeed, and
+    put back if it fails.
+    """
+    for name, member, state in parts:
+        _check_fits(name, member, state)
+    certain: list[Part] = []
+    doubtful: list[Part] = []
+    for part in parts:
+        (certain if _can_only_succeed(part[1], part[2]) else doubtful).append(part)
+    undo: list[Callable[[], object]] = []
+    try:
+        for _, member, state in doubtful:
+            undo.append(_way_back(member))
+            member.load_state_dict(state)
+    except BaseException:
+        for step in reversed(undo):
+            step()
+        raise
+    for _, member, state in certain:
+        member.load_state_dict(state)
+
+
+def _check_fits(name: str, member: Any, state: Any) -> None:
+    if isinstance(member, torch.nn.Module):
+        misfits = _misfits(member, state)
+        if misfits and not (isinstance(state, Mapping) and _has_own_rules(member)):
+            raise RuntimeError(f"{name} does not fit {type(member).__qualname__}: {misfits}")
+    elif isinstance(member, torch.optim.Optimizer):
+        _check_groups(name, member, state)
+
+
+def _misfits(module: torch.nn.Module, state: Any) -> str:
+    """What a strict ``load_state_dict`` of a plain module refuses; empty where it fits."""
+    if not isinstance(state, Mapping):
+        return f"it is {type(state).__qualname__}, not a dict"
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    others = [
+        f"{name} ({_describe(state[name])} instead of {_describe(own[name])})"
+        for name in own
+        if name in state and not _is_same_kind(own[name], state[name])
+    ]
+    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", others))
+    return "; ".join(f"{what}: {_first_few(names)}" for what, names in found if names)
+
+
+def _is_same_kind(own: Any, given: Any) -> bool:
+    if not isinstance(own, torch.Tensor):
+        return True  # an extra state: what it accepts is its own matter
+    if not isinstance(given, torch.Tensor):
+        return False
+    # torch takes the one element of what was 1-dimensional before version 0.4.
+    return own.shape == given.shape or (own.dim() == 0 and given.shape == (1,))
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return str(tuple(value.shape))
+    return type(value).__qualname__
+
+
+def _first_few(names: list[str], limit: int = 5) -> str:
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(str, names[:limit])) + rest
+
+
+def _check_groups(name: str, optimizer: torch.optim.Optimizer, state: Any) -> None:
+    if not isinstance(state, Mapping) or not {"state", "param_groups"} <= state.keys():
+        raise ValueError(f"{name} is no optimizer's state: it lacks 'state' and 'param_groups'")
+    saved = [len(group["params"]) for group in state["param_groups"]]
+    own = [len(group["params"]) for group in optimizer.param_groups]
+    if saved != own:
+        raise ValueError(
+            f"{name} does not fit {type(optimizer).__qualname__}: it has parameter groups of "
+            f"{saved} parameters, the optimizer of {own}"
+        )
+
+
+def _can_only_succeed(member: Any, state: Any) -> bool:
+    if not isinstance(member, torch.nn.Module) or _misfits(member, state):
+        return False
+    has_extra_state = any(str(key).rpartition(".")[2] == "_extra_state" for key in state)
+    return not has_extra_state and not _has_own_rules(member, is_torch_trusted=True)
+
+
+def _has_own_rules(module: torch.nn.Module, is_torch_trusted: bool = False) -> bool:
+    """Whether something beyond ``torch.nn.Module``'s own code decides what can be loaded.
+
+    torch's own layers with rules (batch norm) take what fits by name and shape, and a little more.
+    """
+
+    def has_rule(part: torch.nn.Module) -> bool:
+        rule = type(part)._load_from_state_dict
+        is_own = rule is not torch.nn.Module._load_from_state_dict
+        return is_own and not (is_torch_trusted and rule.__module__.startswith("torch."))
+
+    return type(module).load_state_dict is not torch.nn.Module.load_state_dict or any(
+        part._load_state_dict_pre_hooks or part._load_state_dict_post_hooks or has_rule(part)
+        for part in module.modules()
+    )
+
+
+def _way_back(member: Any) -> Callable[[], object]:
+    """Puts the object back to its present state."""
+    if isinstance(member, torch.optim.Optimizer):
+        # load_state_dict makes new ones and leaves these as they are: no copy is needed.
+        before = {"state": member.state, "param_groups": member.param_groups}
+        return lambda: member.__setstate__(before)
+    state = copy.deepcopy(member.state_dict())
+    return lambda: member.load_state_dict(state)

@@ -1,0 +1,572 @@
+"""What a CheckpointCallback refuses, and what it does when a save fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from checkpoint_jobs import (
+    files_limited_to,
+    make_parts,
+    mark,
+    names,
+    no_warnings,
+    open_callback,
+    pairs,
+    save_epoch,
+    weight_in,
+)
+from torch import nn
+
+import tintype
+from tintype import UnsupportedError
+
+
+def every_file(logdir: Path) -> dict[str, bytes]:
+    """All files but the lock, by content."""
+    folder = logdir / "checkpoints"
+    found = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    return {name: content for name, content in found.items() if name != ".tintype.lock"}
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    "option, value, error",
+    [
+        ("logdir", None, ValueError),
+        ("logdir", "", ValueError),
+        ("logdir", 3, TypeError),
+        ("model", {}, ValueError),
+        ("model", {"a": None}, ValueError),
+        ("save_n_best", -1, ValueError),
+        ("save_n_best", 2**32, ValueError),
+        ("save_n_best", True, TypeError),
+        ("save_n_best", 1.0, TypeError),
+        ("main_metric", "", ValueError),
+        ("on_error", "ignore", ValueError),
+        ("light_layout", "flat", ValueError),
+        ("metrics_filename", "metrics.yml", ValueError),
+        ("metrics_filename", "a/metrics.json", ValueError),
+        ("metrics_filename", ".tintype.json", ValueError),
+        ("resume", "", ValueError),
+    ],
+)
+def test_wrong_options_are_refused(
+    tmp_path: Path, option: str, value: object, error: type[Exception]
+) -> None:
+    options: dict[str, Any] = {"logdir": tmp_path / "run", option: value}
+    with pytest.raises(error):
+        open_callback(options.pop("logdir"), **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_model_or_two_bare_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="model holds nothing"):
+        tintype.CheckpointCallback(tmp_path, model=None)
+    with pytest.raises(ValueError, match="one model"):
+        open_callback(tmp_path, {"a": nn.Linear(1, 1)}, light_layout="bare")
+
+
+BAD_STAGES = ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a\\b", "a b", "a\0b", "a\n", "ä"]
+BAD_STAGES += ["-x", "_x", "x" * 129, "best", "last", "train_full"]
+
+
+@pytest.mark.parametrize("stage", BAD_STAGES)
+def test_a_stage_name_that_makes_no_file_name_is_refused(tmp_path: Path, stage: str) -> None:
+    with open_callback(tmp_path) as callback:
+        with pytest.raises(ValueError, match="stage name"):
+            callback.on_stage_start(stage)
+        with pytest.raises(ValueError, match="stage name"):
+            callback.on_epoch_end(stage, 1, {"loss": 1.0})
+    assert names(tmp_path) == {"_metrics.json"}
+
+
+BAD_EPOCHS: list[tuple[str, Any, Any, dict[str, Any], type[Exception], str]] = [
+    ("epoch 0", 0, {"loss": 1.0}, {}, ValueError, "from 1"),
+    ("epoch -1", -1, {"loss": 1.0}, {}, ValueError, "from 1"),
+    ("epoch True", True, {"loss": 1.0}, {}, TypeError, "bool"),
+    ("epoch 1.0", 1.0, {"loss": 1.0}, {}, TypeError, "float"),
+    ("epoch text", "1", {"loss": 1.0}, {}, TypeError, "str"),
+    ("no main metric", 1, {"f1": 1.0}, {}, ValueError, "'loss' is not among the metrics .f1"),
+    ("no metrics", 1, {}, {}, ValueError, "set main_metric"),
+    ("None as metrics", 1, None, {}, TypeError, "dict"),
+    ("text", 1, {"loss": "0.5"}, {}, TypeError, "'loss' is a str"),
+    ("bytes", 1, {"loss": b"0.5"}, {}, TypeError, "'loss' is a bytes"),
+    ("None", 1, {"loss": None}, {}, TypeError, "'loss' is a NoneType"),
+    ("list", 1, {"loss": [1.0]}, {}, TypeError, "'loss' is a list"),
+    ("complex", 1, {"loss": 1j}, {}, TypeError, "'loss' is a complex"),
+    ("huge", 1, {"loss": 10**400}, {}, TypeError, "'loss' is a int"),
+    ("other metric", 1, {"loss": 1.0, "f1": "x"}, {}, TypeError, "'f1' is a str"),
+    ("nested", 1, {"loss": {"train": 1.0}}, {}, TypeError, "'loss' is a dict"),
+    ("tensor", 1, {"loss": torch.ones(2)}, {}, TypeError, "2 elements"),
+    ("empty tensor", 1, {"loss": torch.ones(0)}, {}, TypeError, "0 elements"),
+    ("array", 1, {"loss": numpy.ones(3)}, {}, TypeError, "3 elements"),
+    ("meta", 1, {"loss": torch.ones((), device="meta")}, {}, TypeError, "'loss' is a Tensor"),
+    ("metric name", 1, {"loss": 1.0, 3: 1.0}, {}, TypeError, "metric names"),
+    ("reserved", 1, {"loss": 1.0}, {"run_id": 3}, ValueError, "run_id"),
+    ("part", 1, {"loss": 1.0}, {"model_state_dict": 3}, ValueError, "model_state_dict"),
+    ("object", 1, {"loss": 1.0}, {"x": [object()]}, UnsupportedError, r"x\[0\] is a .*object"),
+    ("numpy", 1, {"loss": 1.0}, {"x": {"y": numpy.float64(1)}}, UnsupportedError, r"x\['y'\]"),
+]
+
+
+@pytest.mark.parametrize("case", BAD_EPOCHS, ids=[case[0] for case in BAD_EPOCHS])
+def test_what_cannot_be_saved_is_refused_before_anything_is_written(
+    tmp_path: Path, case: tuple[str, Any, Any, dict[str, Any], type[Exception], str]
+) -> None:
+    _, epoch, metrics, extra, error, text = case
+    model = nn.Linear(1, 1, bias=False)
+    with open_callback(tmp_path, model) as callback:
+        callback.on_stage_start("train")
+        save_epoch(callback, model, "train", 1, 0.5).wait_published()
+        before = every_file(tmp_path)
+        with pytest.raises(error, match=text):
+            callback.on_epoch_end("train", epoch, metrics, **extra)
+        assert callback.next_epoch == 2
+        callback.wait()
+        assert every_file(tmp_path) == before
+        save_epoch(callback, model, "train", 2, 0.4)
+    assert names(tmp_path) == pairs("train.2")
+
+
+class Setting:
+    """A type that only a job knows."""
+
+
+def test_a_type_that_the_job_declared_safe_is_saved_and_resumed(tmp_path: Path) -> None:
+    with torch.serialization.safe_globals([Setting]):
+        with open_callback(tmp_path) as callback:
+            callback.on_stage_start("train")
+            callback.on_epoch_end("train", 1, {"loss": 1.0}, setting=Setting())
+        with open_callback(tmp_path, resume="last") as callback:
+            assert callback.on_stage_start("train") == 2
+            assert type(callback.resumed["setting"]) is Setting
+
+
+def test_a_state_that_could_not_be_resumed_from_is_refused(tmp_path: Path) -> None:
+    class Remembering(nn.Linear):
+        def get_extra_state(self) -> object:
+            return Setting()
+
+        def set_extra_state(self, state: object) -> None: ...
+
+    with open_callback(tmp_path, Remembering(1, 1)) as callback:
+        callback.on_stage_start("train")
+        with pytest.raises(UnsupportedError, match="model_state_dict.*_extra_state.*Setting"):
+            callback.on_epoch_end("train", 1, {"loss": 1.0})
+    assert names(tmp_path) == {"_metrics.json"}
+
+
+# --- order of the calls ---
+
+
+def test_calls_outside_of_their_stage_are_refused(tmp_path: Path) -> None:
+    with open_callback(tmp_path) as callback:
+        with pytest.raises(RuntimeError, match="no stage is open.*on_stage_start"):
+            callback.on_epoch_end("train", 1, {"loss": 1.0})
+        callback.on_stage_start("train")
+        with pytest.raises(RuntimeError, match="open stage is 'train'"):
+            callback.on_epoch_end("tune", 1, {"loss": 1.0})
+        with pytest.raises(RuntimeError, match="open stage is 'train'"):
+            callback.on_stage_end("tune")
+        callback.on_stage_end("train")
+        for late in (lambda: callback.on_stage_end("train"),
+                     lambda: callback.on_epoch_end("train", 1, {"loss": 1.0})):
+            with pytest.raises(RuntimeError, match="no stage is open"):
+                late()
+    assert names(tmp_path) == {"_metrics.json"}
+
+
+def test_epochs_may_have_gaps_and_go_back(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with open_callback(tmp_path, model, save_n_best=9) as callback:
+        callback.on_stage_start("train")
+        for epoch in (5, 10, 7):
+            save_epoch(callback, model, "train", epoch, 0.5)
+            assert callback.next_epoch == epoch + 1
+    assert names(tmp_path) == pairs("train.5", "train.7", "train.10")
+    assert weight_in(tmp_path / "checkpoints" / "last.pth") == 7
+
+
+def test_close_is_idempotent_and_ends_everything(tmp_path: Path) -> None:
+    callback = open_callback(tmp_path)
+    callback.on_stage_start("train")
+    callback.close()
+    callback.close()
+    for late in (
+        lambda: callback.on_stage_start("train"),
+        lambda: callback.on_epoch_end("train", 1, {"loss": 1.0}),
+        lambda: callback.on_stage_end("train"),
+        lambda: callback.on_exception(KeyError()),
+    ):
+        with pytest.raises(RuntimeError, match="closed"):
+            late()
+    assert callback.entries == [] and callback.checkpoints == str(tmp_path / "checkpoints")
+
+
+# --- the lock ---
+
+
+HOLDER = """
+import sys, torch, tintype
+callback = tintype.CheckpointCallback(sys.argv[1], model=torch.nn.Linear(1, 1))
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+
+def run(script: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_second_process_is_told_who_holds_the_directory(tmp_path: Path) -> None:
+    holder = start(HOLDER, str(tmp_path))
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(tintype.LockedError, match=f"process {holder.pid} on ") as caught:
+            open_callback(tmp_path)
+        assert isinstance(caught.value, OSError) and caught.value.filename.endswith("checkpoints")
+        holder.kill()
+        holder.wait()
+        open_callback(tmp_path).close()  # a kernel lock: nothing stale to remove
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_second_callback_of_one_process_closes_the_older(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    older = open_callback(tmp_path / "run", model)
+    older.on_stage_start("train")
+    save_epoch(older, model, "train", 1, 0.5)
+    os.symlink(tmp_path / "run", tmp_path / "alias")
+    with pytest.warns(UserWarning, match="is closed"):
+        newer = open_callback(tmp_path / "alias", model, resume="last")
+    with pytest.raises(RuntimeError, match="closed"):
+        older.on_epoch_end("train", 2, {"loss": 1.0})
+    older.close()
+    assert newer.on_stage_start("train") == 2
+    with pytest.raises(tintype.LockedError):
+        tintype._tintype.CheckpointDirectory.open(
+            str(tmp_path / "run"), 1, "loss", True, "_metrics.json", False, print, print, print
+        )
+    newer.close()
+
+
+def test_a_forked_child_neither_holds_nor_releases_the_lock(tmp_path: Path) -> None:
+    output = run(
+        """
+        import os, sys, torch, tintype
+        parts = {"model": torch.nn.Linear(1, 1)}
+        callback = tintype.CheckpointCallback(sys.argv[1], **parts)
+        callback.on_stage_start("train")
+        callback.on_epoch_end("train", 1, {"loss": 1.0})
+
+        def in_child(act):
+            # As multiprocessing does it: the child may unwind and destroy all that it inherited.
+            child = os.fork()
+            if child == 0:
+                try:
+                    act()
+                except Exception as error:
+                    print(type(error).__name__, flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+
+        in_child(callback.close)
+        in_child(lambda: callback.on_epoch_end("train", 2, {"loss": 1.0}))
+        in_child(lambda: tintype.CheckpointCallback(sys.argv[1], **parts))
+        callback.on_epoch_end("train", 2, {"loss": 0.5})
+        callback.on_stage_end("train")
+        # A child that lives on does not keep the directory from the next run.
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        callback.close()
+        tintype.CheckpointCallback(sys.argv[1], resume="last", **parts).close()
+        os.write(write, b"x")
+        os.waitpid(child, 0)
+        """,
+        str(tmp_path),
+    )
+    assert output.split() == ["RuntimeError", "LockedError"]
+    assert names(tmp_path) == pairs("train.2")
+
+
+def test_a_callback_that_is_never_closed_publishes_at_exit(tmp_path: Path) -> None:
+    run(
+        """
+        import sys, torch, tintype
+        callback = tintype.CheckpointCallback(sys.argv[1], model=torch.nn.Linear(1, 1))
+        callback.on_stage_start("train")
+        callback.on_epoch_end("train", 1, {"loss": 1.0})
+        """,
+        str(tmp_path),
+    )
+    assert names(tmp_path) == pairs("train.1")
+
+
+# --- saves that fail ---
+
+
+def save_failing(callback: Any, model: nn.Module, epoch: int) -> Any:
+    """The snapshot of an epoch whose save fails on the disk, which nobody has looked at."""
+    with files_limited_to(1000):
+        snapshot = save_epoch(callback, model, "train", epoch, 1 / epoch)
+        while not snapshot.done():
+            pass
+    return snapshot
+
+
+def open_failing(logdir: Path, model: nn.Module, **options: Any) -> tuple[Any, Any]:
+    """A callback whose epoch 1 has failed."""
+    callback = open_callback(logdir, model, **options)
+    callback.on_stage_start("train")
+    return callback, save_failing(callback, model, 1)
+
+
+def test_the_next_epoch_raises_the_failure_and_saves_itself(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback, failed = open_failing(tmp_path, model)
+    with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth") as caught:
+        save_epoch(callback, model, "train", 2, 0.6)
+    assert caught.value.errno == errno.EFBIG
+    assert caught.value.snapshot is not failed
+    caught.value.snapshot.wait_published()
+    assert callback.next_epoch == 3
+    save_epoch(callback, model, "train", 3, 0.7)
+    callback.close()  # told once
+    assert [e["stem"] for e in callback.entries] == ["train.2"]
+    assert names(tmp_path) == pairs("train.2")
+    assert weight_in(tmp_path / "checkpoints" / "best.pth") == 2
+
+
+@pytest.mark.parametrize("method", ["wait", "on_stage_end", "close"])
+def test_a_failure_is_raised_by_what_waits(tmp_path: Path, method: str) -> None:
+    callback, _ = open_failing(tmp_path, nn.Linear(1, 1, bias=False))
+    with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth"):
+        getattr(callback, method)(*(["train"] if method == "on_stage_end" else []))
+    callback.close()
+    open_callback(tmp_path).close()  # the lock is free
+
+
+def test_a_failure_that_was_waited_for_is_raised_by_the_callback_too(tmp_path: Path) -> None:
+    callback, snapshot = open_failing(tmp_path, nn.Linear(1, 1, bias=False))
+    with pytest.raises(tintype.TintypeIOError):
+        snapshot.wait_published()
+    with pytest.raises(tintype.TintypeIOError):
+        callback.close()
+
+
+def test_a_stage_whose_last_save_failed_is_run_again(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with open_callback(tmp_path, model) as callback:
+        callback.on_stage_start("train")
+        save_epoch(callback, model, "train", 1, 1.0).wait_published()
+        save_failing(callback, model, 2)
+        with pytest.raises(tintype.TintypeIOError):
+            callback.on_stage_end("train")
+    with open_callback(tmp_path, model, resume="last") as callback:
+        assert callback.on_stage_start("train") == 2
+
+
+def test_warn_lets_training_go_on(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback, _ = open_failing(tmp_path, model, on_error="warn")
+    with pytest.warns(UserWarning, match="train.1_full.pth"):
+        save_epoch(callback, model, "train", 2, 0.4)
+    with no_warnings():
+        callback.on_stage_end("train")
+        callback.close()
+    assert weight_in(tmp_path / "checkpoints" / "best.pth") == 2
+
+
+def test_every_failure_is_told_once(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback, _ = open_failing(tmp_path, model)
+    with files_limited_to(1000):
+        with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth") as caught:
+            save_epoch(callback, model, "train", 2, 0.5)
+        while not caught.value.snapshot.done():
+            pass
+        with pytest.raises(tintype.TintypeIOError, match="train.2_full.pth") as caught:
+            save_epoch(callback, model, "train", 3, 0.5)
+        while not caught.value.snapshot.done():
+            pass
+    with pytest.raises(tintype.TintypeIOError, match="train.3_full.pth"):
+        callback.close()
+
+
+def test_a_save_of_the_jobs_own_that_failed_does_not_cost_the_epoch(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback = open_callback(tmp_path, model)
+    callback.on_stage_start("train")
+    with files_limited_to(100):
+        snapshot = tintype.save_async({}, tmp_path / "own.pth")
+        while not snapshot.done():
+            pass
+    with pytest.raises(tintype.TintypeIOError, match="own.pth") as caught:
+        save_epoch(callback, model, "train", 1, 0.5)
+    assert caught.value.snapshot.path.endswith("train.1_full.pth")
+    callback.close()
+    assert names(tmp_path) == pairs("train.1")
+
+
+def test_a_cancelled_save_raises_nowhere(tmp_path: Path) -> None:
+    model = nn.Linear(300, 300)
+    with tintype.Engine(byte_rate_limit=200_000) as engine:
+        with no_warnings(), open_callback(tmp_path, model, engine=engine) as callback:
+            callback.on_stage_start("train")
+            assert callback.on_epoch_end("train", 1, {"loss": 0.5}).cancel()
+            callback.on_stage_end("train")
+    assert names(tmp_path) == {"_metrics.json"}
+
+
+def test_a_publish_that_fails_leaves_a_durable_file_that_the_next_one_enters(
+    tmp_path: Path,
+) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    metrics = tmp_path / "checkpoints" / "_metrics.json"
+    callback = open_callback(tmp_path, model, save_n_best=2)
+    callback.on_stage_start("train")
+    os.unlink(metrics)
+    os.mkdir(metrics)
+    snapshot = save_epoch(callback, model, "train", 1, 0.5)
+    snapshot.wait_durable()
+    with pytest.raises(tintype.TintypeIOError, match="_metrics.json"):
+        callback.wait()
+    os.rmdir(metrics)
+    save_epoch(callback, model, "train", 2, 0.6)
+    callback.close()
+    assert names(tmp_path) == pairs("train.1", "train.2")
+    assert weight_in(tmp_path / "checkpoints" / "best.pth") == 1
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_a_folder_that_is_gone_fails_the_save_and_says_so(tmp_path: Path, on_error: str) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback = open_callback(tmp_path, model, on_error=on_error)
+    callback.on_stage_start("train")
+    os.rename(tmp_path / "checkpoints", tmp_path / "away")
+    if on_error == "raise":
+        with pytest.raises(FileNotFoundError, match="checkpoints"):
+            save_epoch(callback, model, "train", 1, 0.5)
+    else:
+        with pytest.warns(UserWarning, match="checkpoints"):
+            snapshot = save_epoch(callback, model, "train", 1, 0.5)
+        with pytest.raises(FileNotFoundError):
+            snapshot.wait_published()
+        assert snapshot.done() and not snapshot.cancel() and snapshot.progress() == 0
+        assert snapshot.report()["state"] == "failed" and snapshot.report()["blocking_ns"] == 0
+        assert snapshot.path.endswith("train.1_full.pth") and "failed" in repr(snapshot)
+    os.rename(tmp_path / "away", tmp_path / "checkpoints")
+    with no_warnings():
+        save_epoch(callback, model, "train", 2, 0.6)
+        callback.close()
+    assert names(tmp_path) == pairs("train.2")
+
+
+def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with open_callback(tmp_path, model) as callback:
+        callback.on_stage_start("train")
+        save_epoch(callback, model, "train", 1, 1.0).wait_published()
+        before = every_file(tmp_path)
+        save_failing(callback, model, 2)
+        assert every_file(tmp_path) == before
+        with pytest.raises(tintype.TintypeIOError, match="EFBIG"):
+            callback.wait()
+        save_epoch(callback, model, "train", 3, 0.4)
+    assert names(tmp_path) == pairs("train.3")
+
+
+def test_leaving_by_an_exception_passes_it_on(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with pytest.raises(ZeroDivisionError), open_callback(tmp_path, model) as callback:
+        callback.on_stage_start("train")
+        save_epoch(callback, model, "train", 1, 0.5)
+        raise ZeroDivisionError
+    assert names(tmp_path) == pairs("train.1")  # waited for
+    with pytest.warns(UserWarning, match="train.1_full.pth"), pytest.raises(ZeroDivisionError):
+        callback, _ = open_failing(tmp_path / "b", model)
+        with callback:
+            raise ZeroDivisionError
+    open_callback(tmp_path / "b").close()
+
+
+# --- on_exception ---
+
+
+def test_on_exception_saves_everything_durably_beside_the_index(tmp_path: Path) -> None:
+    parts = make_parts()
+    with open_callback(tmp_path, **parts) as callback:
+        callback.on_stage_start("train")
+        callback.on_epoch_end("train", 1, {"loss": 0.5})
+        callback.wait()
+        before = every_file(tmp_path)
+        path = callback.on_exception(KeyboardInterrupt())
+        assert path == str(tmp_path / "checkpoints" / "train.2.exception_KeyboardInterrupt.pth")
+        full = torch.load(path, weights_only=True)
+        after = every_file(tmp_path)
+        assert len(after) == len(before) + 1 and before.items() <= after.items()
+    state_dicts = [f"{part}_state_dict" for part in parts]
+    assert list(full) == [*state_dicts, "stage", "epoch", "rng_state", "run_id"]
+    assert (full["stage"], full["epoch"]) == ("train", 1)
+    with open_callback(tmp_path, **make_parts(), resume=path) as callback:
+        assert callback.on_stage_start("train") == 2  # the epoch that was interrupted
+
+
+def test_on_exception_in_the_first_epoch_and_with_an_odd_class(tmp_path: Path) -> None:
+    odd = type("a/b c" + "x" * 300, (Exception,), {})
+    with open_callback(tmp_path) as callback:
+        callback.on_stage_start("train")
+        path = callback.on_exception(odd())
+        assert path == str(tmp_path / "checkpoints" / f"train.1.exception_a_b_c{'x' * 59}.pth")
+    with open_callback(tmp_path, resume=path) as callback:
+        assert callback.on_stage_start("train") == 1
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_on_exception_reports_its_failure(tmp_path: Path, on_error: str) -> None:
+    with open_callback(tmp_path, on_error=on_error) as callback:
+        callback.on_stage_start("train")
+        os.mkdir(tmp_path / "checkpoints" / "train.1.exception_KeyError.pth")
+        if on_error == "raise":
+            with pytest.raises(IsADirectoryError):
+                callback.on_exception(KeyError())
+        else:
+            with pytest.warns(UserWarning, match="exception_KeyError.pth"):
+                assert callback.on_exception(KeyError()) is None
+
+
+def test_on_exception_saves_although_an_epoch_failed(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback, _ = open_failing(tmp_path, model)
+    mark(model, 9)
+    path = callback.on_exception(KeyError())
+    assert weight_in(path) == 9
+    with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth"):
+        callback.close()

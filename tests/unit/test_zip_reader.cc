@@ -1,0 +1,199 @@
+#include <random>
+#include <string>
+
+#include "io/archive/zip_reader.h"
+#include "tests/support/small_archive.h"
+#include "tests/support/status_matchers.h"
+
+namespace tintype {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing_support::archive_of;
+
+Result<ZipIndex> index_of(ByteView bytes, const ReadLimits& limits = {}) {
+  return read_zip_index(MemorySource(bytes, "x.pth"), limits);
+}
+
+const std::vector<testing_support::NamedPayload> kRecords = {
+    {"data.pkl", "pickle"}, {"data/0", std::string(1000, 'a')}, {"data/1", ""}, {"version", "3\n"}};
+
+size_t entry_offset(const ByteVector& bytes) { return as_text(bytes).rfind("PK\x01\x02"); }
+
+template <typename Integer>
+void put(ByteVector& bytes, size_t offset, Integer value) {
+  std::memcpy(bytes.data() + offset, &value, sizeof(value));
+}
+
+TEST(ZipReader, records_are_found_where_the_writer_put_them) {
+  const ByteVector bytes = archive_of(kRecords);
+  const MemorySource source(bytes);
+  const auto index = read_zip_index(source);
+  ASSERT_OK(index);
+  EXPECT_EQ(index->root, "archive");
+  EXPECT_EQ(index->start_offset, 0u);
+  EXPECT_EQ(index->end_offset, bytes.size());
+  ASSERT_EQ(index->records.size(), kRecords.size());
+  for (size_t i = 0; i < kRecords.size(); ++i) {
+    const ArchiveRecord& record = index->records[i];
+    EXPECT_EQ(record.name, kRecords[i].name);
+    const auto payload = locate_payload(source, *index, record);
+    ASSERT_OK(payload);
+    EXPECT_EQ(*payload % 64, 0u);
+    EXPECT_EQ(as_text(ByteView(bytes).subspan(*payload, record.size_bytes)), kRecords[i].payload);
+    EXPECT_OK(check_descriptor(source, record, *payload));
+    EXPECT_EQ(index->find(record.name), &record);
+  }
+  EXPECT_EQ(index->find("data/2"), nullptr);
+}
+
+TEST(ZipReader, an_archive_behind_other_bytes_is_found) {
+  ByteVector bytes;
+  append_text(bytes, "front");
+  append_bytes(bytes, archive_of(kRecords));
+  bytes.resize(bytes.size() + 100);
+  const auto index = index_of(bytes);
+  ASSERT_OK(index);
+  EXPECT_EQ(index->start_offset, 5u);
+  EXPECT_EQ(index->records.front().header_offset, 5u);
+  EXPECT_THAT(index->notes,
+              ElementsAre(HasSubstr("5 bytes stand before"), HasSubstr("100 zero bytes")));
+}
+
+TEST(ZipReader, every_truncation_is_corruption) {
+  const ByteVector bytes = archive_of(kRecords);
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_THAT(index_of(ByteView(bytes).first(length)),
+                IsStatus(StatusCode::corruption, testing::Not("")));
+  }
+}
+
+TEST(ZipReader, hostile_directories_are_corruption) {
+  const ByteVector sound = archive_of(kRecords);
+  const size_t entry = entry_offset(sound);
+  struct Case {
+    size_t offset;
+    uint32_t value;
+    const char* text;
+  };
+  // The last entry is "version": offsets of its fields, two bytes each.
+  const Case cases[] = {{8, 0x0801, "flags"},        {10, 12, "method"}, {28, 60000, "beyond"},
+                        {30, 60000, "beyond"},       {34, 1, "disk"},    {38, 0x10, "directory"},
+                        {20, 3, "two sizes differ"}, {42, 64, "follows"}};
+  for (const Case& hostile : cases) {
+    ByteVector bytes = sound;
+    put(bytes, entry + hostile.offset, static_cast<uint16_t>(hostile.value));
+    EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr(hostile.text)));
+  }
+  ByteVector bytes = sound;
+  put(bytes, entry + 24, UINT32_MAX);
+  EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr("64-bit sizes")));
+}
+
+TEST(ZipReader, hostile_names_are_corruption) {
+  for (const char* name : {"../x", "a/../../x", "a\\b", "a\x1b[0m", "DATA.PKL"}) {
+    auto records = kRecords;
+    records.push_back({name, "x"});
+    const ByteVector bytes = archive_of(records);
+    EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr("name")));
+  }
+}
+
+TEST(ZipReader, end_records_that_contradict_each_other_are_corruption) {
+  const ByteVector sound = archive_of(kRecords);
+  const size_t end = sound.size() - 22;
+  const size_t zip64 = end - 76;
+  for (const auto& [offset, value] :
+       std::vector<std::pair<size_t, uint64_t>>{{zip64 + 24, 1ull << 62},
+                                                {zip64 + 32, 5},
+                                                {zip64 + 40, 1ull << 63},
+                                                {zip64 + 48, ~0ull},
+                                                {zip64 + 4, 1ull << 60},
+                                                {zip64 + 16, 1},
+                                                {zip64 + 56 + 8, 3}}) {
+    ByteVector bytes = sound;
+    put(bytes, offset, value);
+    EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr("'x.pth'"))) << offset;
+  }
+}
+
+TEST(ZipReader, limits_hold) {
+  const ByteVector bytes = archive_of(kRecords);
+  ReadLimits limits;
+  limits.record_count = 3;
+  EXPECT_THAT(index_of(bytes, limits), IsStatus(StatusCode::unsupported, HasSubstr("4 records")));
+  limits = {};
+  limits.directory_bytes = 100;
+  EXPECT_THAT(index_of(bytes, limits), IsStatus(StatusCode::unsupported, HasSubstr("directory")));
+}
+
+TEST(ZipReader, a_local_header_that_differs_is_corruption) {
+  const ByteVector sound = archive_of(kRecords);
+  struct Case {
+    size_t offset;
+    uint16_t value;
+  };
+  for (const Case& change :
+       {Case{0, 0}, Case{6, 0x0800}, Case{8, 8}, Case{26, 3}, Case{28, 65000}, Case{30, 0x4141}}) {
+    ByteVector bytes = sound;
+    put(bytes, change.offset, change.value);
+    const MemorySource source(bytes, "x.pth");
+    const auto index = read_zip_index(source);
+    ASSERT_OK(index);
+    EXPECT_THAT(locate_payload(source, *index, index->records[0]),
+                IsStatus(StatusCode::corruption, HasSubstr("record 'data.pkl' (byte 0")));
+  }
+}
+
+TEST(ZipReader, files_of_other_kinds_are_told_apart) {
+  struct Case {
+    std::string content;
+    StatusCode code;
+    const char* text;
+  };
+  const Case cases[] = {
+      {"", StatusCode::corruption, "empty"},
+      {"PK\x03\x04 and then nothing more", StatusCode::corruption, "cut off"},
+      {std::string(1000, 'x'), StatusCode::corruption, "no checkpoint"},
+      {"\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.\x80", StatusCode::unsupported, "before 1.6"},
+      {"\x80\x04N.", StatusCode::unsupported, "bare pickle"},
+      {"\x1f\x8b\x08", StatusCode::unsupported, "gzip"},
+      {std::string(257, 'a') + "ustar", StatusCode::unsupported, "tar file"},
+  };
+  for (const Case& kind : cases) {
+    EXPECT_THAT(index_of(as_bytes(kind.content)), IsStatus(kind.code, HasSubstr(kind.text)));
+  }
+}
+
+// Every flip is refused, or leaves names, places and CRCs as they were.
+TEST(ZipReader, random_changes_never_break_it) {
+  const ByteVector sound = archive_of(kRecords);
+  const size_t directory = as_text(sound).find("PK\x01\x02");
+  std::mt19937 random(3);
+  size_t refused_count = 0;
+  constexpr size_t kRuns = 50'000;
+  for (size_t run = 0; run < kRuns; ++run) {
+    ByteVector bytes = sound;
+    for (size_t change = random() % 4; change < 4; ++change) {
+      bytes[directory + random() % (bytes.size() - directory)] = static_cast<std::byte>(random());
+    }
+    const MemorySource source(bytes);
+    const auto index = read_zip_index(source);
+    if (!index.is_ok()) {
+      ++refused_count;
+      continue;
+    }
+    for (const ArchiveRecord& record : index->records) {
+      const auto payload = locate_payload(source, *index, record);
+      if (payload.is_ok()) {
+        EXPECT_LE(*payload + record.stored_bytes, record.limit_offset);
+      }
+    }
+  }
+  printf("random changes: %zu, refused %zu\n", kRuns, refused_count);
+  EXPECT_GT(refused_count, kRuns / 2);
+}
+
+}  // namespace
+}  // namespace tintype
