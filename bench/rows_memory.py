@@ -75,6 +75,7 @@ def memory(scene: Scene) -> list[Row]:
     before = _resident_bytes()
     levels = []
     with tintype.Engine() as engine:
+        engine.prepare(state)  # else a slot that is touched late would look like growth
         for _ in range(scene.scale.memory_saves):
             engine.save_async(state, path).wait_published()
             levels.append(_resident_bytes())
