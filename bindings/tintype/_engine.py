@@ -171,6 +171,7 @@ class Engine:
         if failures:
             failures[0].mark_seen()
             error = failures[0].error()
+            assert error is not None
             if isinstance(error, TintypeError):
                 error.snapshot = snapshot
             raise error
@@ -243,7 +244,7 @@ def _drain_at_exit() -> None:
 
 
 def _drain_with_worker() -> None:
-    """Forked workers of multiprocessing end by ``os._exit``, without atexit: their own hook drains."""
+    """Forked workers of multiprocessing end without atexit: their own hook drains."""
     global _is_worker_hooked
     process = sys.modules.get("multiprocessing.process")
     if process is None or process.parent_process() is None or _is_worker_hooked:
