@@ -34,7 +34,7 @@ class Committer {
   const Account account_;
   const std::function<void()> release_;
   FileCloser closer_;
-  const std::shared_ptr<Inbox> inbox_;  // shared with the snapshots, which ring it and may live longer
+  const std::shared_ptr<Inbox> inbox_;  // the snapshots ring it too, and may live longer
   std::thread thread_;
 };
 

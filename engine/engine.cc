@@ -172,8 +172,8 @@ Status Engine::Impl::check_room(bool& is_skipped) const {
                       in_flight_, options_.max_in_flight)};
 }
 
-// Waits for this save's turn to stage. On success the turn is held and the save is in flight. Whoever
-// does not want to wait is told at once, even while an earlier save stages.
+// Waits for this save's turn to stage. On success the turn is held and the save is in flight.
+// Whoever does not want to wait is told at once, even while an earlier save stages.
 Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
   const auto start = Clock::now();
   Status status;

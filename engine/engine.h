@@ -69,8 +69,8 @@ class Engine {
   // refuse_new_saves(), then waits for what runs. The threads end with the object.
   Status close();
   EngineStats stats() const;
-  // Failed snapshots whose error nobody has seen, oldest first; each is returned once. `except` (may
-  // be null) is kept for later: a save does not raise its own error at its own call.
+  // Failed snapshots whose error nobody has seen, oldest first; each is returned once. `except`
+  // (may be null) is kept for later: a save does not raise its own error at its own call.
   std::vector<std::shared_ptr<Snapshot>> take_unseen_failures(const Snapshot* except = nullptr);
 
   Engine(const Engine&) = delete;

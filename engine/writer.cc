@@ -13,7 +13,8 @@ namespace tintype {
 namespace {
 
 constexpr std::chrono::milliseconds kIdleWait{1000};
-constexpr std::chrono::milliseconds kRateWaitMax{20};  // a cancelled save gives its slots back by then
+// A cancelled save gives its slots back by then.
+constexpr std::chrono::milliseconds kRateWaitMax{20};
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// File names between Python and bytes. A name is any bytes: what is no UTF-8 is surrogates in Python,
-// as os.fsencode and os.fsdecode do it.
+// File names between Python and bytes. A name is any bytes: what is no UTF-8 is surrogates in
+// Python, as os.fsencode and os.fsdecode do it.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -29,7 +29,7 @@ def absolute_path(path: PathLike) -> str:
     only the kernel knows what it means."""
     text = os.fspath(path)
     if isinstance(text, bytes):
-        raise TypeError("the path must be str or os.PathLike[str], not bytes: use os.fsdecode(path)")
+        raise TypeError("the path must be str or os.PathLike, not bytes: use os.fsdecode(path)")
     if not text:
         raise ValueError("the path is empty")
     return os.path.join(os.getcwd(), text)
@@ -55,7 +55,7 @@ def check_form(path: PathLike | None, compression: Compression | None) -> None:
 
 
 def check_torch_arguments(arguments: dict[str, Any]) -> None:
-    """``torch.save``'s other arguments are taken at their defaults and refused by name otherwise."""
+    """``torch.save``'s other arguments are taken at their defaults, else refused by name."""
     for name, value in arguments.items():
         if name not in _TORCH_DEFAULTS:
             raise TypeError(f"save() got an unexpected keyword argument {name!r}")

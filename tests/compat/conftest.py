@@ -11,8 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
 
+import torch
+
 import tintype
 
+torch.set_num_threads(1)  # small tensors only: threads of torch would but fight for the cores
 MakeEngine = Callable[..., tintype.Engine]
 
 
@@ -24,7 +27,7 @@ def full() -> bool:
 
 @pytest.fixture
 def make_engine() -> Iterator[MakeEngine]:
-    """``tintype.Engine`` with small extents; closed after the test, which must have seen its errors."""
+    """``tintype.Engine`` with small extents; closed after the test, which has to see its errors."""
     made: list[tintype.Engine] = []
 
     def make(**options: object) -> tintype.Engine:

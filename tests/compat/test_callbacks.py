@@ -104,7 +104,9 @@ def test_callback_runs_for_a_save_that_did_not_succeed(
     assert states == [outcome]
 
 
-def test_await_gives_the_snapshot_when_it_is_final(tmp_path: Path, slow_engine: tintype.Engine) -> None:
+def test_await_gives_the_snapshot_when_it_is_final(
+    tmp_path: Path, slow_engine: tintype.Engine
+) -> None:
     async def train() -> int:
         snapshot = slow_engine.save_async(numbered_state(1), tmp_path / "x.pth")
         ticks = 0

@@ -30,7 +30,9 @@ FAILING = PENDING + 'os.mkdir(sys.argv[1] + "/x.pth")\n'
         ("raise KeyboardInterrupt", -2),
     ],
 )
-def test_pending_save_is_complete_when_the_program_ends(tmp_path: Path, end: str, code: int) -> None:
+def test_pending_save_is_complete_when_the_program_ends(
+    tmp_path: Path, end: str, code: int
+) -> None:
     child = children.run(PENDING + end, tmp_path)
     assert child.returncode == code, child.stderr
     assert "tintype" not in child.stderr
@@ -89,7 +91,8 @@ def test_thread_alive_at_exit_does_no_harm(
     def save_on():
         for number in range(10 if sys.argv[2] == "False" else 10_000):
             try:
-                snapshot = tintype.save_async(numbered_state(number, 300_000), sys.argv[1] + "/x.pth")
+                state = numbered_state(number, 300_000)
+                snapshot = tintype.save_async(state, sys.argv[1] + "/x.pth")
                 if sys.argv[3] == "True":
                     snapshot.wait_durable()
             except ValueError as error:

@@ -170,7 +170,8 @@ def test_device_pipe_and_socket_are_refused_and_untouched(tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to("pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-        for target in [tmp_path / "pipe", tmp_path / "link", tmp_path / "socket", Path("/dev/null")]:
+        ours = [tmp_path / name for name in ("pipe", "link", "socket")]
+        for target in [*ours, Path("/dev/null")]:
             before = target.stat()
             with pytest.raises(tintype.UnsupportedError, match="device, pipe or socket"):
                 tintype.save(numbered_state(1, SMALL), target)
@@ -180,7 +181,9 @@ def test_device_pipe_and_socket_are_refused_and_untouched(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_missing_directory_is_refused_at_the_call_with_a_remedy(tmp_path: Path, is_async: bool) -> None:
+def test_missing_directory_is_refused_at_the_call_with_a_remedy(
+    tmp_path: Path, is_async: bool
+) -> None:
     path = tmp_path / "missing" / "x.pth"
     with pytest.raises(FileNotFoundError) as caught:
         (tintype.save_async if is_async else tintype.save)(numbered_state(1, SMALL), path)
@@ -275,7 +278,8 @@ def test_directory_without_write_permission_is_refused_with_a_remedy(tmp_path: P
     except PermissionError as error:
         print(f"text={error}", f"is_tintype={isinstance(error, tintype.TintypeIOError)}", sep="\\n")
     """
-    child = children.run(code, tmp_path / "x.pth", tmp_path.parent.parent, tmp_path.parent, tmp_path)
+    folders = [tmp_path.parent.parent, tmp_path.parent, tmp_path]
+    child = children.run(code, tmp_path / "x.pth", *folders)
     told = children.answers(child)
     assert told["is_tintype"] == "True", child.stderr
     assert "EACCES" in told["text"] and "check the permissions" in told["text"]

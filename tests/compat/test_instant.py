@@ -58,7 +58,9 @@ def test_every_tensor_overwritten_right_after_the_call(
     assert kept == list(range(saves - 8, saves))
 
 
-def test_python_values_are_captured_at_the_call(tmp_path: Path, slow_engine: tintype.Engine) -> None:
+def test_python_values_are_captured_at_the_call(
+    tmp_path: Path, slow_engine: tintype.Engine
+) -> None:
     state: dict[str, Any] = {
         "list": [1, 2, 3],
         "dict": {"a": 1},
@@ -108,14 +110,16 @@ def test_optimizer_steps_right_after_the_call_do_not_show(
         model(torch.randn(8, 256)).square().mean().backward()
         optimizer.step()
         expected = [p.detach().clone() for p in model.parameters()]
-        moments = [{k: v.clone() for k, v in optimizer.state[p].items()} for p in model.parameters()]
+        states = [optimizer.state[p] for p in model.parameters()]
+        moments = [{k: v.clone() for k, v in state.items()} for state in states]
         snapshot = engine.save_async(
             {"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "x.pth"
         )
         optimizer.step()
         snapshot.wait_durable()
         loaded = torch.load(tmp_path / "x.pth", weights_only=True)
-        for index, (saved, wanted) in enumerate(zip(loaded["model"].values(), expected, strict=True)):
+        pairs = zip(loaded["model"].values(), expected, strict=True)
+        for index, (saved, wanted) in enumerate(pairs):
             assert torch.equal(saved, wanted), (step, index)
             for key, moment in moments[index].items():
                 assert torch.equal(loaded["optimizer"]["state"][index][key], moment), (step, key)
@@ -147,7 +151,9 @@ def test_saves_of_several_threads_through_a_small_pool_are_whole(
     assert engine.stats()["saves_published"] == 80
 
 
-def test_prepare_writes_nothing_and_sizes_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_writes_nothing_and_sizes_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with tintype.Engine() as engine:
         engine.prepare(numbered_state(0, size_bytes=8 << 20))

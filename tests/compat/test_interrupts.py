@@ -103,7 +103,9 @@ def test_interrupt_in_a_wait_raises_soon_and_the_save_goes_on(
         assert result.state == "published"
 
 
-def test_interrupts_near_the_commit_leave_the_old_file_or_the_new(tmp_path: Path, full: bool) -> None:
+def test_interrupts_near_the_commit_leave_the_old_file_or_the_new(
+    tmp_path: Path, full: bool
+) -> None:
     """Saves of some 60 ms and interrupts within 120 ms: some come in time, some past step 8b."""
     code = """
     import random, signal, threading, time

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: nothing acknowledged is lost, nothing torn is visible, no orphan stays."""
+"""SIGKILL at random moments: nothing acknowledged is lost, nothing torn seen, no orphan stays."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from states import number_in, numbered_state, temps_in
 import children
 import tintype
 
-# Forks a saver for each line of stdin (its first number), so that torch is imported once. Savers say
-# "ack NUMBER NAME" when a save is durable; one write each, so that a kill tears no line.
+# Forks a saver for each line of stdin (its first number), so that torch is imported once. Savers
+# say "ack NUMBER NAME" when a save is durable; one write each, so that a kill tears no line.
 NURSERY = """
 import random
 def say(*words):
@@ -184,7 +184,7 @@ def test_kill_in_a_training_loop_with_the_callback(tmp_path: Path, kills: int) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it mended
         tintype.CheckpointCallback(tmp_path, model=torch.nn.Linear(1, 1), resume="last").close()
-    print(f"{kills} kills, {savers.acks} epochs acknowledged and kept, {files} files read and whole, "
+    print(f"{kills} kills, {savers.acks} epochs acknowledged and kept, {files} files whole, "
           f"{savers.with_temp} kills left a temporary file, none after the next start")
     assert savers.acks > kills // 4
     assert temps_in(checkpoints) == []

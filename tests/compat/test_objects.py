@@ -61,8 +61,9 @@ def test_file_objects_get_the_bytes_that_torch_writes(tmp_path: Path) -> None:
     buffer, sink = io.BytesIO(), WriteOnly()
     tintype.save(BIG, buffer)
     tintype.save(BIG, sink)  # type: ignore[arg-type]
-    with open(tmp_path / "raw", "wb", buffering=0) as raw, open(tmp_path / "buffered", "wb") as file:
+    with open(tmp_path / "raw", "wb", buffering=0) as raw:
         tintype.save(BIG, raw)
+    with open(tmp_path / "buffered", "wb") as file:
         tintype.save(BIG, file)
     assert buffer.getvalue() == sink.content == expected
     assert (tmp_path / "raw").read_bytes() == (tmp_path / "buffered").read_bytes() == expected

@@ -114,7 +114,8 @@ def test_who_does_not_wait_is_told_while_another_thread_still_copies(
     engine = make_engine(
         max_in_flight=1, when_busy=when_busy, byte_rate_limit=4 << 20, staging_bytes=512 << 10
     )  # a pool smaller than the state: copying lasts nearly as long as writing
-    copying = threading.Thread(target=engine.save, args=(numbered_state(1, 2 << 20), tmp_path / "1.pth"))
+    state = numbered_state(1, 2 << 20)
+    copying = threading.Thread(target=engine.save, args=(state, tmp_path / "1.pth"))
     copying.start()
     while engine.stats()["in_flight"] == 0:
         time.sleep(0.001)
@@ -214,7 +215,9 @@ def test_leaving_the_context_manager_waits_for_pending_saves(tmp_path: Path) -> 
     assert snapshot.done() and number_in(tmp_path / "x.pth") == 7
 
 
-def test_engine_wait_waits_for_all_saves_so_far(tmp_path: Path, slow_engine: tintype.Engine) -> None:
+def test_engine_wait_waits_for_all_saves_so_far(
+    tmp_path: Path, slow_engine: tintype.Engine
+) -> None:
     snapshots = [slow_engine.save_async(numbered_state(i), tmp_path / f"{i}.pth") for i in range(3)]
     slow_engine.wait()
     assert all(snapshot.done() for snapshot in snapshots)

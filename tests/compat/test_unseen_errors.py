@@ -115,7 +115,9 @@ def test_a_timeout_and_a_look_at_the_state_do_not_count_as_seen(
         slow_engine.wait()
 
 
-def test_engines_do_not_raise_each_others_errors(tmp_path: Path, slow_engine: tintype.Engine) -> None:
+def test_engines_do_not_raise_each_others_errors(
+    tmp_path: Path, slow_engine: tintype.Engine
+) -> None:
     failing_save(slow_engine, tmp_path)
     finish(slow_engine)
     tintype.save(numbered_state(1, 1000), tmp_path / "x.pth")

@@ -32,7 +32,9 @@ def test_timeout_raises_and_changes_nothing(
     assert number_in(tmp_path / "x.pth") == 1
 
 
-def test_staged_is_reached_when_the_call_returns(tmp_path: Path, slow_engine: tintype.Engine) -> None:
+def test_staged_is_reached_when_the_call_returns(
+    tmp_path: Path, slow_engine: tintype.Engine
+) -> None:
     snapshot = slow_engine.save_async(numbered_state(1), tmp_path / "x.pth")
     snapshot.wait_staged(0)
     assert not snapshot.done()
