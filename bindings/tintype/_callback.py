@@ -8,12 +8,12 @@ import re
 import time
 import warnings
 import weakref
-import zipfile
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
 
 from tintype import _tintype
+from tintype._archive import verify
 from tintype._capture import StorageTable, capture
 from tintype._checkpoint import PARTS, members, pack_checkpoint, unpack_checkpoint
 from tintype._engine import Engine, default_engine, save
@@ -361,11 +361,7 @@ def _read_facts(path: str) -> tuple[str, str, int, list[tuple[str, float]]]:
 
 
 def _check_file(path: str) -> None:
-    """CorruptCheckpointError, naming the record, where the file is damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except zipfile.BadZipFile as error:
-        raise CorruptCheckpointError(f"truncated or no torch archive ({error})") from error
-    if damaged is not None:
-        raise CorruptCheckpointError(f"record {damaged} is damaged: its CRC-32 differs")
+    """CorruptCheckpointError, naming the records, where the file is damaged."""
+    report = verify(path)
+    if not report.ok:
+        raise CorruptCheckpointError(report.summary)
