@@ -112,6 +112,9 @@ TEST_F(Fork, children_are_refused_and_the_parent_goes_on) {
 }
 
 TEST_F(Fork, a_child_may_have_an_engine_of_its_own) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer ends a forked child that starts threads";
+#endif
   auto engine = make_small_engine({.byte_rate_limit = 4 << 20});
   const SeededSave save(1, 2 << 20);
   const auto pending = save.start(*engine, directory_ / "x.pth").value();
