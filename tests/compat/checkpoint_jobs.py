@@ -89,3 +89,10 @@ def pairs(*bases: str) -> set[str]:
     """The names of a finished run that keeps these stems."""
     every = (*bases, "best", "last")
     return {f"{b}.pth" for b in every} | {f"{b}_full.pth" for b in every} | {"_metrics.json"}
+
+
+def every_file(logdir: Path) -> dict[str, bytes]:
+    """All files but the lock, by content."""
+    folder = logdir / "checkpoints"
+    found = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    return {name: content for name, content in found.items() if name != ".tintype.lock"}
