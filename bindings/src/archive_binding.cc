@@ -14,6 +14,7 @@
 
 #include "bindings/src/python_source.h"
 #include "bindings/src/raise.h"
+#include "bindings/src/without_gil.h"
 #include "engine/restore/archive.h"
 #include "engine/restore/checkpoint_marks.h"
 #include "engine/restore/file_source.h"
@@ -45,18 +46,13 @@ std::unique_ptr<ByteSource> open_source(const nb::object& file) {
   if (!nb::isinstance<nb::bytes>(file)) return std::make_unique<PythonSource>(file);
   const auto path = nb::cast<nb::bytes>(file);
   const std::string name(path.c_str(), path.size());
-  return value_or_raise([&] {
-    nb::gil_scoped_release release;
-    return FileSource::open(posix_file_system(), name);
-  }());
+  return value_or_raise(without_gil([&] { return FileSource::open(posix_file_system(), name); }));
 }
 
+// For calls that read file objects: what Python raised in them comes first.
 template <typename Call>
-auto without_gil(const Call& call) {
-  auto result = [&] {
-    nb::gil_scoped_release release;
-    return call();
-  }();
+auto call_without_gil(const Call& call) {
+  auto result = without_gil(call);
   raise_pending();
   return result;
 }
@@ -88,15 +84,15 @@ nb::dict verify_source(const nb::object& file,
   VerifyOptions options;
   options.is_interrupted = is_signal_pending;
   options.storage_keys = storage_keys;
-  return report_dict(value_or_raise(without_gil([&] { return verify(*source, options); })));
+  return report_dict(value_or_raise(call_without_gil([&] { return verify(*source, options); })));
 }
 
 // The plain image: the archive's bytes, whatever stands before and behind them.
 class Image {
  public:
   explicit Image(const nb::object& file) : source_(open_source(file)) {
-    const auto index = value_or_raise(without_gil([&] { return read_zip_index(*source_); }));
-    value_or_raise(without_gil([&] { return check_kind(*source_, index); }));
+    const auto index = value_or_raise(call_without_gil([&] { return read_zip_index(*source_); }));
+    value_or_raise(call_without_gil([&] { return check_kind(*source_, index); }));
     start_offset_ = index.start_offset;
     size_bytes_ = index.end_offset - index.start_offset;
   }
@@ -111,11 +107,9 @@ class Image {
     const uint64_t left = offset < size_bytes_ ? size_bytes_ - offset : 0;
     const auto count =
         static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(view.len), left));
-    Status status;
-    {
-      nb::gil_scoped_release release;
-      status = source_->read_at({static_cast<std::byte*>(view.buf), count}, start_offset_ + offset);
-    }
+    const MutableBytes target(static_cast<std::byte*>(view.buf), count);
+    const Status status =
+        without_gil([&] { return source_->read_at(target, start_offset_ + offset); });
     PyBuffer_Release(&view);
     raise_pending();
     raise_if_error(status);
@@ -130,7 +124,7 @@ class Image {
 
 std::shared_ptr<Archive> open_archive(const nb::object& file) {
   auto source = open_source(file);
-  return value_or_raise(without_gil([&] { return Archive::open(std::move(source)); }));
+  return value_or_raise(call_without_gil([&] { return Archive::open(std::move(source)); }));
 }
 
 std::string_view to_string(TensorEntry::Form form) {
@@ -196,7 +190,7 @@ void read_storage(const Archive& archive, size_t position, uint64_t address) {
   const ArchiveRecord* record = value_or_raise(archive.record_of(tensor));
   // An integer from Python's data_ptr(); it has storage_bytes, as record_of has checked.
   auto* target = reinterpret_cast<std::byte*>(address);  // NOLINT(performance-no-int-to-ptr)
-  raise_if_error(without_gil([&] {
+  raise_if_error(call_without_gil([&] {
     return archive.read_record(*record, {target, record->size_bytes});
   }));
 }

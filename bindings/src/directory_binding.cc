@@ -13,6 +13,7 @@
 
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
+#include "bindings/src/without_gil.h"
 #include "engine/directory/checkpoint_directory.h"
 #include "engine/directory/checkpoint_layout.h"
 #include "io/disk/links.h"
@@ -63,12 +64,7 @@ Status call_python(const std::string& path, Call call) {
 // For what writes: other Python threads run meanwhile.
 template <typename Call>
 void call_without_gil(Call call) {
-  Status status;
-  {
-    nb::gil_scoped_release release;
-    status = call();
-  }
-  raise_if_error(status);
+  raise_if_error(without_gil(call));
 }
 
 Result<FullFileFacts> read_facts(const nb::callable& read, const std::string& path) {

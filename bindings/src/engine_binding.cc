@@ -109,8 +109,10 @@ void call_blocking(Call call) {
   raise_if_error(without_gil(call));
 }
 
-// Lets the threads that are in native code come back; false if some did not in time.
+// Lets the threads that are in native code come back, and keeps them from leaving again; false if
+// some did not come in time.
 bool wait_for_callers(double seconds) {
+  is_interpreter_ending.store(true);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   nb::gil_scoped_release release;
   while (active_calls.load() > 0) {

@@ -12,9 +12,14 @@ namespace tintype::python {
 // interpreter ends would be killed inside C++ frames, which ends the program; see wait_for_callers.
 inline std::atomic<int> active_calls{0};
 
+// Set with the GIL held once every engine was drained. From then on calls are short and keep the GIL:
+// a thread that never lets go of it cannot be killed on its way back.
+inline std::atomic<bool> is_interpreter_ending{false};
+
 // Runs `call` without the GIL, holding no Python object's borrowed reference. Needs the GIL.
 template <typename Call>
 auto without_gil(Call&& call) {
+  if (is_interpreter_ending.load()) return std::forward<Call>(call)();
   struct Count {
     Count() { ++active_calls; }
     ~Count() { --active_calls; }
