@@ -18,7 +18,7 @@ def capture_rng_state() -> dict[str, Any]:
     global NumPy generator of another kind than its default (MT19937) is left out.
     """
     state: dict[str, Any] = {"torch": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     state["python"] = random.getstate()
     numpy = sys.modules.get("numpy")

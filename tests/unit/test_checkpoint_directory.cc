@@ -471,7 +471,7 @@ TEST_F(CheckpointDirectoryTest, a_damaged_newest_file_sends_resume_to_an_older_o
   damage("last_full.pth");
   damage("best_full.pth");
   open(true);
-  EXPECT_THAT(directory_->notes(), ElementsAre(HasSubstr("train.3_full.pth' has no end record")));
+  EXPECT_THAT(directory_->notes(), ElementsAre(HasSubstr("train.3_full.pth' is cut off")));
   const auto point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok()) << point.status().message();
   EXPECT_EQ(point->epoch, 2u);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -15,14 +16,20 @@ TEST(Turnstile, lets_callers_through_in_the_order_in_which_they_came) {
   Turnstile turnstile;
   ASSERT_TRUE(turnstile.enter({}, [] { return true; }));
   std::vector<int> order;
+  std::array<std::atomic<bool>, 6> is_queued{};
   std::vector<std::jthread> threads;
-  for (int i = 0; i < 6; ++i) {
+  for (size_t i = 0; i < is_queued.size(); ++i) {
     threads.emplace_back([&, i] {
-      ASSERT_TRUE(turnstile.enter({}, [] { return true; }));
-      order.push_back(i);  // alone inside
+      const auto note_and_go_on = [&] {  // only asked of one who waits
+        is_queued[i] = true;
+        is_queued[i].notify_one();
+        return false;
+      };
+      ASSERT_TRUE(turnstile.enter(note_and_go_on, [] { return true; }));
+      order.push_back(static_cast<int>(i));  // alone inside
       turnstile.leave();
     });
-    std::this_thread::sleep_for(10ms);
+    is_queued[i].wait(false);
   }
   turnstile.leave();
   threads.clear();
