@@ -28,8 +28,8 @@ constexpr uint32_t multiply(uint32_t a, uint32_t b) {
 
 // x^(8 * byte_count) mod p(x), by squaring.
 constexpr uint32_t x_to_bytes(uint64_t byte_count) {
-  uint32_t result = 0x80000000u;    // x^0
-  uint32_t square = 0x00800000u;    // x^8
+  uint32_t result = 0x80000000u;  // x^0
+  uint32_t square = 0x00800000u;  // x^8
   for (; byte_count != 0; byte_count >>= 1) {
     if ((byte_count & 1u) != 0) result = multiply(result, square);
     square = multiply(square, square);

@@ -11,18 +11,13 @@ namespace {
 StatusCode code_for_errno(int error_number) {
   switch (error_number) {
     case ENOSPC:
-    case EDQUOT:
-      return StatusCode::out_of_space;
-    case ENOENT:
-      return StatusCode::not_found;
-    case EEXIST:
-      return StatusCode::already_exists;
+    case EDQUOT: return StatusCode::out_of_space;
+    case ENOENT: return StatusCode::not_found;
+    case EEXIST: return StatusCode::already_exists;
     case EMFILE:
     case ENFILE:
-    case ENOMEM:
-      return StatusCode::resource_exhausted;
-    default:
-      return StatusCode::io_error;
+    case ENOMEM: return StatusCode::resource_exhausted;
+    default: return StatusCode::io_error;
   }
 }
 
@@ -112,10 +107,10 @@ std::string errno_name(int error_number) {
 
 Status errno_status(int error_number, std::string_view operation, std::string_view path) {
   const char* meaning = strerrordesc_np(error_number);  // unlike strerror, thread-safe
-  auto message = fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
-                             meaning != nullptr ? meaning : "unknown error",
-                             errno_name(error_number), error_number,
-                             remedy_for_errno(error_number));
+  auto message =
+      fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
+                  meaning != nullptr ? meaning : "unknown error", errno_name(error_number),
+                  error_number, remedy_for_errno(error_number));
   return Status(code_for_errno(error_number), std::move(message), error_number)
       .with_path(std::string(path));
 }

@@ -77,7 +77,7 @@ std::string errno_name(int error_number);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
   Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
     TINTYPE_CHECK(!status_.is_ok());
   }
@@ -109,10 +109,9 @@ class [[nodiscard]] Result {
 }  // namespace tintype
 
 // Returns from the calling function when `expression` (a Status) is not ok.
-#define TINTYPE_RETURN_IF_ERROR(expression)                              \
-  do {                                                                   \
-    if (auto tintype_status = (expression); !tintype_status.is_ok())     \
-      return tintype_status;                                             \
+#define TINTYPE_RETURN_IF_ERROR(expression)                                                 \
+  do {                                                                                      \
+    if (auto tintype_status = (expression); !tintype_status.is_ok()) return tintype_status; \
   } while (false)
 
 // NOLINTBEGIN(bugprone-macro-parentheses): names and declarations take none.
@@ -120,9 +119,9 @@ class [[nodiscard]] Result {
 #define TINTYPE_CONCAT(a, b) TINTYPE_CONCAT_INNER(a, b)
 
 // Declares or assigns `target` from a Result, or returns its Status.
-#define TINTYPE_ASSIGN_OR_RETURN(target, expression)                                     \
-  auto TINTYPE_CONCAT(tintype_result_, __LINE__) = (expression);                         \
-  if (!TINTYPE_CONCAT(tintype_result_, __LINE__).is_ok())                                \
-    return TINTYPE_CONCAT(tintype_result_, __LINE__).status();                           \
+#define TINTYPE_ASSIGN_OR_RETURN(target, expression)             \
+  auto TINTYPE_CONCAT(tintype_result_, __LINE__) = (expression); \
+  if (!TINTYPE_CONCAT(tintype_result_, __LINE__).is_ok())        \
+    return TINTYPE_CONCAT(tintype_result_, __LINE__).status();   \
   target = std::move(TINTYPE_CONCAT(tintype_result_, __LINE__)).value()
 // NOLINTEND(bugprone-macro-parentheses)

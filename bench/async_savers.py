@@ -16,13 +16,13 @@ import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
+from scene import sync_directory
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 import states
 import tintype
-from scene import sync_directory
 
 # What suits it best on the host: one process, no collectives, as many writing threads as cores, and
 # files that are synced. A stager that is kept would reuse its staging memory, but torch 2.11's is

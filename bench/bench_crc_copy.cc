@@ -3,11 +3,12 @@
 // `copy` and `crc` are its two halves alone, `copy_then_crc` what two passes would cost, `fused`
 // what staging does. Sizes run from cache to memory; threads work on buffers of their own, in huge
 // pages where the kernel gives them, touched before the clock runs.
-#include <benchmark/benchmark.h>
 #include <sys/mman.h>
 
 #include <cstring>
 #include <memory>
+
+#include <benchmark/benchmark.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -21,8 +22,8 @@ using tintype::MutableBytes;
 class TouchedMemory {
  public:
   explicit TouchedMemory(size_t size_bytes) : size_bytes_(size_bytes) {
-    address_ = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    address_ =
+        ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     TINTYPE_CHECK(address_ != MAP_FAILED);
     ::madvise(address_, size_bytes, MADV_HUGEPAGE);
     std::memset(address_, 1, size_bytes);

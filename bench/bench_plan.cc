@@ -3,9 +3,9 @@
 // One file over 1 to 10,000 storages, small ones (256 B: record bookkeeping only) and large ones
 // (1 MiB: cut into extents); and a light and a full file over the same storages. No storage is
 // read.
-#include <benchmark/benchmark.h>
-
 #include <numeric>
+
+#include <benchmark/benchmark.h>
 
 #include "base/check.h"
 #include "engine/plan.h"

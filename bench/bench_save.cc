@@ -3,7 +3,6 @@
 // `engine` saves storages of equal size through the pipeline to a file that it replaces, and waits
 // until it is durable. `bare` writes the same bytes from one buffer by pwrite, fdatasync, rename
 // and an fsync of the directory. Files lie in $TINTYPE_BENCH_DIR (default: the working directory).
-#include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,6 +11,8 @@
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "base/check.h"
 #include "engine/engine.h"

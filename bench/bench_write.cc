@@ -4,12 +4,12 @@
 // Each iteration writes one new file in extents from touched memory through the queue and syncs it.
 // The file lies in $TINTYPE_BENCH_DIR (default: the working directory). TINTYPE_FULL=1 writes
 // 512 MiB a file in place of 16 MiB.
-#include <benchmark/benchmark.h>
-
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "base/check.h"
 #include "io/disk/backend.h"
@@ -55,8 +55,8 @@ void write(benchmark::State& state, bool is_ring, bool is_direct) {
   const char* folder = std::getenv("TINTYPE_BENCH_DIR");
   auto directory = posix_file_system().open_directory(folder != nullptr ? folder : ".");
   TINTYPE_CHECK(directory.is_ok());
-  auto queue = is_ring ? make_uring_write_queue(kDepth)
-                       : Result(make_pwrite_queue(kDepth, kPwriteThreads));
+  auto queue =
+      is_ring ? make_uring_write_queue(kDepth) : Result(make_pwrite_queue(kDepth, kPwriteThreads));
   if (!queue.is_ok()) {
     state.SkipWithError(std::string(queue.status().message()).c_str());
     return;

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from scene import clock
+
 from states import tensors_in
 
 Piece = tuple[int, int, int]  # target address, source address, bytes

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import fio
-import states
-import tintype
+import torch
 from pairs import Row, Series, at_least, divide, interleave
 from scene import MIB, Scene, clock, drop_from_page_cache, sync_file
+
+import states
+import tintype
 
 
 def torch_save_and_sync(state: Any, path: Path) -> None:

@@ -6,11 +6,12 @@ import os
 import time
 from pathlib import Path
 
-import states
-import tintype
 from memory_copy import MemoryCopy
 from pairs import Row, Series, at_most, divide
 from scene import MIB, Scene
+
+import states
+import tintype
 
 _CAPTURE_SECONDS_PER_TENSOR = 1.5e-6
 _CAPTURE_SECONDS = 0.5e-3

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import states
 from async_savers import DCP_OPTIONS, make_saver
 from pairs import Row, Series, at_least, at_most, divide
 from scene import MIB, Scene
+
+import states
 
 _SAVERS = ("tintype", "dcp")
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import states
-import tintype
 from pairs import Row, Series, at_most, divide, interleave
 from scene import MIB, Scene, clock, sync_directory
+
+import states
+import tintype
 
 
 class BareWriter:

@@ -102,8 +102,8 @@ void Committer::complete(SaveJob& job) {
   release_();
 }
 
-// A snapshot's files become visible together or not at all: all are whole on the disk before the first
-// takes its place, and the replaced ones go when the last has.
+// A snapshot's files become visible together or not at all: all are whole on the disk before the
+// first takes its place, and the replaced ones go when the last has.
 Status Committer::commit_files(SaveJob& job) {
   for (size_t i = 0; i < job.files.size(); ++i) {
     const uint64_t exact_bytes = job.plan.images[i].layout.total_bytes;

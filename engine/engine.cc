@@ -34,8 +34,8 @@ unsigned copy_thread_count(const EngineOptions& options) {
 
 Status check_options(const EngineOptions& options) {
   if (options.extent_bytes == 0 || options.extent_bytes % kExtentBytesMin != 0) {
-    return Status::invalid_argument(fmt::format(
-        "extent_bytes {} is not a positive multiple of {}", options.extent_bytes, kExtentBytesMin));
+    return Status::invalid_argument(fmt::format("extent_bytes {} is not a positive multiple of {}",
+                                                options.extent_bytes, kExtentBytesMin));
   }
   if (options.queue_depth == 0 || options.queue_depth > 4096) {
     return Status::invalid_argument("queue_depth must be between 1 and 4096");
@@ -117,8 +117,8 @@ class Engine::Impl {
 
   mutable std::mutex mutex_;
   std::condition_variable idle_;
-  EngineStats stats_;                                 // guarded by mutex_
-  std::deque<std::shared_ptr<Snapshot>> failures_;    // guarded by mutex_
+  EngineStats stats_;                               // guarded by mutex_
+  std::deque<std::shared_ptr<Snapshot>> failures_;  // guarded by mutex_
   Committer committer_;
 };
 
@@ -150,8 +150,8 @@ Status Engine::Impl::open_targets(SaveJob& job) {
   FileSystem& file_system =
       options_.file_system != nullptr ? *options_.file_system : posix_file_system();
   for (const TargetFile& file : job.request.files) {
-    auto target = AtomicFile::open(file_system, file.path,
-                                   {.is_symlink_followed = file.is_symlink_followed});
+    auto target =
+        AtomicFile::open(file_system, file.path, {.is_symlink_followed = file.is_symlink_followed});
     if (!target.is_ok()) return target.status().with_context("save " + file.path);
     job.files.push_back({.target = std::move(target).value()});
   }
@@ -286,8 +286,8 @@ EngineStats Engine::Impl::stats() const {
   std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.staging_bytes = pool_.total_bytes();
-  stats.in_flight = stats.saves_started - stats.saves_published - stats.saves_failed -
-                    stats.saves_cancelled;
+  stats.in_flight =
+      stats.saves_started - stats.saves_published - stats.saves_failed - stats.saves_cancelled;
   stats.backend = queue_->name();
   stats.backend_note = backend_note_;
   return stats;

@@ -20,15 +20,15 @@ enum class DirectIo { off, preferred, required };
 enum class WriteBackend { automatic, io_uring, pwrite };
 
 struct EngineOptions {
-  uint64_t staging_bytes = 0;           // pool size; 0: sized from the largest state seen
-  uint64_t extent_bytes = 8ull << 20;   // multiple of 4096
-  uint32_t queue_depth = 8;             // writes in flight
-  uint32_t copy_threads = 0;            // 0: hardware threads, at most 8
+  uint64_t staging_bytes = 0;          // pool size; 0: sized from the largest state seen
+  uint64_t extent_bytes = 8ull << 20;  // multiple of 4096
+  uint32_t queue_depth = 8;            // writes in flight
+  uint32_t copy_threads = 0;           // 0: hardware threads, at most 8
   DirectIo direct_io = DirectIo::preferred;
   WriteBackend backend = WriteBackend::automatic;
-  uint32_t max_in_flight = 2;           // saves that may overlap
+  uint32_t max_in_flight = 2;  // saves that may overlap
   WhenBusy when_busy = WhenBusy::wait;
-  uint64_t byte_rate_limit = 0;         // bytes per second over all writes; 0: none
+  uint64_t byte_rate_limit = 0;  // bytes per second over all writes; 0: none
 
   // Seams for tests; null means the real ones.
   FileSystem* file_system = nullptr;

@@ -101,9 +101,8 @@ void ImageFiller::see_piece(const Segment& segment, uint32_t piece_crc, ByteView
     const uint64_t count = std::min(storage.head.size() - storage.seen_bytes, piece.size());
     std::memcpy(storage.head.data() + storage.seen_bytes, piece.data(), count);
   }
-  storage.crc = storage.seen_bytes == 0
-                    ? piece_crc
-                    : crc32_combine(storage.crc, piece_crc, segment.size_bytes);
+  storage.crc = storage.seen_bytes == 0 ? piece_crc
+                                        : crc32_combine(storage.crc, piece_crc, segment.size_bytes);
   storage.seen_bytes += segment.size_bytes;
 }
 

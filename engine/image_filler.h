@@ -43,7 +43,8 @@ class ImageFiller {
   struct StorageCrc {
     uint32_t crc = 0;
     uint64_t seen_bytes = 0;
-    std::array<std::byte, kPayloadHeadBytes> head = {};  // the first bytes, for the serialization id
+    std::array<std::byte, kPayloadHeadBytes> head =
+        {};  // the first bytes, for the serialization id
   };
 
   const SavePlan& plan_;

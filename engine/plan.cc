@@ -146,15 +146,14 @@ void add_tail(FileImage& image, ImageBuilder& builder) {
   append_local_header(id, image.literals);
   builder.add_literal_since(start);
   image.tail_offset = id.data_offset;
-  builder.add({.source = Segment::Source::tail,
-               .size_bytes = image.layout.total_bytes - id.data_offset});
+  builder.add(
+      {.source = Segment::Source::tail, .size_bytes = image.layout.total_bytes - id.data_offset});
 }
 
 Result<FileImage> plan_image(const TargetFile& file, const std::vector<SourceStorage>& storages,
                              uint64_t extent_bytes, std::vector<bool>& is_storage_checked) {
   FileImage image;
-  TINTYPE_ASSIGN_OR_RETURN(image.layout,
-                           lay_out_zip(record_sizes(file, storages), file.alignment));
+  TINTYPE_ASSIGN_OR_RETURN(image.layout, lay_out_zip(record_sizes(file, storages), file.alignment));
   const size_t record_count = image.layout.records.size();
   image.literal_crcs.assign(record_count, 0);
   image.record_storages.assign(record_count, kNoStorage);

@@ -24,7 +24,7 @@ struct Segment {
     tail,        // serialization id, directory, end records: known when all CRCs are (sealed)
   };
   Source source = Source::literal;
-  bool is_checked = false;     // storage: this copy computes the CRC (in the first image with it)
+  bool is_checked = false;  // storage: this copy computes the CRC (in the first image with it)
   uint32_t index = 0;
   uint64_t source_offset = 0;  // in bytes from the start of the source
   uint64_t extent_offset = 0;  // in bytes from the start of the extent

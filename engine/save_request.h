@@ -27,7 +27,7 @@ struct CapturedObject {
 struct TargetFile {
   std::string path;  // absolute, or relative to the working directory at the call
   CapturedObject object;
-  uint64_t alignment = 64;         // torch's storage_alignment, 1 to 32768
+  uint64_t alignment = 64;          // torch's storage_alignment, 1 to 32768
   bool is_symlink_followed = true;  // a symlink as target: write what it points to, or replace it
 };
 
@@ -45,7 +45,7 @@ class Publisher {
 
 struct SaveRequest {
   std::vector<SourceStorage> storages;
-  std::vector<TargetFile> files;  // committed in this order; at least one
+  std::vector<TargetFile> files;         // committed in this order; at least one
   std::unique_ptr<Publisher> publisher;  // null without a checkpoint directory
   uint64_t blocking_ns_before = 0;  // capture time already spent by the front end, for the report
   std::string capture_path;         // "native" or "pickler: the first type that forced it"

@@ -20,23 +20,23 @@ std::string_view to_string(SnapshotState state);
 // What a save cost and where the time went. Times in nanoseconds, sizes in bytes.
 struct SnapshotReport {
   SnapshotState state = SnapshotState::staging;
-  uint64_t total_bytes = 0;    // over all files of the snapshot
+  uint64_t total_bytes = 0;  // over all files of the snapshot
   uint64_t written_bytes = 0;
   uint64_t storage_bytes = 0;  // staged from the job's memory
   uint64_t file_count = 0;
-  uint64_t capture_ns = 0;        // front end: walking the object
+  uint64_t capture_ns = 0;  // front end: walking the object
   uint64_t plan_ns = 0;
-  uint64_t busy_wait_ns = 0;      // waited for max_in_flight or for an earlier save's staging
-  uint64_t slot_wait_ns = 0;      // of staging: waited for a free slot
-  uint64_t stage_ns = 0;          // copying into slots, slot waits included
-  uint64_t blocking_ns = 0;       // all of the above: how long the caller was held
-  uint64_t durable_ns = 0;        // from the call; 0 until then
-  uint64_t published_ns = 0;      // from the call; 0 until then
-  uint64_t commit_ns = 0;         // truncate, fsync, link, rename, directory fsync
-  uint64_t short_writes = 0;      // resumed
-  uint64_t retried_writes = 0;    // EAGAIN, EINTR
-  bool is_direct_io = false;      // false when the file system refused O_DIRECT
-  std::string backend;            // WriteQueue::name()
+  uint64_t busy_wait_ns = 0;    // waited for max_in_flight or for an earlier save's staging
+  uint64_t slot_wait_ns = 0;    // of staging: waited for a free slot
+  uint64_t stage_ns = 0;        // copying into slots, slot waits included
+  uint64_t blocking_ns = 0;     // all of the above: how long the caller was held
+  uint64_t durable_ns = 0;      // from the call; 0 until then
+  uint64_t published_ns = 0;    // from the call; 0 until then
+  uint64_t commit_ns = 0;       // truncate, fsync, link, rename, directory fsync
+  uint64_t short_writes = 0;    // resumed
+  uint64_t retried_writes = 0;  // EAGAIN, EINTR
+  bool is_direct_io = false;    // false when the file system refused O_DIRECT
+  std::string backend;          // WriteQueue::name()
   std::string capture_path;
 };
 

@@ -79,7 +79,7 @@ class SnapshotCore {
   Clock::time_point started() const { return started_; }
 
  private:
-  bool is_final() const;  // REQUIRES: mutex_ held
+  bool is_final() const;                        // REQUIRES: mutex_ held
   bool has_reached(Milestone milestone) const;  // REQUIRES: mutex_ held
   void finish_as(SnapshotState state);
   void tell_observer() const {

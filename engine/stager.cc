@@ -86,7 +86,7 @@ class Staging {
   uint64_t slot_wait_ns_ = 0;
 
   std::mutex mutex_;
-  size_t next_position_ = 0;            // all below guarded by mutex_
+  size_t next_position_ = 0;  // all below guarded by mutex_
   size_t next_to_seal_ = 0;
   std::map<size_t, SlotLease> filled_;  // waiting for an earlier extent
 };

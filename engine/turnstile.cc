@@ -10,9 +10,7 @@ bool Turnstile::enter(const std::function<bool()>& is_interrupted,
   std::unique_lock lock(mutex_);
   const uint64_t ticket = next_ticket_++;
   waiting_.push_back(ticket);
-  const auto is_my_turn = [&] {
-    return !is_occupied_ && waiting_.front() == ticket && may_pass();
-  };
+  const auto is_my_turn = [&] { return !is_occupied_ && waiting_.front() == ticket && may_pass(); };
   while (!changed_.wait_for(lock, std::chrono::milliseconds(50), is_my_turn)) {
     lock.unlock();  // the check may need the GIL, which must never be waited for under a lock
     const bool stop = is_interrupted && is_interrupted();

@@ -134,8 +134,8 @@ bool Writer::start(SealedExtent& extent) {
                              .offset = place.offset,
                              .token = next_token_++};
   if (byte_rate_limit_ != 0) {
-    const auto cost = std::chrono::nanoseconds(request.data.size() * 1'000'000'000 /
-                                               byte_rate_limit_);
+    const auto cost =
+        std::chrono::nanoseconds(request.data.size() * 1'000'000'000 / byte_rate_limit_);
     next_start_ = std::max(next_start_, Clock::now()) + cost;
   }
   in_flight_.emplace(request.token, InFlight{std::move(extent), place.size_bytes});
@@ -166,9 +166,9 @@ void Writer::finish(FinishedWrite& write) {
     job.core->add_written(done.counted_bytes);
   } else {
     const Extent& extent = job.filler.extent(done.extent.position);
-    job.core->fail(write.status.with_context(
-        fmt::format("save {}: write extent {} at {:#x}", job.core->path(), done.extent.position,
-                    extent.offset)));
+    job.core->fail(
+        write.status.with_context(fmt::format("save {}: write extent {} at {:#x}", job.core->path(),
+                                              done.extent.position, extent.offset)));
   }
   count_for_report(job);
   drop(std::move(done.extent));

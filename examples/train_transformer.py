@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from model import CharTransformer, TextBatches
 from torch import nn
 
 import tintype
+from model import CharTransformer, TextBatches
 
 DEFAULT_TEXT = Path("/usr/share/common-licenses/GPL-3")
 

@@ -1,15 +1,15 @@
 #include "bindings/src/directory_binding.h"
 
-#include <nanobind/stl/pair.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/unique_ptr.h>
-#include <nanobind/stl/vector.h>
-
 #include <cerrno>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"

@@ -1,17 +1,17 @@
 #include "bindings/src/engine_binding.h"
 
-#include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
-#include <nanobind/stl/unique_ptr.h>
-#include <nanobind/stl/vector.h>
-
 #include <chrono>
 #include <string>
 #include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
@@ -81,8 +81,8 @@ std::unique_ptr<BoundEngine> make_engine(const nb::dict& options) {
 
 std::shared_ptr<Snapshot> save_async(BoundEngine& engine, NativeRequest& request) {
   SaveRequest taken = request.take();
-  return value_or_raise(without_gil(
-      [&] { return engine->save_async(std::move(taken), is_signal_pending); }));
+  return value_or_raise(
+      without_gil([&] { return engine->save_async(std::move(taken), is_signal_pending); }));
 }
 
 // Waits for the final state. An interrupt cancels the save; past step 8b it completes.
@@ -140,9 +140,9 @@ nb::dict stats(const BoundEngine& engine) {
 
 nb::object next_piece(ImageStream& stream) {
   const ByteView piece = without_gil([&] { return stream.next(); });
-  return nb::steal(PyMemoryView_FromMemory(
-      const_cast<char*>(reinterpret_cast<const char*>(piece.data())),
-      static_cast<Py_ssize_t>(piece.size()), PyBUF_READ));
+  return nb::steal(
+      PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(piece.data())),
+                              static_cast<Py_ssize_t>(piece.size()), PyBUF_READ));
 }
 
 }  // namespace
@@ -152,27 +152,26 @@ void bind_engine(nb::module_& module) {
       .def_static("create", &make_engine)
       .def("save", &save)
       .def("save_async", &save_async)
-      .def("prepare", [](BoundEngine& e, uint64_t bytes) {
-        call_blocking([&] { return e->prepare(bytes); });
-      })
-      .def("wait", [](BoundEngine& e) {
-        call_blocking([&] { return e->wait(is_signal_pending); });
-      })
-      .def("close", [](BoundEngine& e) {
-        e->refuse_new_saves();
-        call_blocking([&] { return e->wait(is_signal_pending); });
-      })
+      .def("prepare",
+           [](BoundEngine& e, uint64_t bytes) { call_blocking([&] { return e->prepare(bytes); }); })
+      .def("wait",
+           [](BoundEngine& e) { call_blocking([&] { return e->wait(is_signal_pending); }); })
+      .def("close",
+           [](BoundEngine& e) {
+             e->refuse_new_saves();
+             call_blocking([&] { return e->wait(is_signal_pending); });
+           })
       .def("stats", &stats)
-      .def("take_unseen_failures", [](BoundEngine& e, const Snapshot* except) {
-        return e->take_unseen_failures(except);
-      }, nb::arg("but").none());
+      .def(
+          "take_unseen_failures",
+          [](BoundEngine& e, const Snapshot* except) { return e->take_unseen_failures(except); },
+          nb::arg("but").none());
   module.def("wait_for_callers", &wait_for_callers);
 
   nb::class_<ImageStream>(module, "ImageStream")
-      .def_static("open",
-                  [](NativeRequest& request) {
-                    return value_or_raise(ImageStream::open(request.take()));
-                  })
+      .def_static(
+          "open",
+          [](NativeRequest& request) { return value_or_raise(ImageStream::open(request.take())); })
       .def_prop_ro("total_bytes", &ImageStream::total_bytes)
       .def("next", &next_piece, nb::sig("def next(self) -> memoryview"));
 }

@@ -2,10 +2,10 @@
 // Python, as os.fsencode and os.fsdecode do it.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <string>
 #include <string_view>
+
+#include <nanobind/nanobind.h>
 
 namespace tintype::python {
 

@@ -1,9 +1,9 @@
 // Status -> Python exception, in one place.
 #pragma once
 
-#include <Python.h>
-
 #include <chrono>
+
+#include <Python.h>
 
 #include "base/status.h"
 

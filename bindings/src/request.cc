@@ -1,8 +1,8 @@
 #include "bindings/src/request.h"
 
-#include <nanobind/stl/string.h>
-
 #include <utility>
+
+#include <nanobind/stl/string.h>
 
 #include "bindings/src/paths.h"
 
@@ -39,10 +39,11 @@ uint64_t NativeRequest::storage_bytes() const {
 void bind_request(nb::module_& module) {
   nb::class_<NativeRequest>(module, "Request")
       .def(nb::init<const StorageTable&>(), nb::arg("table"))
-      .def("add_file", [](NativeRequest& request, const nb::str& path, Captured& captured,
-                          uint64_t alignment, bool is_symlink_followed) {
-        request.add_file(path_from_python(path), captured, alignment, is_symlink_followed);
-      })
+      .def("add_file",
+           [](NativeRequest& request, const nb::str& path, Captured& captured, uint64_t alignment,
+              bool is_symlink_followed) {
+             request.add_file(path_from_python(path), captured, alignment, is_symlink_followed);
+           })
       .def("set_capture", &NativeRequest::set_capture)
       .def_prop_ro("storage_bytes", &NativeRequest::storage_bytes);
 }

@@ -1,11 +1,11 @@
 // A SaveRequest as Python builds it: over a table of storages, then its files, then one use.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
+
+#include <nanobind/nanobind.h>
 
 #include "bindings/src/capture/capture.h"
 #include "bindings/src/capture/storage_table.h"

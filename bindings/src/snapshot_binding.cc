@@ -1,12 +1,12 @@
 #include "bindings/src/snapshot_binding.h"
 
-#include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
+
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
 
 #include "bindings/src/paths.h"
 #include "bindings/src/raise.h"

@@ -1,10 +1,10 @@
 // Leaving Python for a call that may take long.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <atomic>
 #include <utility>
+
+#include <nanobind/nanobind.h>
 
 namespace tintype::python {
 
@@ -12,8 +12,8 @@ namespace tintype::python {
 // interpreter ends would be killed inside C++ frames, which ends the program; see wait_for_callers.
 inline std::atomic<int> active_calls{0};
 
-// Set with the GIL held once every engine was drained. From then on calls are short and keep the GIL:
-// a thread that never lets go of it cannot be killed on its way back.
+// Set with the GIL held once every engine was drained. From then on calls are short and keep the
+// GIL: a thread that never lets go of it cannot be killed on its way back.
 inline std::atomic<bool> is_interpreter_ending{false};
 
 // Runs `call` without the GIL, holding no Python object's borrowed reference. Needs the GIL.

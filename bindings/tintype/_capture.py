@@ -80,8 +80,12 @@ def _describe(part: Any, is_typed: bool) -> tuple[torch.UntypedStorage, torch.dt
     """(untyped storage, dtype, the class that stands in the pickle, element count, bytes each)."""
     if is_typed:
         name = part._pickle_storage_type()
-        return part._untyped_storage, part.dtype, getattr(torch, name), part._size(), (
-            part._element_size()
+        return (
+            part._untyped_storage,
+            part.dtype,
+            getattr(torch, name),
+            part._size(),
+            (part._element_size()),
         )
     return part, torch.uint8, normalize_storage_type(type(part)), part.nbytes(), 1
 

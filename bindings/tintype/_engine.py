@@ -128,9 +128,13 @@ class Engine:
         self._raise_unseen(snapshot)
         return snapshot
 
-    def _save_to_file_object(self, obj: object, f: BinaryIO, compression: Compression | None) -> None:
+    def _save_to_file_object(
+        self, obj: object, f: BinaryIO, compression: Compression | None
+    ) -> None:
         if not hasattr(f, "write"):
-            raise TypeError(f"f must be a path or a writable file object, not {type(f).__qualname__}")
+            raise TypeError(
+                f"f must be a path or a writable file object, not {type(f).__qualname__}"
+            )
         check_form(None, compression)
         table = StorageTable()
         captured = capture(obj, table)
@@ -180,7 +184,10 @@ class Engine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -226,7 +233,9 @@ def save(
     default_engine().save(obj, f, compression=compression, **torch_arguments)
 
 
-def save_async(obj: object, path: PathLike, *, compression: Compression | None = "by-name") -> Snapshot:
+def save_async(
+    obj: object, path: PathLike, *, compression: Compression | None = "by-name"
+) -> Snapshot:
     """:meth:`Engine.save_async` of the default engine."""
     return default_engine().save_async(obj, path, compression=compression)
 
@@ -258,7 +267,9 @@ def _drain_with_worker() -> None:
 def _forget_in_child() -> None:
     global _default_engine, _default_lock, _is_worker_hooked
     _is_worker_hooked = False
-    _abandoned_in_child.append(_default_engine)  # its threads live in the parent: never destroyed here
+    _abandoned_in_child.append(
+        _default_engine
+    )  # its threads live in the parent: never destroyed here
     _default_engine = None
     _default_lock = threading.Lock()
     _live_engines.clear()

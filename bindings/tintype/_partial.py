@@ -37,9 +37,7 @@ class NameFilter:
 
 
 def _leads_to(key: str, name: str) -> bool:
-    return name == key or (
-        name.startswith(key) and (key[-1] in "/." or name[len(key)] in "/.")
-    )
+    return name == key or (name.startswith(key) and (key[-1] in "/." or name[len(key)] in "/."))
 
 
 def prune(obj: Any, names: NameFilter, name: str = "") -> Any:

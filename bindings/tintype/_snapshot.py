@@ -45,7 +45,9 @@ class Snapshot:
     def _wait(self, milestone: str, timeout: float | None) -> None:
         seconds = -1.0 if timeout is None else max(0.0, float(timeout))
         if not self._native.wait(milestone, seconds):
-            raise TimeoutError(f"{self.path} was not {milestone} within {timeout} s; the save goes on")
+            raise TimeoutError(
+                f"{self.path} was not {milestone} within {timeout} s; the save goes on"
+            )
 
     def done(self) -> bool:
         """True in the final state: published, failed, cancelled or skipped."""

@@ -40,7 +40,9 @@ def check_form(path: PathLike | None, compression: Compression | None) -> None:
     suffix = os.path.splitext(os.fspath(path))[1] if path is not None else ""
     named = _COMPRESSED_SUFFIXES.get(suffix)
     if compression not in (None, "by-name", "zstd", "planes", "auto"):
-        raise ValueError(f"compression={compression!r} is not None, 'by-name', 'zstd', 'planes' or 'auto'")
+        raise ValueError(
+            f"compression={compression!r} is not None, 'by-name', 'zstd', 'planes' or 'auto'"
+        )
     if compression is None and named:
         raise ValueError(f"compression=None contradicts the name {path!s}: end it in .pth")
     if compression in ("zstd", "planes") and named != compression:

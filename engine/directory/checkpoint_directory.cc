@@ -190,8 +190,14 @@ Result<EpochPlan> CheckpointDirectory::plan_epoch(const std::string& stage, uint
   if (!score.has_value()) return no_main_metric(state_->options.main_metric, metrics);
 
   PlannedSave save;
-  save.entry = {.stem = stem_of(stage, epoch), .stage = stage, .epoch = epoch, .sequence = 0,
-                .score = *score, .metrics = metrics, .full = {}, .light = {}};
+  save.entry = {.stem = stem_of(stage, epoch),
+                .stage = stage,
+                .epoch = epoch,
+                .sequence = 0,
+                .score = *score,
+                .metrics = metrics,
+                .full = {},
+                .light = {}};
   save.full_inode_before = inode_of(*state_->caller_directory, full_name(save.entry.stem));
   save.light_inode_before = inode_of(*state_->caller_directory, light_name(save.entry.stem));
 
@@ -203,9 +209,9 @@ Result<EpochPlan> CheckpointDirectory::plan_epoch(const std::string& stage, uint
     std::vector<CheckpointEntry> entries = planned_kept(*state_);
     entries.push_back(save.entry);
     const Selection selection = select_kept(std::move(entries), state_->rule());
-    save.is_numbered = std::any_of(
-        selection.kept.begin(), selection.kept.end(),
-        [&](const auto& kept) { return kept.sequence == save.entry.sequence; });
+    save.is_numbered =
+        std::any_of(selection.kept.begin(), selection.kept.end(),
+                    [&](const auto& kept) { return kept.sequence == save.entry.sequence; });
     plan.is_best = is_new_best(planned_best(*state_), save.entry, state_->rule());
     state_->pending.push_back(save);
   }
@@ -246,9 +252,8 @@ Status CheckpointDirectory::resumed_from(const ResumePoint& point) {
     if (is_last && !index.resumed_at.has_value()) return Status::ok();
     index.resumed_at.reset();
     if (!is_last) index.resumed_at = {.stage = point.stage, .epoch = point.epoch};
-    std::erase_if(index.ended_stages, [&](const EndedStage& ended) {
-      return ended.sequence > point.sequence;
-    });
+    std::erase_if(index.ended_stages,
+                  [&](const EndedStage& ended) { return ended.sequence > point.sequence; });
     next = state_->index;
   }
   return write_index(*state_, next);

@@ -1,12 +1,13 @@
 // Catalyst's checkpoint directory: names, retention, best and last, index and metrics, the lock.
-// Nothing here touches tensors; a front end packs them and hands the Publisher to Engine::save_async.
+// Nothing here touches tensors; a front end packs them and hands the Publisher to
+// Engine::save_async.
 //
-// Two states are kept. The *published* one follows the publishers, in the order of the saves, and is
-// what the index says. The *planned* one adds the saves under way; plan_epoch decides by it whether
-// an epoch gets numbered files, so an epoch that would be evicted at once is written as last only.
-// A save that fails before its files are durable leaves the plan as if it had never been asked for;
-// every publisher decides anew from what was published before it. A save whose files are durable
-// counts, also when its publish() fails: the next publisher writes what that one could not.
+// Two states are kept. The *published* one follows the publishers, in the order of the saves, and
+// is what the index says. The *planned* one adds the saves under way; plan_epoch decides by it
+// whether an epoch gets numbered files, so an epoch that would be evicted at once is written as
+// last only. A save that fails before its files are durable leaves the plan as if it had never been
+// asked for; every publisher decides anew from what was published before it. A save whose files are
+// durable counts, also when its publish() fails: the next publisher writes what that one could not.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,7 @@ struct CheckpointDirectoryOptions {
   std::string main_metric = "loss";
   bool is_metric_minimized = true;
   std::string metrics_filename = "_metrics.json";
-  bool is_resumed = false;   // keep the index that stands there; otherwise start an empty one
+  bool is_resumed = false;  // keep the index that stands there; otherwise start an empty one
   FileSystem* file_system = nullptr;  // null: the real one
 
   // The front end's knowledge of what is inside the files. They run on the thread that called
@@ -86,9 +87,9 @@ class CheckpointDirectory {
   struct ResumePoint {
     std::string path;  // of a valid full file
     std::string stage;
-    uint64_t epoch = 0;      // the finished one
-    uint64_t sequence = 0;   // 0 where the index does not know the file
-    bool is_named = false;   // asked for by stem or path
+    uint64_t epoch = 0;              // the finished one
+    uint64_t sequence = 0;           // 0 where the index does not know the file
+    bool is_named = false;           // asked for by stem or path
     std::vector<std::string> notes;  // which better candidates were damaged, and how
   };
   // "last" and "best" (or with "_full") walk on to an older or the next best valid file where the
@@ -109,7 +110,8 @@ class CheckpointDirectory {
   std::optional<CheckpointEntry> last() const;
   const std::string& path() const;  // of the folder with the files, absolute
 
-  // Later calls of plan_epoch fail. Releases the lock as soon as the publishers are gone. Idempotent.
+  // Later calls of plan_epoch fail. Releases the lock as soon as the publishers are gone.
+  // Idempotent.
   Status close();
 
   CheckpointDirectory(const CheckpointDirectory&) = delete;

@@ -32,7 +32,7 @@ struct CheckpointIndex {
   bool is_metric_minimized = true;
   uint32_t save_n_best = 1;
   uint64_t next_sequence = 1;
-  std::vector<CheckpointEntry> kept;  // have numbered files; best first
+  std::vector<CheckpointEntry> kept;    // have numbered files; best first
   std::optional<CheckpointEntry> best;  // what best.pth holds; need not be among `kept`
   std::optional<CheckpointEntry> last;  // what last.pth holds
   std::optional<ResumedAt> resumed_at;  // set only where that is not `last`

@@ -1,6 +1,7 @@
 // The names in a checkpoint directory: the only place that builds or takes apart a file name.
 //
-//   {stage}.{epoch}.pth   {stage}.{epoch}_full.pth   best.pth   best_full.pth   last.pth   last_full.pth
+//   {stage}.{epoch}.pth   {stage}.{epoch}_full.pth   best.pth   best_full.pth   last.pth
+//   last_full.pth
 //
 // A base is what stands in front of the endings: a stem ("train.3"), "best" or "last".
 #pragma once

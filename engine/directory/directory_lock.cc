@@ -5,9 +5,10 @@
 #include <array>
 #include <chrono>
 #include <ctime>
-#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "engine/directory/checkpoint_layout.h"
 
@@ -43,7 +44,8 @@ Status write_holder(File& file) {
   return write_fully(file, as_bytes(text), 0);
 }
 
-// The file is being rewritten by its holder, perhaps right now: whatever cannot be read is left out.
+// The file is being rewritten by its holder, perhaps right now: whatever cannot be read is left
+// out.
 std::string describe_holder(File& file) {
   const Result<ByteVector> content = read_whole(file, kHolderLimitBytes);
   if (!content.is_ok()) return "another process";

@@ -24,8 +24,8 @@ bool evict_one(DirectoryState& state, const std::string& name, const FileDigest&
     status = evicted.status();
     if (evicted.is_ok()) state.closer.close(std::move(evicted).value());
   }
-  if (!status.is_ok()) log_warning("a checkpoint that lost its place stays: " +
-                                   std::string(status.message()));
+  if (!status.is_ok())
+    log_warning("a checkpoint that lost its place stays: " + std::string(status.message()));
   return status.is_ok();
 }
 

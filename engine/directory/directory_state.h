@@ -62,8 +62,8 @@ class DirectoryState {
   std::mutex state_mutex;  // guards what follows; never held over a system call
   CheckpointIndex index;   // published; changed with disk_mutex held as well
   uint64_t next_sequence = 1;
-  std::vector<PlannedSave> pending;      // in the order of the plans
-  std::vector<PlannedSave> withdrawn;    // numbered ones, whose first file may stand
+  std::vector<PlannedSave> pending;       // in the order of the plans
+  std::vector<PlannedSave> withdrawn;     // numbered ones, whose first file may stand
   std::vector<EndedStage> ending_stages;  // marks that wait for their save
   std::set<std::string> protected_stems;
   std::optional<CheckpointDirectory::ResumePoint> resume_point;
@@ -80,8 +80,8 @@ class DirectoryState {
 Status link_pair(Directory& directory, std::string_view from, std::string_view to);
 // Protocol step 11: index and metrics, then one fsync of the directory.
 Status write_index(DirectoryState& state, const CheckpointIndex& index);
-// Step 12: deletes the numbered files of `loser` where they are the ones that its digests name. True
-// when none of them stands any more (or what stands is not ours).
+// Step 12: deletes the numbered files of `loser` where they are the ones that its digests name.
+// True when none of them stands any more (or what stands is not ours).
 bool evict_pair(DirectoryState& state, const CheckpointEntry& loser);
 // Deletes everything in index.evicting that is not protected.
 void evict_losers(DirectoryState& state);

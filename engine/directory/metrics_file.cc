@@ -1,7 +1,8 @@
 #include "engine/directory/metrics_file.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 namespace tintype {
 namespace {

@@ -87,9 +87,8 @@ CheckpointIndex EpochPublisher::next_index() {
     if (has_files) next.evicting.push_back(std::move(loser));
   }
   // A stem that came back to stay: a repeated epoch may even give the very same bytes.
-  std::erase_if(next.evicting, [&](const auto& loser) {
-    return contains_stem(next.kept, loser.stem);
-  });
+  std::erase_if(next.evicting,
+                [&](const auto& loser) { return contains_stem(next.kept, loser.stem); });
 
   std::erase_if(next.ended_stages, [&](const auto& ended) { return ended.stage == entry.stage; });
   for (const EndedStage& ended : state_->ending_stages) {
@@ -98,8 +97,8 @@ CheckpointIndex EpochPublisher::next_index() {
   return next;
 }
 
-// Step 10. Changes `next` to what is true where a link fails: an epoch without numbered files of its
-// own lives in last_full.pth only, and the next save replaces that.
+// Step 10. Changes `next` to what is true where a link fails: an epoch without numbered files of
+// its own lives in last_full.pth only, and the next save replaces that.
 Status EpochPublisher::link_names(CheckpointIndex& next) {
   const CheckpointEntry& entry = save_.entry;
   Status first_error;
@@ -130,9 +129,8 @@ void EpochPublisher::enter(const CheckpointIndex& next) {
   std::erase_if(state_->pending, [&](const PlannedSave& save) {
     return save.entry.sequence == save_.entry.sequence;
   });
-  std::erase_if(state_->ending_stages, [&](const EndedStage& ended) {
-    return ended.sequence == save_.entry.sequence;
-  });
+  std::erase_if(state_->ending_stages,
+                [&](const EndedStage& ended) { return ended.sequence == save_.entry.sequence; });
   is_entered_ = true;
 }
 
@@ -141,9 +139,8 @@ void EpochPublisher::withdraw() {
   std::erase_if(state_->pending, [&](const PlannedSave& save) {
     return save.entry.sequence == save_.entry.sequence;
   });
-  std::erase_if(state_->ending_stages, [&](const EndedStage& ended) {
-    return ended.sequence == save_.entry.sequence;
-  });
+  std::erase_if(state_->ending_stages,
+                [&](const EndedStage& ended) { return ended.sequence == save_.entry.sequence; });
   if (save_.is_numbered) state_->withdrawn.push_back(save_);
 }
 

@@ -126,8 +126,8 @@ Status Reconciler::look_for(const Wanted& wanted) {
     if (is_unreadable_now(status)) return status;
     if (first_error.is_ok()) first_error = status;
   }
-  note(wanted.entry.stem + " cannot be used and is no longer in the index: " +
-       std::string(first_error.message()));
+  note(wanted.entry.stem +
+       " cannot be used and is no longer in the index: " + std::string(first_error.message()));
   return Status::ok();
 }
 
@@ -183,16 +183,15 @@ void Reconciler::adopt(const std::string& name, std::string_view base) {
                         .metrics = facts->metrics,
                         .full = *digest,
                         .light = {}};
-  std::erase_if(index_.ended_stages,
-                [&](const auto& ended) { return ended.stage == entry.stage; });
+  std::erase_if(index_.ended_stages, [&](const auto& ended) { return ended.stage == entry.stage; });
   are_epochs_added_ = true;
   note(name + " was saved after the index was written; it is taken up as " + stem);
   survivors_.push_back({.entry = std::move(entry), .base = std::string(base)});
 }
 
-// A file of this run whose content the index does not know was saved after the index was written, or
-// lost its place long ago and was not deleted. The epochs tell which: a job counts upwards from its
-// last save, or from where it went back to.
+// A file of this run whose content the index does not know was saved after the index was written,
+// or lost its place long ago and was not deleted. The epochs tell which: a job counts upwards from
+// its last save, or from where it went back to.
 bool Reconciler::is_newer_than_index(const FullFileFacts& facts) const {
   const std::string stem = stem_of(facts.stage, facts.epoch);
   if (std::any_of(index_.kept.begin(), index_.kept.end(),
@@ -234,8 +233,8 @@ void Reconciler::restore_light(Survivor& survivor) {
   if (survivor.has_light) return;
   Status status = Status::unsupported("nothing to make it with");
   if (state_.options.make_light) {
-    status = state_.options.make_light(state_.path_of(full_name(survivor.base)),
-                                       state_.path_of(light));
+    status =
+        state_.options.make_light(state_.path_of(full_name(survivor.base)), state_.path_of(light));
   }
   const Result<FileDigest> digest = read_digest(directory_, light);
   survivor.has_light = status.is_ok() && digest.is_ok();

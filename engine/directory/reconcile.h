@@ -7,10 +7,11 @@
 
 namespace tintype {
 
-// `found` is the index as it was read. Returns what is true now: entries whose full files are missing
-// or damaged are gone, newer full files of the same run have entries, light files that were missing
-// are made again, best and last are chosen and linked. The losers among them are in `evicting`.
-// Nothing is deleted here. Adds to state.notes. REQUIRES: state.directory is open, disk_mutex is held.
+// `found` is the index as it was read. Returns what is true now: entries whose full files are
+// missing or damaged are gone, newer full files of the same run have entries, light files that were
+// missing are made again, best and last are chosen and linked. The losers among them are in
+// `evicting`. Nothing is deleted here. Adds to state.notes. REQUIRES: state.directory is open,
+// disk_mutex is held.
 Result<CheckpointIndex> reconcile(DirectoryState& state, CheckpointIndex found);
 
 }  // namespace tintype

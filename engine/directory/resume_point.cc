@@ -83,8 +83,8 @@ Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wa
       point.notes = std::move(notes);
       return point;
     }
-    notes.push_back(full_name(candidate.base) + " cannot be used: " +
-                    std::string(status.message()));
+    notes.push_back(full_name(candidate.base) +
+                    " cannot be used: " + std::string(status.message()));
   }
   // Without an index, the names still mean what they say.
   const std::string name = full_name(is_best_wanted ? kBestBase : kLastBase);

@@ -37,9 +37,8 @@ bool ranks_before(const CheckpointEntry& first, const CheckpointEntry& second,
 
 Selection select_kept(std::vector<CheckpointEntry> entries, const RetentionRule& rule) {
   drop_replaced(entries);
-  std::sort(entries.begin(), entries.end(), [&](const auto& a, const auto& b) {
-    return ranks_before(a, b, rule);
-  });
+  std::sort(entries.begin(), entries.end(),
+            [&](const auto& a, const auto& b) { return ranks_before(a, b, rule); });
   Selection selection;
   std::map<std::string, uint32_t> kept_of_stage;
   for (CheckpointEntry& entry : entries) {

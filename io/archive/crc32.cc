@@ -11,7 +11,7 @@
 namespace tintype {
 namespace {
 
-constexpr size_t kBlockBytes = 32u << 10;  // fits the first-level cache beside its copy's lines
+constexpr size_t kBlockBytes = 32u << 10;   // fits the first-level cache beside its copy's lines
 constexpr size_t kFoldBytesMin = 4u << 10;  // below, what surrounds the folding costs more
 
 // Block by block, so that the second reading of a block comes from the cache. The copy is checked,

@@ -45,8 +45,8 @@ __attribute__((target("avx2,vpclmulqdq"))) uint32_t copy_wide(uint32_t seed, Mut
     sums[i] = _mm256_loadu_si256(from + i);
     _mm256_stream_si256(to + i, sums[i]);
   }
-  sums[0] = _mm256_xor_si256(sums[0], _mm256_zextsi128_si256(_mm_cvtsi32_si128(
-                                          static_cast<int>(~seed))));
+  sums[0] =
+      _mm256_xor_si256(sums[0], _mm256_zextsi128_si256(_mm_cvtsi32_si128(static_cast<int>(~seed))));
   for (from += kLanes, to += kLanes; from != end; from += kLanes, to += kLanes) {
     for (size_t i = 0; i < kLanes; ++i) {
       const __m256i next = _mm256_loadu_si256(from + i);

@@ -63,7 +63,8 @@ class PickleWriter {
     bytes_[size_++] = static_cast<std::byte>(code);
   }
   void reserve(size_t more) {
-    if (bytes_.size() - size_ < more) [[unlikely]] grow(more);
+    if (bytes_.size() - size_ < more) [[unlikely]]
+      grow(more);
   }
   void grow(size_t more);
   void put(std::string_view raw);

@@ -16,8 +16,9 @@ inline constexpr uint64_t kSerializationIdBytes = 40;
 // where both use libstdc++: the hash runs over a std::unordered_set in its iteration order.
 uint64_t hash_record_names(std::span<const std::string> names);
 
-// torch's writer takes a payload that begins like a data descriptor for one and adds the "CRC" in it.
-// `head` is the payload's first kPayloadHeadBytes, or all of it. Before hash_record_crc of the record.
+// torch's writer takes a payload that begins like a data descriptor for one and adds the "CRC" in
+// it. `head` is the payload's first kPayloadHeadBytes, or all of it. Before hash_record_crc of the
+// record.
 inline constexpr uint64_t kPayloadHeadBytes = 8;
 uint64_t hash_payload_head(uint64_t hash, ByteView head);
 

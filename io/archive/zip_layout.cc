@@ -167,8 +167,7 @@ void append_descriptor(const ZipRecord& record, uint32_t crc, ByteVector& target
   }
 }
 
-void append_directory(const ZipLayout& layout, std::span<const uint32_t> crcs,
-                      ByteVector& target) {
+void append_directory(const ZipLayout& layout, std::span<const uint32_t> crcs, ByteVector& target) {
   TINTYPE_CHECK(crcs.size() == layout.records.size());
   const size_t start = target.size();
   for (size_t i = 0; i < crcs.size(); ++i) {

@@ -61,8 +61,8 @@ class AtomicFile {
   Status commit(uint64_t exact_bytes, const CommitHooks& hooks = {});
 
   // The parts of commit(), for files that become visible together or not at all: seal() each, then
-  // expose() each, then settle() each. Where one fails, the others are abandoned by their destructor
-  // or, once exposed, put back by retract().
+  // expose() each, then settle() each. Where one fails, the others are abandoned by their
+  // destructor or, once exposed, put back by retract().
   Status seal(uint64_t exact_bytes, const Verify& verify = {});  // steps 5 to 8a
   Status expose();                                               // steps 8b and 9a
   void settle();                                                 // step 9b

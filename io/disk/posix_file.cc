@@ -57,18 +57,16 @@ Result<std::unique_ptr<File>> PosixFile::open(const std::function<int()>& open,
 
 Result<size_t> PosixFile::write_at(ByteView data, uint64_t offset) {
   const size_t size = std::min(data.size(), kTransferBytesMax);
-  const ssize_t count = without_interrupts([&] {
-    return ::pwrite(descriptor(), data.data(), size, static_cast<off_t>(offset));
-  });
+  const ssize_t count = without_interrupts(
+      [&] { return ::pwrite(descriptor(), data.data(), size, static_cast<off_t>(offset)); });
   if (count < 0) return errno_status(errno, "write", path_);
   return static_cast<size_t>(count);
 }
 
 Result<size_t> PosixFile::read_at(MutableBytes target, uint64_t offset) {
   const size_t size = std::min(target.size(), kTransferBytesMax);
-  const ssize_t count = without_interrupts([&] {
-    return ::pread(descriptor(), target.data(), size, static_cast<off_t>(offset));
-  });
+  const ssize_t count = without_interrupts(
+      [&] { return ::pread(descriptor(), target.data(), size, static_cast<off_t>(offset)); });
   if (count < 0) return errno_status(errno, "read", path_);
   return static_cast<size_t>(count);
 }
@@ -87,8 +85,8 @@ Status PosixFile::allocate(uint64_t size_bytes) {
 }
 
 Status PosixFile::truncate(uint64_t size_bytes) {
-  const int result = without_interrupts(
-      [&] { return ::ftruncate(descriptor(), static_cast<off_t>(size_bytes)); });
+  const int result =
+      without_interrupts([&] { return ::ftruncate(descriptor(), static_cast<off_t>(size_bytes)); });
   return result == 0 ? Status::ok() : errno_status(errno, "truncate", path_);
 }
 

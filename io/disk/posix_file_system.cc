@@ -23,9 +23,7 @@ namespace {
 class PosixDirectory final : public Directory {
  public:
   explicit PosixDirectory(std::string path)
-      : descriptor_([&] {
-          return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        }),
+      : descriptor_([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }),
         path_(std::move(path)) {}
 
   const Descriptor& descriptor() const { return descriptor_; }
@@ -105,8 +103,8 @@ Status PosixDirectory::link_unnamed(File& file, std::string_view name) {
 }
 
 Status PosixDirectory::link(std::string_view existing, std::string_view name) {
-  const int result = ::linkat(number(), std::string(existing).c_str(), number(),
-                              std::string(name).c_str(), 0);
+  const int result =
+      ::linkat(number(), std::string(existing).c_str(), number(), std::string(name).c_str(), 0);
   if (result == 0) return Status::ok();
   // EPERM: a file system without hard links, or somebody else's file under protected_hardlinks.
   if (errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP || errno == ENOSYS) {

@@ -94,9 +94,8 @@ Status PwriteQueue::reap(std::vector<WriteCompletion>& completions,
                          std::chrono::milliseconds timeout) {
   if (process_ != ::getpid()) return Status::internal("this write queue belongs to the parent");
   std::unique_lock lock(shared_->mutex);
-  shared_->work_done.wait_for(lock, timeout, [this] {
-    return shared_->is_woken || !shared_->completions.empty();
-  });
+  shared_->work_done.wait_for(
+      lock, timeout, [this] { return shared_->is_woken || !shared_->completions.empty(); });
   shared_->is_woken = false;
   shared_->in_flight -= shared_->completions.size();
   std::move(shared_->completions.begin(), shared_->completions.end(),

@@ -71,8 +71,7 @@ Result<TargetPath> resolve_target(FileSystem& file_system, const std::string& pa
     TINTYPE_ASSIGN_OR_RETURN(SplitPath parts, split(current));
     TINTYPE_ASSIGN_OR_RETURN(auto directory, file_system.open_directory(parts.parent));
     std::string link;
-    TINTYPE_RETURN_IF_ERROR(
-        examine(*directory, parts.name, current, is_symlink_followed, link));
+    TINTYPE_RETURN_IF_ERROR(examine(*directory, parts.name, current, is_symlink_followed, link));
     if (link.empty()) return TargetPath{std::move(directory), std::move(parts.name), current};
     current = link.front() == '/' ? link : fmt::format("{}/{}", parts.parent, link);
   }

@@ -1,4 +1,3 @@
-#include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <liburing.h>
 
 #include "base/check.h"
 #include "io/disk/backend.h"
@@ -21,9 +21,9 @@
 namespace tintype {
 namespace {
 
-constexpr size_t kTransferBytesMax = 0x7ffff000;     // MAX_RW_COUNT of the kernel
+constexpr size_t kTransferBytesMax = 0x7ffff000;         // MAX_RW_COUNT of the kernel
 constexpr size_t kRegisteredBytesMax = size_t{1} << 30;  // per buffer, fixed by the kernel
-constexpr int kSubmitTriesMax = 1000;                // a millisecond each
+constexpr int kSubmitTriesMax = 1000;                    // a millisecond each
 constexpr uint64_t kIgnoredToken = ~uint64_t{0};
 
 // Completions and wake() both signal one eventfd, which reap() polls: so it never waits inside the
@@ -39,9 +39,7 @@ class UringQueue final : public WriteQueue {
               std::chrono::milliseconds timeout) override;
   void wake() override;
   Status register_buffers(std::span<const MutableBytes> buffers) override;
-  std::string name() const override {
-    return is_registered_ ? "io_uring+registered" : "io_uring";
-  }
+  std::string name() const override { return is_registered_ ? "io_uring+registered" : "io_uring"; }
 
  private:
   UringQueue() = default;
@@ -61,7 +59,7 @@ class UringQueue final : public WriteQueue {
   size_t depth_ = 0;
   size_t in_flight_ = 0;
   std::vector<WriteCompletion> harvested_;
-  std::vector<iovec> registered_;  // ordered by address
+  std::vector<iovec> registered_;            // ordered by address
   std::atomic<bool> is_registered_ = false;  // name() is asked from other threads
   std::atomic<bool> is_woken_ = false;
 };

@@ -20,7 +20,7 @@ struct WriteRequest {
   File* file = nullptr;  // outlives the request
   ByteView data;         // stays valid and unchanged until its completion was reaped
   uint64_t offset = 0;
-  uint64_t token = 0;    // returned with the completion; unique among requests in flight
+  uint64_t token = 0;  // returned with the completion; unique among requests in flight
 };
 
 struct WriteCompletion {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from program import COMMAND, IO_ERROR, OK, run_command, run_json
 
 SANDBOX = Path(__file__).with_name("sandbox.py")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from bad_checkpoints import BAD_FILES
-from program import IO_ERROR, OK, run_command, run_json
 
 import tintype
+from bad_checkpoints import BAD_FILES
+from program import IO_ERROR, OK, run_command, run_json
 
 TENSOR_KEYS = [
     "name", "form", "dtype", "shape", "stride", "storage_offset", "size_bytes", "storage",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from program import COMMAND, IO_ERROR, OK, REPOSITORY, USAGE, run_command
 
 SUBCOMMANDS = ["inspect", "verify", "doctor"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from bad_checkpoints import BAD_FILES, make_legacy
-from program import CORRUPT, IO_ERROR, OK, UNSUPPORTED, flip_bit, run_command, run_json
 
 import tintype
+from bad_checkpoints import BAD_FILES, make_legacy
+from program import CORRUPT, IO_ERROR, OK, UNSUPPORTED, flip_bit, run_command, run_json
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from objects import PLAIN_DTYPES, UNTYPED_DTYPES
 from torch import nn
+
+from objects import PLAIN_DTYPES, UNTYPED_DTYPES
 
 _WORDS = ["", "a", "0", "1", "weight", "storage", "cpu", "latin1", "é", "\ud800", "x" * 300]
 
@@ -75,7 +76,9 @@ class RandomObjects:
 
     def _dict(self, depth: int) -> Any:
         r = self._random
-        keys = [r.choice([r.choice(_WORDS), r.randrange(99), f"k{i}"]) for i in range(r.randrange(6))]
+        keys = [
+            r.choice([r.choice(_WORDS), r.randrange(99), f"k{i}"]) for i in range(r.randrange(6))
+        ]
         made: Any = r.choice([dict, OrderedDict])()
         for key in keys:
             made[key] = self.make(depth - 1)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+import tintype
 from checkpoint_jobs import (
     mark,
     names,
@@ -20,8 +22,6 @@ from checkpoint_jobs import (
     weight_in,
 )
 from test_callback_resume import new_model, resume, run_unended
-
-import tintype
 
 
 def flip_a_byte(path: Path, at: int | None = None) -> None:

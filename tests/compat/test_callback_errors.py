@@ -12,6 +12,9 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from torch import nn
+
+import tintype
 from checkpoint_jobs import (
     every_file,
     mark,
@@ -21,11 +24,7 @@ from checkpoint_jobs import (
     save_epoch,
     weight_in,
 )
-from torch import nn
-
-import tintype
 from tintype import UnsupportedError
-
 
 # --- arguments ---
 
@@ -170,8 +169,10 @@ def test_calls_outside_of_their_stage_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="open stage is 'train'"):
             callback.on_stage_end("tune")
         callback.on_stage_end("train")
-        for late in (lambda: callback.on_stage_end("train"),
-                     lambda: callback.on_epoch_end("train", 1, {"loss": 1.0})):
+        for late in (
+            lambda: callback.on_stage_end("train"),
+            lambda: callback.on_epoch_end("train", 1, {"loss": 1.0}),
+        ):
             with pytest.raises(RuntimeError, match="no stage is open"):
                 late()
     assert names(tmp_path) == {"_metrics.json"}

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
+import tintype
 from checkpoint_jobs import (
     every_file,
     files_limited_to,
@@ -21,10 +24,6 @@ from checkpoint_jobs import (
     save_epoch,
     weight_in,
 )
-from torch import nn
-
-import tintype
-
 
 # --- saves that fail ---
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoint_jobs import mark, names, open_callback, pairs, weight_in
 from torch import nn
+
+from checkpoint_jobs import mark, names, open_callback, pairs, weight_in
 
 HISTORIES = 3000 if os.environ.get("TINTYPE_FULL") == "1" else 200
 SCORES = [math.nan, math.inf, -math.inf, -1.0, -0.0, 0.0, 0.5, 0.5, 1.0, 1e-300, 1e308]

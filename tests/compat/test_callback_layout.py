@@ -13,6 +13,9 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from torch import nn
+
+import tintype
 from checkpoint_jobs import (
     make_parts,
     mark,
@@ -24,9 +27,6 @@ from checkpoint_jobs import (
     save_epoch,
     weight_in,
 )
-from torch import nn
-
-import tintype
 
 
 def run(logdir: Path, losses: list[float], **options: Any) -> Path:

@@ -15,6 +15,9 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from torch import nn
+
+import tintype
 from checkpoint_jobs import (
     make_parts,
     mark,
@@ -26,9 +29,6 @@ from checkpoint_jobs import (
     save_epoch,
     weight_in,
 )
-from torch import nn
-
-import tintype
 
 
 def new_model() -> nn.Linear:

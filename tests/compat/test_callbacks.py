@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from states import failing_save, number_in, numbered_state
 
 import tintype
+from states import failing_save, number_in, numbered_state
 
 
 def test_callback_added_before_the_end_runs_once_in_the_final_state(

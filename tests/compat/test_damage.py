@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from reading_support import Span, equal, records_of, spans, torch_bytes, torch_zip, training_state
 
 import tintype
+from reading_support import Span, equal, records_of, spans, torch_bytes, torch_zip, training_state
 
 FULL = os.environ.get("TINTYPE_FULL") == "1"
 MUST_FIND = ("payload", "pickle")
-KINDS = (
-    *MUST_FIND, "local header", "name", "padding", "descriptor", "directory", "end records"
-)
+KINDS = (*MUST_FIND, "local header", "name", "padding", "descriptor", "directory", "end records")
 
 
 @pytest.fixture(scope="module")

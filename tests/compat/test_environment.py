@@ -104,8 +104,12 @@ def test_a_child_that_leaves_by_exit_neither_waits_nor_complains(tmp_path: Path)
     """)
     path = tmp_path / "x.pth"
     result = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120,
-        env=os.environ, check=False,
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ,
+        check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert torch.load(path)["weight"].eq(1.0).all(), "the exit drains the pending save"

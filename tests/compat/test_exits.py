@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from states import number_in, temps_in
 
 import children
+from states import number_in, temps_in
 
 # A save of 1 MiB that is in flight for a quarter of a second.
 PENDING = """
@@ -122,7 +122,9 @@ snapshot = engine.save_async(numbered_state(1), folder + "/parent.pth")
 def test_forked_child_has_a_default_engine_of_its_own_and_cannot_use_the_parents(
     tmp_path: Path,
 ) -> None:
-    code = FORK + """
+    code = (
+        FORK
+        + """
 child = os.fork()
 if child == 0:
     for call in (lambda: engine.save(numbered_state(2), folder + "/x.pth"), engine.wait,
@@ -141,6 +143,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 snapshot.wait_durable()
 tintype.save(numbered_state(6, 1000), folder + "/default.pth")
 """
+    )
     child = children.run(code, tmp_path)
     assert child.returncode == 0, child.stderr
     assert child.stdout.count("refused:") == 3 and "called True" in child.stdout

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from objects import FALLBACK, NATIVE
-from random_objects import RandomObjects
 from torch.utils.serialization import config
 
 import tintype
+from objects import FALLBACK, NATIVE
+from random_objects import RandomObjects
 from tintype._capture import StorageTable, capture, capture_by_pickler
 
 RANDOM_COUNT = 10_000 if os.environ.get("TINTYPE_FULL") else 1_000

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MakeEngine
-from states import number_in, numbered_state, renumber
 
 import tintype
+from conftest import MakeEngine
+from states import number_in, numbered_state, renumber
 
 POOLS = {
     "pool holds the state": {"staging_bytes": 16 << 20},

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from states import number_in, temps_in
 
 import children
+from states import number_in, temps_in
 
 # For each line of stdin: one call, and what came of it. Arguments: path, what to call, MiB/s.
 CALLER = """

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from states import number_in, numbered_state, temps_in
 
 import children
 import tintype
+from states import number_in, numbered_state, temps_in
 
 # Forks a saver for each line of stdin (its first number), so that torch is imported once. Savers
 # say "ack NUMBER NAME" when a save is durable; one write each, so that a kill tears no line.
@@ -144,8 +144,10 @@ def test_kill_in_a_save_loop(tmp_path: Path, names: list[str], kills: int) -> No
                 assert number_in(tmp_path / name) >= newest
     savers.close()
     tintype.save(numbered_state(0, 1000), tmp_path / "next-start.pth")
-    print(f"{kills // 2} kills, {savers.acks} saves acknowledged and kept, "
-          f"{savers.with_temp} kills left a temporary file, none after the next start")
+    print(
+        f"{kills // 2} kills, {savers.acks} saves acknowledged and kept, "
+        f"{savers.with_temp} kills left a temporary file, none after the next start"
+    )
     assert savers.acks > 0 and savers.with_temp > 0
     assert temps_in(tmp_path) == []
 
@@ -184,7 +186,9 @@ def test_kill_in_a_training_loop_with_the_callback(tmp_path: Path, kills: int) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it mended
         tintype.CheckpointCallback(tmp_path, model=torch.nn.Linear(1, 1), resume="last").close()
-    print(f"{kills} kills, {savers.acks} epochs acknowledged and kept, {files} files whole, "
-          f"{savers.with_temp} kills left a temporary file, none after the next start")
+    print(
+        f"{kills} kills, {savers.acks} epochs acknowledged and kept, {files} files whole, "
+        f"{savers.with_temp} kills left a temporary file, none after the next start"
+    )
     assert savers.acks > kills // 4
     assert temps_in(checkpoints) == []

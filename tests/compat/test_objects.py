@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from states import numbered_state, temps_in
 
 import children
 import tintype
+from states import numbered_state, temps_in
 
 
 def torch_bytes(obj: object) -> bytes:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from reading_support import equal, training_state
 
 import tintype
+from reading_support import equal, training_state
 
 
 @pytest.fixture

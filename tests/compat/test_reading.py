@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+
+import tintype
 from reading_support import (
     equal,
     many_kinds,
@@ -20,8 +22,6 @@ from reading_support import (
     torch_zip,
     training_state,
 )
-
-import tintype
 
 KINDS = many_kinds()
 

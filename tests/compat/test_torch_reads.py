@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from objects import NATIVE
 
 import tintype
+from objects import NATIVE
 
 # weights_only refuses these whoever wrote them (torch's own rules).
 _NOT_WEIGHTS = {"bytes", "sets", "integers"}
@@ -38,7 +38,9 @@ def assert_same_tensors(loaded: Any, saved: Any) -> None:
 
 def content_of(tensor: torch.Tensor) -> bytes:
     """The elements' bytes, NaN payloads and all; lazy bits resolved."""
-    plain = tensor.detach().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format)
+    plain = (
+        tensor.detach().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format)
+    )
     return bytes(plain.untyped_storage())
 
 

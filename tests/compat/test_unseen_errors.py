@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from states import failing_save, number_in, numbered_state
 
 import children
 import tintype
+from states import failing_save, number_in, numbered_state
 
 
 def finish(engine: tintype.Engine) -> None:
@@ -69,9 +69,10 @@ def test_wait_and_close_raise_it_once(
 
 
 def test_leaving_the_context_manager_raises_it(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), tintype.Engine(
-        byte_rate_limit=4 << 20, extent_bytes=64 << 10
-    ) as engine:
+    with (
+        pytest.raises(IsADirectoryError),
+        tintype.Engine(byte_rate_limit=4 << 20, extent_bytes=64 << 10) as engine,
+    ):
         failing_save(engine, tmp_path)
 
 

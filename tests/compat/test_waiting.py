@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeEngine
-from states import failing_save, number_in, numbered_state, temps_in
 
 import tintype
+from conftest import MakeEngine
+from states import failing_save, number_in, numbered_state, temps_in
 
 WAITS = ["wait_staged", "wait_durable", "wait_published"]
 

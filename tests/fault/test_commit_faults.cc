@@ -85,8 +85,8 @@ class PosixBench final : public Bench {
 };
 
 Status save(FileSystem& file_system, const std::string& path, bool is_named_temp) {
-  TINTYPE_ASSIGN_OR_RETURN(
-      auto file, AtomicFile::open(file_system, path, {.is_named_temp = is_named_temp}));
+  TINTYPE_ASSIGN_OR_RETURN(auto file,
+                           AtomicFile::open(file_system, path, {.is_named_temp = is_named_temp}));
   TINTYPE_RETURN_IF_ERROR(file->begin(kNew.size()));
   TINTYPE_RETURN_IF_ERROR(write_fully(file->file(), as_bytes(kNew.substr(0, 10)), 0));
   TINTYPE_RETURN_IF_ERROR(write_fully(file->file(), as_bytes(kNew.substr(10)), 10));

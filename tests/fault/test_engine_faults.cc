@@ -34,8 +34,7 @@ constexpr size_t kStorageBytes = 40'000;
 bool is_full_run() { return std::getenv("TINTYPE_FULL") != nullptr; }
 
 constexpr int kMainErrors[] = {EIO, ENOSPC};
-constexpr int kAllErrors[] = {EIO,    ENOSPC, EMFILE, EROFS,    EFBIG,
-                              EDQUOT, EACCES, ESTALE, ETIMEDOUT};
+constexpr int kAllErrors[] = {EIO, ENOSPC, EMFILE, EROFS, EFBIG, EDQUOT, EACCES, ESTALE, ETIMEDOUT};
 
 struct Backend {
   const char* name;
@@ -90,9 +89,9 @@ Labels without_temps(Labels labels) {
 
 // Whether a save may meet an error there and succeed: it was looking or tidying up.
 bool is_tolerable(const std::string& operation) {
-  static const std::set<std::string> looking = {"available_bytes", "list",     "open",  "info",
-                                                "file_info",       "read_at",  "remove",
-                                                "set_direct",      "try_lock"};
+  static const std::set<std::string> looking = {
+      "available_bytes", "list",   "open",       "info",    "file_info",
+      "read_at",         "remove", "set_direct", "try_lock"};
   return looking.contains(operation);
 }
 
@@ -322,9 +321,7 @@ class EngineFaults : public testing::TestWithParam<Backend> {
   int run_count_ = 0;
 };
 
-TEST_P(EngineFaults, every_operation_of_the_file_system) {
-  run_matrix();
-}
+TEST_P(EngineFaults, every_operation_of_the_file_system) { run_matrix(); }
 
 TEST_P(EngineFaults, every_completion_of_a_write) {
   Counts counts;

@@ -154,8 +154,8 @@ TEST_P(FileSizeLimit, is_an_error_and_not_the_end_of_the_process) {
       const Status status = SeededSave(2).run(*engine, path());
       EXPECT_EQ(status.error_number(), EFBIG);
       EXPECT_THAT(status, IsStatus(StatusCode::io_error, HasSubstr("ulimit -f")));
-      EXPECT_THAT(status, IsStatus(StatusCode::io_error,
-                                   HasSubstr(has_allocate ? "fallocate" : "write")));
+      EXPECT_THAT(status,
+                  IsStatus(StatusCode::io_error, HasSubstr(has_allocate ? "fallocate" : "write")));
       EXPECT_TRUE(SeededSave(1).is_held_by(path()));
       EXPECT_THAT(directory_.names(), ElementsAre("x.pth"));
       set_limit(RLIMIT_FSIZE, RLIM_INFINITY);

@@ -48,8 +48,8 @@ class LoopMount {
 
   std::string path() const { return base_ / "mount"; }
   void set_read_only(bool is_read_only) {
-    ASSERT_TRUE(run_command(std::string("mount -o remount,") + (is_read_only ? "ro " : "rw ") +
-                            path()));
+    ASSERT_TRUE(
+        run_command(std::string("mount -o remount,") + (is_read_only ? "ro " : "rw ") + path()));
   }
   // Leaves about that many bytes to others.
   void leave_free(uint64_t bytes) {

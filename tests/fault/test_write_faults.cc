@@ -21,8 +21,8 @@
 namespace tintype {
 namespace {
 
-using testing::HasSubstr;
 using std::chrono::milliseconds;
+using testing::HasSubstr;
 
 constexpr size_t kPieceBytes = 16384;
 constexpr size_t kPieces = 24;

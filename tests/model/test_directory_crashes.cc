@@ -36,11 +36,20 @@ constexpr int kSavesPerRun = 8;
 // The step of the commit protocol (docs/design.md) that an operation belongs to.
 std::string protocol_step(const FaultInjector::Operation& operation) {
   static const std::map<std::string, std::string, std::less<>> steps = {
-      {"available_bytes", "1 space"},  {"create_unnamed", "2 temp"}, {"create", "2 temp"},
-      {"try_lock", "2 temp"},          {"allocate", "3 allocate"},   {"write_at", "4 write"},
-      {"truncate", "5 size"},          {"set_mode", "5 size"},       {"sync_data", "6 fdatasync"},
-      {"link_unnamed", "8a link"},     {"exchange", "8b rename"},    {"link", "10 best, last"},
-      {"clone_from", "10 best, last"}, {"sync", "9a, 11 directory fsync"}};
+      {"available_bytes", "1 space"},
+      {"create_unnamed", "2 temp"},
+      {"create", "2 temp"},
+      {"try_lock", "2 temp"},
+      {"allocate", "3 allocate"},
+      {"write_at", "4 write"},
+      {"truncate", "5 size"},
+      {"set_mode", "5 size"},
+      {"sync_data", "6 fdatasync"},
+      {"link_unnamed", "8a link"},
+      {"exchange", "8b rename"},
+      {"link", "10 best, last"},
+      {"clone_from", "10 best, last"},
+      {"sync", "9a, 11 directory fsync"}};
   const std::string name = operation.path.substr(operation.path.rfind('/') + 1);
   if (operation.name == "remove") return is_temp_name(name) ? "9b replaced" : "12 evict";
   if (operation.name == "rename") {
@@ -294,9 +303,9 @@ void expect_every_promise_kept(const char* what, SimulatedDiskOptions options, u
   EXPECT_GE(totals.distinct.size(), 400 * scale);
   EXPECT_GT(totals.orphans, 0u);
   EXPECT_GT(totals.resaves, 0u);
-  for (const char* step : {"3 allocate", "4 write", "5 size", "6 fdatasync", "8b rename",
-                           "9a, 11 directory fsync", "10 best, last", "11 index, metrics",
-                           "12 evict"}) {
+  for (const char* step :
+       {"3 allocate", "4 write", "5 size", "6 fdatasync", "8b rename", "9a, 11 directory fsync",
+        "10 best, last", "11 index, metrics", "12 evict"}) {
     EXPECT_TRUE(totals.steps.contains(step)) << step;
   }
 }

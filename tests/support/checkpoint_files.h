@@ -1,13 +1,13 @@
 // Small archives that carry the facts a front end would store, for tests of the directory.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "engine/directory/checkpoint_directory.h"
 #include "io/archive/crc32.h"

@@ -127,8 +127,7 @@ class FaultDirectory final : public Directory {
   }
   Result<std::unique_ptr<File>> wrap(Result<std::unique_ptr<File>> file) {
     if (!file.is_ok()) return file;
-    return std::unique_ptr<File>(
-        std::make_unique<FaultFile>(std::move(file).value(), injector_));
+    return std::unique_ptr<File>(std::make_unique<FaultFile>(std::move(file).value(), injector_));
   }
 
   const std::unique_ptr<Directory> inner_;

@@ -94,8 +94,8 @@ class SimulatedFile final : public File {
       return Status::ok();
     }
     const uint64_t more = size_bytes - inode_->content.size();
-    if (core_->options.capacity_bytes - std::min(core_->used_bytes() + inode_->content.size(),
-                                                 core_->options.capacity_bytes) <
+    if (core_->options.capacity_bytes -
+            std::min(core_->used_bytes() + inode_->content.size(), core_->options.capacity_bytes) <
         more) {
       return errno_status(ENOSPC, "write", path_);
     }

@@ -34,7 +34,7 @@ MATCHER_P2(IsStatus, code, message_matcher, std::string("is a ") + std::string(t
 
 }  // namespace tintype
 
-#define TINTYPE_OK_CHECK(check, expression)                     \
+#define TINTYPE_OK_CHECK(check, expression) \
   check(::tintype::status_of(expression).message(), std::string_view()) << #expression
 #define EXPECT_OK(expression) TINTYPE_OK_CHECK(EXPECT_EQ, expression)
 #define ASSERT_OK(expression) TINTYPE_OK_CHECK(ASSERT_EQ, expression)

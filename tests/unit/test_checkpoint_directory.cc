@@ -1,8 +1,4 @@
 // The checkpoint directory on a real file system: names, links, index, eviction, lock, resume.
-#include "engine/directory/checkpoint_directory.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,11 +7,15 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "engine/directory/checkpoint_directory.h"
 #include "engine/directory/file_digest.h"
 #include "io/disk/atomic_file.h"
 #include "io/disk/temp_names.h"
@@ -176,11 +176,10 @@ TEST_F(CheckpointDirectoryTest, evicting_train_1_does_not_touch_train_10) {
   open();
   const double losses[] = {.5, .9, .9, .9, .9, .9, .9, .9, .9, .1, .2, .3};
   for (uint64_t epoch = 1; epoch <= 12; ++epoch) save("train", epoch, losses[epoch - 1]);
-  EXPECT_THAT(names(),
-              UnorderedElementsAre("train.10.pth", "train.10_full.pth", "train.11.pth",
-                                   "train.11_full.pth", "train.12.pth", "train.12_full.pth",
-                                   "best.pth", "best_full.pth", "last.pth", "last_full.pth",
-                                   "_metrics.json"));
+  EXPECT_THAT(names(), UnorderedElementsAre("train.10.pth", "train.10_full.pth", "train.11.pth",
+                                            "train.11_full.pth", "train.12.pth",
+                                            "train.12_full.pth", "best.pth", "best_full.pth",
+                                            "last.pth", "last_full.pth", "_metrics.json"));
   EXPECT_EQ(shown_by("train.10"), "train.10");
   EXPECT_EQ(shown_by("best"), "train.10");
 }
@@ -234,7 +233,8 @@ TEST_F(CheckpointDirectoryTest, file_counts_are_those_of_catalyst) {
     uint32_t kept;
     int stages;
     size_t files;
-  } cases[] = {{1, 1, 7}, {1, 3, 11}, {3, 1, 11}, {3, 3, 23}, {0, 1, 5}, {0, 3, 5}, {1, 2, 9}, {3, 2, 17}};
+  } cases[] = {{1, 1, 7}, {1, 3, 11}, {3, 1, 11}, {3, 3, 23},
+               {0, 1, 5}, {0, 3, 5},  {1, 2, 9},  {3, 2, 17}};
   for (const auto& one : cases) {
     directory_.reset();
     std::filesystem::remove_all(folder_);
@@ -282,7 +282,8 @@ TEST_F(CheckpointDirectoryTest, bad_epochs_are_refused_with_the_reason) {
             StatusCode::invalid_argument);
   const Status status = directory_->plan_epoch("train", 1, {{"acc", 1}, {"f1", 2}}).status();
   EXPECT_EQ(status.code(), StatusCode::invalid_argument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("'loss' is not among the metrics (acc, f1)"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("'loss' is not among the metrics (acc, f1)"));
   EXPECT_EQ(names().size(), 1u) << "nothing was written";
 }
 
@@ -372,7 +373,8 @@ TEST_F(CheckpointDirectoryTest, a_repeated_epoch_takes_the_place_of_the_earlier)
   EXPECT_EQ(directory_->entries()[0].score, .3);
   EXPECT_EQ(shown_by("train.2"), "train.2");
   EXPECT_EQ(metrics()["train.2"]["loss"], .3);
-  EXPECT_THAT(read(folder_ + "/best_full.pth"), HasSubstr("train 2 0.1")) << "the best weights ever";
+  EXPECT_THAT(read(folder_ + "/best_full.pth"), HasSubstr("train 2 0.1"))
+      << "the best weights ever";
 }
 
 // --- resume ---
@@ -429,8 +431,7 @@ TEST_F(CheckpointDirectoryTest, best_and_stems_and_paths_name_their_files) {
   EXPECT_EQ(directory_->find_resume_point("best_full")->path, folder_ + "/best_full.pth");
   EXPECT_EQ(directory_->find_resume_point("last_full")->epoch, 3u);
   for (const std::string& what : {std::string("train.2"), std::string("train.2_full"),
-                                  std::string("train.2_full.pth"),
-                                  folder_ + "/train.2_full.pth"}) {
+                                  std::string("train.2_full.pth"), folder_ + "/train.2_full.pth"}) {
     const auto point = directory_->find_resume_point(what);
     ASSERT_TRUE(point.is_ok()) << what << ": " << point.status().message();
     EXPECT_EQ(point->path, folder_ + "/train.2_full.pth");
@@ -444,9 +445,9 @@ TEST_F(CheckpointDirectoryTest, best_and_stems_and_paths_name_their_files) {
 
 TEST_F(CheckpointDirectoryTest, a_file_of_another_directory_can_be_resumed_from) {
   const std::string other = logdir_ + "/elsewhere.pth";
-  ASSERT_TRUE(replace_file(posix_file_system(), other,
-                           archive_with(full_payload("other", "train", 9, .1)))
-                  .is_ok());
+  ASSERT_TRUE(
+      replace_file(posix_file_system(), other, archive_with(full_payload("other", "train", 9, .1)))
+          .is_ok());
   open(true);
   const auto point = directory_->find_resume_point(other);
   ASSERT_TRUE(point.is_ok()) << point.status().message();
@@ -554,8 +555,8 @@ TEST_F(CheckpointDirectoryTest, files_of_other_runs_and_older_epochs_are_not_ado
   ASSERT_EQ(directory_->entries().size(), 1u);
   EXPECT_EQ(directory_->entries()[0].stem, "train.3");
   EXPECT_EQ(directory_->find_resume_point("last")->epoch, 3u);
-  for (const char* name : {"train.9_full.pth", "train.2_full.pth", "train.8_full.pth",
-                           "train.6_full.pth"}) {
+  for (const char* name :
+       {"train.9_full.pth", "train.2_full.pth", "train.8_full.pth", "train.6_full.pth"}) {
     EXPECT_TRUE(names().contains(name)) << "unindexed files are never deleted";
   }
 }
@@ -642,8 +643,10 @@ TEST_F(CheckpointDirectoryTest, a_lost_index_is_made_again_from_the_files_of_the
   options_.save_n_best = 2;
   open();
   // "warm-up" comes after "train" in the alphabet and before it in time.
-  for (uint64_t epoch = 1; epoch <= 3; ++epoch) save("warm-up", epoch, 1. / static_cast<double>(epoch));
-  for (uint64_t epoch = 1; epoch <= 3; ++epoch) save("train", epoch, .1 * static_cast<double>(epoch));
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch)
+    save("warm-up", epoch, 1. / static_cast<double>(epoch));
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch)
+    save("train", epoch, .1 * static_cast<double>(epoch));
   const std::string run_id = directory_->run_id();
   directory_.reset();
   std::filesystem::remove(folder_ + "/.tintype.json");
@@ -676,9 +679,7 @@ TEST_F(CheckpointDirectoryTest, files_without_index_and_run_still_let_last_be_re
 TEST_F(CheckpointDirectoryTest, a_file_that_cannot_be_read_just_now_is_not_given_up) {
   open();
   save("train", 1, .1);
-  options_.check_file = [](const std::string& path) {
-    return errno_status(EMFILE, "read", path);
-  };
+  options_.check_file = [](const std::string& path) { return errno_status(EMFILE, "read", path); };
   const Status status = try_open(true);
   EXPECT_EQ(status.code(), StatusCode::resource_exhausted) << status.message();
   options_.check_file = nullptr;

@@ -1,14 +1,13 @@
-#include "engine/directory/checkpoint_index.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "engine/directory/checkpoint_index.h"
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/metrics_file.h"
 
@@ -123,15 +122,28 @@ TEST(CheckpointIndex, every_truncation_is_corruption) {
 }
 
 TEST(CheckpointIndex, fields_that_do_not_fit_are_named) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"/run_id", "7"},           {"/minimize_metric", "1"},     {"/save_n_best", "4294967296"},
-      {"/save_n_best", "-1"},     {"/next_sequence", "1.5"},     {"/kept", "{}"},
-      {"/best", "[]"},            {"/last", "\"train.3\""},      {"/ended_stages/0/epoch", "null"},
-      {"/kept/0/epoch", "0"},     {"/kept/0/stage", "\"a/b\""},  {"/kept/0/stage", "\"../x\""},
-      {"/kept/0/stage", "\"\""},  {"/kept/0/score", "\"fast\""}, {"/kept/0/metrics", "[1]"},
-      {"/kept/0/metrics/loss", "{}"}, {"/kept/0/full", "null"},  {"/evicting", "null"},
-      {"/resumed_at", "3"},       {"/resumed_at/stage", "\"\""},
-      {"/kept/0/light/tail_crc32", "4294967296"}, {"/next_sequence", "18446744073709551615"}};
+  const std::pair<const char*, const char*> cases[] = {{"/run_id", "7"},
+                                                       {"/minimize_metric", "1"},
+                                                       {"/save_n_best", "4294967296"},
+                                                       {"/save_n_best", "-1"},
+                                                       {"/next_sequence", "1.5"},
+                                                       {"/kept", "{}"},
+                                                       {"/best", "[]"},
+                                                       {"/last", "\"train.3\""},
+                                                       {"/ended_stages/0/epoch", "null"},
+                                                       {"/kept/0/epoch", "0"},
+                                                       {"/kept/0/stage", "\"a/b\""},
+                                                       {"/kept/0/stage", "\"../x\""},
+                                                       {"/kept/0/stage", "\"\""},
+                                                       {"/kept/0/score", "\"fast\""},
+                                                       {"/kept/0/metrics", "[1]"},
+                                                       {"/kept/0/metrics/loss", "{}"},
+                                                       {"/kept/0/full", "null"},
+                                                       {"/evicting", "null"},
+                                                       {"/resumed_at", "3"},
+                                                       {"/resumed_at/stage", "\"\""},
+                                                       {"/kept/0/light/tail_crc32", "4294967296"},
+                                                       {"/next_sequence", "18446744073709551615"}};
   for (const auto& [pointer, value] : cases) {
     const Status status = parse_with(pointer, value);
     EXPECT_EQ(status.code(), StatusCode::corruption) << pointer << " = " << value;

@@ -1,8 +1,8 @@
 // copy_with_crc32 against a copy and a bitwise CRC, at every size and place that its parts meet.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <random>
+
+#include <gtest/gtest.h>
 
 #include "base/bytes.h"
 #include "io/archive/crc32.h"
@@ -35,8 +35,8 @@ void expect_copied(ByteView source, size_t target_offset) {
   EXPECT_EQ(copy_with_crc32(target, source), bitwise_crc32(source));
   EXPECT_TRUE(std::equal(source.begin(), source.end(), target.begin()));
   const auto is_border = [&](std::byte byte) { return byte == border; };
-  EXPECT_TRUE(std::all_of(buffer.begin(), target.begin() - MutableBytes(buffer).begin() +
-                                              buffer.begin(), is_border));
+  EXPECT_TRUE(std::all_of(
+      buffer.begin(), target.begin() - MutableBytes(buffer).begin() + buffer.begin(), is_border));
   EXPECT_TRUE(std::all_of(buffer.end() - 64, buffer.end(), is_border));
 }
 

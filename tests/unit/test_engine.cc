@@ -1,9 +1,4 @@
 // The pipeline on a real directory: what is saved, in which order, and what waiting means.
-#include "engine/engine.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +7,10 @@
 #include <random>
 #include <thread>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/engine.h"
 #include "engine/image_stream.h"
 
 namespace tintype {
@@ -187,8 +186,8 @@ TEST_F(EngineTest, missing_directory_is_refused_at_the_call) {
 
 TEST_F(EngineTest, busy_engine_skips_or_raises_as_asked) {
   for (const WhenBusy when_busy : {WhenBusy::skip, WhenBusy::raise}) {
-    auto engine = make_engine(
-        {.max_in_flight = 1, .when_busy = when_busy, .byte_rate_limit = 8 << 20});
+    auto engine =
+        make_engine({.max_in_flight = 1, .when_busy = when_busy, .byte_rate_limit = 8 << 20});
     auto first = engine->save_async(request("a.pth", 1, 20 << 20)).value();
     auto second = engine->save_async(request("b.pth", 2));
     if (when_busy == WhenBusy::skip) {
@@ -214,8 +213,8 @@ TEST_F(EngineTest, waiting_for_a_slot_of_the_busy_engine_is_counted) {
 }
 
 TEST_F(EngineTest, interrupt_while_copying_cancels_and_cleans_up) {
-  auto engine = make_engine(
-      {.staging_bytes = 1 << 20, .extent_bytes = 64 << 10, .byte_rate_limit = 4 << 20});
+  auto engine =
+      make_engine({.staging_bytes = 1 << 20, .extent_bytes = 64 << 10, .byte_rate_limit = 4 << 20});
   ASSERT_TRUE(wait(engine->save_async(request("x.pth", 1, 1000)).value()).is_ok());
   std::atomic<int> asked{0};
   const auto result =

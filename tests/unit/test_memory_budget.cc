@@ -1,8 +1,8 @@
-#include "engine/memory_budget.h"
+#include <cstdlib>
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include "engine/memory_budget.h"
 
 namespace tintype {
 namespace {

@@ -1,10 +1,10 @@
 // Planning and filling: for any cut into extents the image is the same bytes.
+#include <algorithm>
+#include <random>
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <algorithm>
-#include <random>
 
 #include "engine/image_filler.h"
 #include "engine/image_stream.h"

@@ -1,11 +1,11 @@
-#include "engine/directory/retention.h"
+#include <limits>
+#include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
-#include <string>
-#include <vector>
+#include "engine/directory/retention.h"
 
 namespace tintype {
 namespace {
@@ -129,15 +129,15 @@ TEST(Retention, a_repeated_epoch_replaces_the_earlier_one_even_when_it_is_worse)
 }
 
 TEST(Retention, the_order_is_total_and_strict) {
-  const std::vector<CheckpointEntry> all = {entry(1, kNan),       entry(2, kNan), entry(3, 0.0),
-                                            entry(4, -kInfinity), entry(5, 0.0),  entry(6, kInfinity)};
+  const std::vector<CheckpointEntry> all = {entry(1, kNan), entry(2, kNan),
+                                            entry(3, 0.0),  entry(4, -kInfinity),
+                                            entry(5, 0.0),  entry(6, kInfinity)};
   for (const bool is_minimized : {true, false}) {
     const RetentionRule rule{.is_metric_minimized = is_minimized};
     for (const auto& a : all) {
       EXPECT_FALSE(ranks_before(a, a, rule));
       for (const auto& b : all) {
-        EXPECT_EQ(a.sequence != b.sequence,
-                  ranks_before(a, b, rule) != ranks_before(b, a, rule));
+        EXPECT_EQ(a.sequence != b.sequence, ranks_before(a, b, rule) != ranks_before(b, a, rule));
       }
     }
   }

@@ -1,11 +1,11 @@
-#include "engine/slot_pool.h"
-
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <atomic>
 #include <set>
 #include <thread>
+
+#include <gtest/gtest.h>
+
+#include "engine/slot_pool.h"
 
 namespace tintype {
 namespace {

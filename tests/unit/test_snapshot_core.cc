@@ -1,9 +1,9 @@
 // The state machine of one save, without an engine.
-#include "engine/snapshot_core.h"
+#include <thread>
 
 #include <gtest/gtest.h>
 
-#include <thread>
+#include "engine/snapshot_core.h"
 
 namespace tintype {
 namespace {

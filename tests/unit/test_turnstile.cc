@@ -1,11 +1,11 @@
-#include "engine/turnstile.h"
-
-#include <gtest/gtest.h>
-
 #include <array>
 #include <atomic>
 #include <thread>
 #include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/turnstile.h"
 
 namespace tintype {
 namespace {

@@ -1,11 +1,11 @@
 #include "bindings/src/capture/capture.h"
 
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
-
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings/src/capture/object_writer.h"
 #include "bindings/src/capture/storage_table.h"
@@ -41,8 +41,8 @@ Captured write_natively(nb::handle object, StorageTable& table) {
   return {{sink.out().finish(), tensors.take_storages()}, "native"};
 }
 
-// A Captured, or the text of what forces the fallback. What Python raises on the way is raised again,
-// in its own words, by Python's pickler.
+// A Captured, or the text of what forces the fallback. What Python raises on the way is raised
+// again, in its own words, by Python's pickler.
 nb::object capture_natively(StorageTable& table, nb::handle object) {
   try {
     return nb::cast(write_natively(object, table));

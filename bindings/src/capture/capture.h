@@ -1,9 +1,9 @@
 // Capture as Python sees it: tintype._capture builds on these.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <string>
+
+#include <nanobind/nanobind.h>
 
 #include "engine/save_request.h"
 

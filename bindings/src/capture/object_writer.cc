@@ -109,12 +109,13 @@ void ObjectWriter::write_number(PyObject* integer) {
   if (overflow == 0) return sink_.out().integer(value);
   const nb::object number = nb::borrow(integer);
   const auto bits = nb::cast<size_t>(number.attr("bit_length")());
-  const nb::object bytes = number.attr("to_bytes")(bits / 8 + 1, "little", nb::arg("signed") = true);
+  const nb::object bytes =
+      number.attr("to_bytes")(bits / 8 + 1, "little", nb::arg("signed") = true);
   const auto* first = reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes.ptr()));
   auto size = static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr()));
   // -2^(8n-1) fits n bytes, but its bit length asks for one more.
-  const bool has_spare_sign = first[size - 1] == std::byte{0xff} &&
-                              (first[size - 2] & std::byte{0x80}) != std::byte{0};
+  const bool has_spare_sign =
+      first[size - 1] == std::byte{0xff} && (first[size - 2] & std::byte{0x80}) != std::byte{0};
   if (has_spare_sign) --size;
   sink_.out().big_integer({first, size});
 }

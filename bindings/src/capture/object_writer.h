@@ -10,10 +10,10 @@
 namespace tintype::python {
 
 // Writes, byte for byte, what CPython's C pickler writes at protocol 2 with torch.save's
-// persistent_id (Modules/_pickle.c: save() and the save_* functions it calls), for exact types: dict,
-// OrderedDict, Counter, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex, bool,
-// None, torch.Size, dtype, device, Tensor and Parameter. Throws NotNative for anything else, and
-// python_error where Python raises. Needs the GIL.
+// persistent_id (Modules/_pickle.c: save() and the save_* functions it calls), for exact types:
+// dict, OrderedDict, Counter, list, tuple, set, frozenset, str, bytes, bytearray, int, float,
+// complex, bool, None, torch.Size, dtype, device, Tensor and Parameter. Throws NotNative for
+// anything else, and python_error where Python raises. Needs the GIL.
 class ObjectWriter {
  public:
   ObjectWriter(const TorchHandles& torch, PickleSink& sink, TensorWriter& tensors)

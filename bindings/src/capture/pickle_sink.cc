@@ -1,9 +1,9 @@
 #include "bindings/src/capture/pickle_sink.h"
 
-#include <nanobind/stl/string.h>
-
 #include <cstdint>
 #include <string_view>
+
+#include <nanobind/stl/string.h>
 
 namespace nb = nanobind;
 
@@ -45,8 +45,7 @@ void PickleSink::new_text(PyObject* text) {
   } else {
     encoded = nb::steal(PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"));
     if (!encoded.is_valid()) throw nb::python_error();
-    utf8 = {PyBytes_AS_STRING(encoded.ptr()),
-            static_cast<size_t>(PyBytes_GET_SIZE(encoded.ptr()))};
+    utf8 = {PyBytes_AS_STRING(encoded.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(encoded.ptr()))};
   }
   if (utf8.size() > UINT32_MAX) throw NotNative{"a str of over 4 GiB"};
   out_.text(utf8);

@@ -1,10 +1,10 @@
 // A pickle under way, with its memo by identity as CPython's pickler keeps one.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <string>
 #include <vector>
+
+#include <nanobind/nanobind.h>
 
 #include "bindings/src/capture/identity_map.h"
 #include "bindings/src/capture/torch_handles.h"

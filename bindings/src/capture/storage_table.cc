@@ -1,8 +1,8 @@
 #include "bindings/src/capture/storage_table.h"
 
-#include <nanobind/stl/string.h>
-
 #include <string>
+
+#include <nanobind/stl/string.h>
 
 namespace nb = nanobind;
 

@@ -1,9 +1,9 @@
 // The distinct storages of one save. Files of one save share them.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <vector>
+
+#include <nanobind/nanobind.h>
 
 #include "bindings/src/capture/identity_map.h"
 #include "engine/save_request.h"
@@ -30,8 +30,8 @@ class StorageTable {
   uint32_t append(nanobind::handle owner, uint64_t identity, uint64_t address, uint64_t size_bytes);
 
   std::vector<SourceStorage> storages_;
-  std::vector<uint64_t> identities_;       // of storages_
-  std::vector<nanobind::object> owners_;   // keep the memory and the identities alive
+  std::vector<uint64_t> identities_;      // of storages_
+  std::vector<nanobind::object> owners_;  // keep the memory and the identities alive
   IdentityMap first_by_identity_;
 };
 

@@ -100,7 +100,8 @@ void TensorWriter::write_hooks() {
 void TensorWriter::write_metadata(PyObject* tensor, const DtypeInfo& dtype) {
   const bool is_conj = dtype.is_complex && torch_.is_conj.is_true(tensor);
   if (!is_conj && !torch_.is_neg.is_true(tensor)) return;
-  const nb::dict bits = nb::borrow<nb::dict>(nb::borrow(torch_.tensor_metadata)(nb::handle(tensor)));
+  const nb::dict bits =
+      nb::borrow<nb::dict>(nb::borrow(torch_.tensor_metadata)(nb::handle(tensor)));
   PickleWriter& out = sink_.out();
   out.empty_dict();
   sink_.memoize_fresh();
@@ -134,7 +135,8 @@ void TensorWriter::write_persistent_id(const Stored& stored, const DtypeInfo& dt
 TensorWriter::Stored TensorWriter::storage_of(PyObject* tensor, const DtypeInfo& dtype) const {
   Stored stored;
   stored.is_host = torch_.is_cpu.is_true(tensor);
-  if (!stored.is_host && !torch_.is_cuda.is_true(tensor)) throw NotNative{"a tensor of another device"};
+  if (!stored.is_host && !torch_.is_cuda.is_true(tensor))
+    throw NotNative{"a tensor of another device"};
   stored.storage = torch_.storage_of(tensor);
   if (Py_TYPE(stored.storage.ptr()) != torch_.untyped_storage_class) {
     throw not_native(stored.storage.ptr());
@@ -150,9 +152,9 @@ PyObject* TensorWriter::key_of(const Stored& stored, const DtypeInfo& dtype) {
   const uint32_t known = number_by_identity_.find(identity);
   if (known != IdentityMap::kAbsent) return keys_[known].ptr();
   const uint64_t size_bytes = stored.count * dtype.item_bytes;
-  const uint32_t index =
-      stored.is_host ? table_.add_host(stored.storage, identity, stored.address, size_bytes)
-                     : table_.add(stored.storage, size_bytes);
+  const uint32_t index = stored.is_host
+                             ? table_.add_host(stored.storage, identity, stored.address, size_bytes)
+                             : table_.add(stored.storage, size_bytes);
   const auto number = static_cast<uint32_t>(storages_.size());
   number_by_identity_.insert(identity, number);
   storages_.push_back(index);

@@ -1,10 +1,10 @@
 // Tensors and parameters in a pickle, as torch's own reduce functions describe them.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <cstdint>
 #include <vector>
+
+#include <nanobind/nanobind.h>
 
 #include "bindings/src/capture/pickle_sink.h"
 #include "bindings/src/capture/storage_table.h"

@@ -52,12 +52,8 @@ Attribute::Attribute(nb::handle cls, const char* name) : name_(PyUnicode_InternF
 nb::object Attribute::operator()(PyObject* self) const {
   PyObject* value = nullptr;
   switch (kind_) {
-    case Kind::getter:
-      value = getter_(self, closure_);
-      break;
-    case Kind::no_arguments:
-      value = function_(self, nullptr);
-      break;
+    case Kind::getter: value = getter_(self, closure_); break;
+    case Kind::no_arguments: value = function_(self, nullptr); break;
     case Kind::keywords: {
       static PyObject* const no_arguments = PyTuple_New(0);
       const auto function = reinterpret_cast<PyCFunctionWithKeywords>(  // as the flags say
@@ -167,8 +163,8 @@ void TorchHandles::find_attributes() {
 }
 
 bool TorchHandles::is_stock() const {
-  PyTypeObject* const reduced[] = {tensor_class, parameter_class, ordered_dict_class,
-                                   counter_class, size_class, device_class, dtype_class};
+  PyTypeObject* const reduced[] = {tensor_class, parameter_class, ordered_dict_class, counter_class,
+                                   size_class,   device_class,    dtype_class};
   for (PyTypeObject* cls : reduced) {
     if (PyDict_GetItem(dispatch_table_, reinterpret_cast<PyObject*>(cls)) != nullptr) return false;
   }
@@ -202,7 +198,8 @@ const DtypeInfo& TorchHandles::dtype(PyObject* dtype) const {
 
 const GlobalName* TorchHandles::storage_class(PyObject* dtype) const {
   const nb::module_ storage = nb::module_::import_("torch.storage");
-  const nb::object name = storage.attr("_dtype_to_storage_type_map")().attr("get")(nb::borrow(dtype));
+  const nb::object name =
+      storage.attr("_dtype_to_storage_type_map")().attr("get")(nb::borrow(dtype));
   if (name.is_none()) return nullptr;
   const nb::object cls = nb::module_::import_("torch").attr(nb::str(name).c_str());
   return &(storage_classes_[dtype] = global_name(cls));

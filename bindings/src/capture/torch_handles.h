@@ -3,10 +3,10 @@
 // is reached by name.
 #pragma once
 
-#include <nanobind/nanobind.h>
-
 #include <string>
 #include <unordered_map>
+
+#include <nanobind/nanobind.h>
 
 namespace tintype::python {
 
