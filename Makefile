@@ -18,6 +18,7 @@ setup-lint:
 	@tools/setup.sh lint
 
 build/%/build.ninja: CMakeLists.txt CMakePresets.json | setup
+	@mkdir -p build
 	@cmake --preset $* > build/$*.configure.log 2>&1 || { cat build/$*.configure.log; exit 1; }
 
 build: setup build/release/build.ninja  ## set up, configure and build the release preset
