@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this on
 import torch
 
 import tintype
+from states import MakeEngine
 
 torch.set_num_threads(1)  # small tensors only: threads of torch would but fight for the cores
-MakeEngine = Callable[..., tintype.Engine]
 
 
 @pytest.fixture

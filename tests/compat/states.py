@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import tintype
 
 State = dict[str, Any]
+MakeEngine = Callable[..., tintype.Engine]
 
 
 def numbered_state(number: int, size_bytes: int = 1 << 20, tensors: int = 4) -> State:

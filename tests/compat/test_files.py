@@ -13,8 +13,7 @@ import torch
 
 import children
 import tintype
-from conftest import MakeEngine
-from states import number_in, numbered_state, temps_in
+from states import MakeEngine, number_in, numbered_state, temps_in
 
 SMALL = 5000
 UMASKS = [0o000, 0o002, 0o007, 0o022, 0o027, 0o077, 0o177, 0o777]

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import tintype
-from conftest import MakeEngine
-from states import number_in, numbered_state, renumber
+from states import MakeEngine, number_in, numbered_state, renumber
 
 POOLS = {
     "pool holds the state": {"staging_bytes": 16 << 20},

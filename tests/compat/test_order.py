@@ -11,8 +11,7 @@ from typing import Literal
 import pytest
 
 import tintype
-from conftest import MakeEngine
-from states import number_in, numbered_state, temps_in
+from states import MakeEngine, number_in, numbered_state, temps_in
 
 
 def test_two_saves_to_one_path_in_flight_both_succeed_and_the_newest_wins(

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import tintype
-from conftest import MakeEngine
-from states import failing_save, number_in, numbered_state, temps_in
+from states import MakeEngine, failing_save, number_in, numbered_state, temps_in
 
 WAITS = ["wait_staged", "wait_durable", "wait_published"]
 
