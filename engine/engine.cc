@@ -32,6 +32,11 @@ unsigned copy_thread_count(const EngineOptions& options) {
   return std::clamp(std::thread::hardware_concurrency(), 1u, kCopyThreadsMax);
 }
 
+uint64_t machine_memory_bytes() {
+  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
+}
+
 Status check_options(const EngineOptions& options) {
   if (options.extent_bytes == 0 || options.extent_bytes % kExtentBytesMin != 0) {
     return Status::invalid_argument(fmt::format("extent_bytes {} is not a positive multiple of {}",
@@ -45,6 +50,11 @@ Status check_options(const EngineOptions& options) {
   }
   if (options.staging_bytes != 0 && options.staging_bytes < kExtentBytesMin) {
     return Status::invalid_argument("staging_bytes must be at least 4096");
+  }
+  if (options.staging_bytes > machine_memory_bytes()) {
+    return Status::invalid_argument(
+        fmt::format("staging_bytes {} is more than this machine's memory, {}",
+                    options.staging_bytes, machine_memory_bytes()));
   }
   return Status::ok();
 }

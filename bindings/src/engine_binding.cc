@@ -100,6 +100,11 @@ Status finish_or_cancel(Snapshot& snapshot) {
 // In one call, so that no interrupt finds the save started and nobody to cancel it.
 std::shared_ptr<Snapshot> save(BoundEngine& engine, NativeRequest& request) {
   auto snapshot = save_async(engine, request);
+  if (snapshot->is_skipped()) {  // this call promises durability: it cannot quietly save nothing
+    raise_status({StatusCode::busy,
+                  "max_in_flight saves are running, and this engine skips then: nothing was saved; "
+                  "wait for them first, or make the engine with when_busy=\"wait\""});
+  }
   raise_if_error(without_gil([&] { return finish_or_cancel(*snapshot); }));
   return snapshot;
 }

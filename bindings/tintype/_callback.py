@@ -18,7 +18,7 @@ from tintype._capture import StorageTable, capture
 from tintype._checkpoint import PARTS, members, pack_checkpoint, unpack_checkpoint
 from tintype._engine import Engine, default_engine, save
 from tintype._epoch_values import as_epoch, as_numbers, as_stage, check_extra, facts_of
-from tintype._errors import CorruptCheckpointError, TintypeError
+from tintype._errors import BusyError, CorruptCheckpointError, TintypeError
 from tintype._load import load
 from tintype._pending_saves import OnError, PendingSaves
 from tintype._readable import check_readable
@@ -261,8 +261,12 @@ class CheckpointCallback:
             run_id=self._directory.run_id,
         )
         engine = self._engine if self._engine is not None else default_engine()
+        engine._native.wait()  # one that is busy might skip or refuse this save
         try:
-            self._saves.start(path, lambda: engine.save_async(checkpoint, path)).wait_published()
+            snapshot = self._saves.start(path, lambda: engine.save_async(checkpoint, path))
+            if snapshot.skipped:
+                raise BusyError(f"{path} was skipped: the engine is busy with other saves")
+            snapshot.wait_published()
         except Exception as error:
             if self._on_error == "raise":
                 raise

@@ -53,18 +53,17 @@ class Engine:
         byte_rate_limit: int | None = None,
         backend: Literal["automatic", "io_uring", "pwrite"] = "automatic",
     ) -> None:
-        self._native = _tintype.Engine.create(
-            {
-                "staging_bytes": staging_bytes or 0,
-                "extent_bytes": extent_bytes,
-                "queue_depth": queue_depth,
-                "direct_io": direct_io,
-                "max_in_flight": max_in_flight,
-                "when_busy": when_busy,
-                "byte_rate_limit": byte_rate_limit or 0,
-                "backend": backend,
-            }
-        )
+        numbers = {
+            "staging_bytes": staging_bytes or 0,
+            "extent_bytes": extent_bytes,
+            "queue_depth": queue_depth,
+            "max_in_flight": max_in_flight,
+            "byte_rate_limit": byte_rate_limit or 0,
+        }
+        for name, value in numbers.items():
+            _check_count(name, value)
+        choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
+        self._native = _tintype.Engine.create({**numbers, **choices})
         _live_engines.add(self)
         _drain_with_worker()
 
@@ -194,6 +193,14 @@ class Engine:
     def __repr__(self) -> str:
         stats = self.stats()
         return f"<Engine {stats['backend']} pool {stats['staging_bytes'] >> 20} MiB>"
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r} must be a whole number, not {type(value).__qualname__}")
+    limit = 2**63 if name.endswith(("_bytes", "_limit")) else 2**32
+    if not 0 <= value < limit:
+        raise ValueError(f"{name}={value!r} is out of range")
 
 
 def _make_request(

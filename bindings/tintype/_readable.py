@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import collections
 import io
+import pickle
 from typing import Any
 
 import torch
 
-from tintype._errors import UnsupportedError
+from tintype._errors import UnpicklableError, UnsupportedError
 
 _PLAIN_LEAVES = {type(None), bool, int, float, complex, str, bytes, bytearray, torch.Size}
 _PLAIN_LEAVES |= {torch.dtype, torch.device, torch.Tensor, torch.nn.Parameter}
 
 
 def check_readable(value: Any, name: str) -> None:
-    """UnsupportedError, naming place and type, where ``torch.load(weights_only=True)`` would refuse
-    ``value``. Types that the job gave to ``torch.serialization.add_safe_globals`` pass."""
+    """Refuses what could not be loaded back, naming place and type.
+
+    UnsupportedError where ``torch.load(weights_only=True)`` would refuse ``value``, UnpicklableError
+    where it cannot even be written. Types that the job gave to
+    ``torch.serialization.add_safe_globals`` pass.
+    """
     _check(value, name, set())
 
 
@@ -40,13 +45,16 @@ def _check(value: Any, name: str, seen: set[int]) -> None:
 
 
 def _check_by_loading(value: Any, name: str) -> None:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
     buffer = io.BytesIO()
-    torch.save(value, buffer)
+    try:
+        torch.save(value, buffer)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UnpicklableError(f"{name} is a {kind}, which cannot be pickled: {error}") from error
     buffer.seek(0)
     try:
         torch.load(buffer, map_location="cpu", weights_only=True)
     except Exception as error:
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise UnsupportedError(
             f"{name} is a {kind}, which torch.load(weights_only=True) refuses, so that the "
             "checkpoint could not be resumed from: pass plain values (for NumPy .item() or "

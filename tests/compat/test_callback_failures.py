@@ -266,3 +266,20 @@ def test_on_exception_saves_although_an_epoch_failed(tmp_path: Path) -> None:
     assert weight_in(path) == 9
     with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth"):
         callback.close()
+
+
+def test_exception_file_is_written_also_by_an_engine_that_skips(tmp_path: Path) -> None:
+    engine = tintype.Engine(max_in_flight=1, when_busy="skip", byte_rate_limit=1 << 20)
+    model = torch.nn.Linear(100, 1000)
+    with engine, tintype.CheckpointCallback(tmp_path, model=model, engine=engine) as callback:
+        callback.on_stage_start("train")
+        callback.on_epoch_end("train", 1, {"loss": 1.0})
+        path = callback.on_exception(ValueError())
+        assert path is not None and Path(path).exists()
+
+
+def test_extra_value_that_cannot_be_pickled_is_named(tmp_path: Path) -> None:
+    with tintype.CheckpointCallback(tmp_path, model=torch.nn.Linear(2, 2)) as callback:
+        callback.on_stage_start("train")
+        with pytest.raises(tintype.UnpicklableError, match="hook"):
+            callback.on_epoch_end("train", 1, {"loss": 1.0}, hook=lambda: 1)

@@ -242,3 +242,33 @@ def test_dropped_engine_still_finishes_its_saves_while_other_threads_run(tmp_pat
     assert snapshot.done() and number_in(tmp_path / "x.pth") == 9
     assert end - start > 0.1
     assert sum(start < t < end for t in ticks) > 5, "the GIL was held while the engine drained"
+
+
+def test_save_on_an_engine_that_skips_never_returns_without_a_file(
+    tmp_path: Path, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(max_in_flight=1, when_busy="skip", byte_rate_limit=4 << 20)
+    running = engine.save_async(numbered_state(1), tmp_path / "slow.pth")
+    with pytest.raises(tintype.BusyError, match="nothing was saved"):
+        engine.save(numbered_state(2), tmp_path / "x.pth")
+    running.wait_durable()
+    engine.wait()
+    engine.save(numbered_state(3), tmp_path / "x.pth")
+    assert number_in(tmp_path / "x.pth") == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"staging_bytes": -1}, ValueError),
+        ({"staging_bytes": "1GB"}, TypeError),
+        ({"staging_bytes": 1 << 50}, ValueError),
+        ({"byte_rate_limit": -5}, ValueError),
+        ({"byte_rate_limit": 1.5}, TypeError),
+        ({"queue_depth": 2**40}, ValueError),
+        ({"max_in_flight": 0}, ValueError),
+    ],
+)
+def test_wrong_engine_option_is_named(options: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(options))):
+        tintype.Engine(**options)  # type: ignore[arg-type]
