@@ -18,8 +18,8 @@ _PLAIN_LEAVES |= {torch.dtype, torch.device, torch.Tensor, torch.nn.Parameter}
 def check_readable(value: Any, name: str) -> None:
     """Refuses what could not be loaded back, naming place and type.
 
-    UnsupportedError where ``torch.load(weights_only=True)`` would refuse ``value``, UnpicklableError
-    where it cannot even be written. Types that the job gave to
+    UnsupportedError where ``torch.load(weights_only=True)`` would refuse ``value``,
+    UnpicklableError where it cannot even be written. Types that the job gave to
     ``torch.serialization.add_safe_globals`` pass.
     """
     _check(value, name, set())
