@@ -147,6 +147,7 @@ def test_saves_of_several_threads_through_a_small_pool_are_whole(
     for thread in threads:
         thread.join()
     assert torn == []
+    engine.wait()
     assert engine.stats()["saves_published"] == 80
 
 
