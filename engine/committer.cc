@@ -22,9 +22,9 @@ struct Committer::Inbox {
   }
 };
 
-Committer::Committer(Account account, std::function<void()> release)
+Committer::Committer(Account account, std::function<void()> on_finished)
     : account_(std::move(account)),
-      release_(std::move(release)),
+      on_finished_(std::move(on_finished)),
       inbox_(std::make_shared<Inbox>()) {
   thread_ = start_thread("tintype-commit", [this] { run(); });
 }
@@ -81,14 +81,9 @@ void Committer::complete(SaveJob& job) {
   if (!job.core->is_doomed()) {
     if (Status status = commit_files(job); !status.is_ok()) {
       job.core->fail(status);
-    } else {
+    } else if (job.request.publisher != nullptr) {
       job.core->set_durable();
-      if (job.request.publisher != nullptr) {
-        status = job.request.publisher->publish();
-        if (!status.is_ok()) job.core->fail(status.with_context("publish " + job.core->path()));
-        // Losers go only after the winners are published.
-        if (status.is_ok()) job.request.publisher->evict();
-      }
+      publish(job);
     }
   }
   job.core->update(
@@ -99,7 +94,16 @@ void Committer::complete(SaveJob& job) {
   job.files.clear();  // abandons what was not committed: temps are gone before the state is final
   job.request.publisher.reset();
   job.core->finish([&](SnapshotState state) { account_(job, state); });
-  release_();
+  on_finished_();
+}
+
+void Committer::publish(SaveJob& job) {
+  Publisher& publisher = *job.request.publisher;
+  if (Status status = publisher.publish(); !status.is_ok()) {
+    job.core->fail(status.with_context("publish " + job.core->path()));
+    return;
+  }
+  publisher.evict();  // losers go only after the winners are published
 }
 
 // A snapshot's files become visible together or not at all: all are whole on the disk before the

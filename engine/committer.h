@@ -14,9 +14,9 @@ namespace tintype {
 class Committer {
  public:
   // Both run on the commit thread: `account` just before a job's final state becomes visible,
-  // `release` after that.
+  // `on_finished` after that and after the snapshot's callbacks.
   using Account = std::function<void(SaveJob&, SnapshotState)>;
-  Committer(Account account, std::function<void()> release);
+  Committer(Account account, std::function<void()> on_finished);
   ~Committer();  // finishes every job first
 
   // Any thread; the order of calls is the order of commits.
@@ -28,11 +28,12 @@ class Committer {
   void run();
   std::shared_ptr<SaveJob> take_ready();
   void complete(SaveJob& job);
+  void publish(SaveJob& job);
   Status commit_files(SaveJob& job);
   Status expose_files(SaveJob& job);
 
   const Account account_;
-  const std::function<void()> release_;
+  const std::function<void()> on_finished_;
   FileCloser closer_;
   const std::shared_ptr<Inbox> inbox_;  // the snapshots ring it too, and may live longer
   std::thread thread_;

@@ -90,7 +90,7 @@ class Engine::Impl {
         pool_(fitting_extent_bytes(options_, crew_.size())),
         writer_(*queue_, pool_, options_),
         committer_([this](SaveJob& job, SnapshotState state) { account(job, state); },
-                   [this] { release(); }) {}
+                   [this] { leave(); }) {}
 
   Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
                                                const InterruptCheck& is_interrupted);
@@ -109,7 +109,7 @@ class Engine::Impl {
   Status ensure_pool(uint64_t image_bytes);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
   void account(SaveJob& job, SnapshotState state);
-  void release();
+  void leave();
   bool may_start() const;  // under the turnstile's lock
 
   const EngineOptions options_;
@@ -123,7 +123,8 @@ class Engine::Impl {
   Writer writer_;
   Turnstile turnstile_;
   bool is_closed_ = false;  // guarded by the turnstile
-  uint64_t in_flight_ = 0;  // guarded by the turnstile
+  uint64_t in_flight_ = 0;  // saves that hold a place; guarded by the turnstile
+  uint64_t running_ = 0;    // and those whose callbacks still run; guarded by the turnstile
 
   mutable std::mutex mutex_;
   std::condition_variable idle_;
@@ -194,7 +195,9 @@ Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, b
   }
   turnstile_.notify([&] {
     status = check_room(is_skipped);
-    if (status.is_ok() && !is_skipped) ++in_flight_;
+    if (!status.is_ok() || is_skipped) return;
+    ++in_flight_;
+    ++running_;
   });
   if (!status.is_ok() || is_skipped) turnstile_.leave();
   job.core->update([&](SnapshotReport& r) { r.busy_wait_ns = ns_between(start, Clock::now()); });
@@ -250,7 +253,9 @@ Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
   return snapshot;
 }
 
+// A save gives its place back before anybody can see that it ended.
 void Engine::Impl::account(SaveJob& job, SnapshotState state) {
+  turnstile_.notify([this] { --in_flight_; });
   std::lock_guard lock(mutex_);
   stats_.written_bytes += job.core->report().written_bytes;
   if (state == SnapshotState::published) ++stats_.saves_published;
@@ -261,9 +266,9 @@ void Engine::Impl::account(SaveJob& job, SnapshotState state) {
   }
 }
 
-void Engine::Impl::release() {
+void Engine::Impl::leave() {
   turnstile_.notify([this] {
-    --in_flight_;
+    --running_;
     idle_.notify_all();
   });
 }
@@ -278,7 +283,7 @@ Status Engine::Impl::prepare(uint64_t storage_bytes) {
 Status Engine::Impl::wait(const InterruptCheck& is_interrupted) {
   for (;;) {
     bool is_idle = false;
-    turnstile_.notify([&] { is_idle = in_flight_ == 0; });
+    turnstile_.notify([&] { is_idle = running_ == 0; });
     if (is_idle) return Status::ok();
     if (is_interrupted && is_interrupted()) {
       return {StatusCode::interrupted, "interrupted while waiting; the saves go on"};

@@ -83,10 +83,14 @@ bool SnapshotCore::pass_point_of_no_return() {
 
 void SnapshotCore::set_durable() {
   std::lock_guard lock(mutex_);
-  is_durable_ = true;
   state_ = SnapshotState::durable;
-  report_.durable_ns = ns_between(started_, Clock::now());
+  become_durable();
   changed_.notify_all();
+}
+
+void SnapshotCore::become_durable() {
+  is_durable_ = true;
+  report_.durable_ns = ns_between(started_, Clock::now());
 }
 
 void SnapshotCore::finish(const std::function<void(SnapshotState)>& account) {
@@ -102,6 +106,7 @@ void SnapshotCore::finish(const std::function<void(SnapshotState)>& account) {
       report_.published_ns = ns_between(started_, Clock::now());
     }
   }
+  // Whoever sees the final state finds the engine's figures and its place already given back.
   if (account) account(final_state);
   finish_as(final_state);
 }
@@ -113,6 +118,7 @@ void SnapshotCore::finish_as(SnapshotState state) {
   {
     std::lock_guard lock(mutex_);
     state_ = state;
+    if (state == SnapshotState::published && !is_durable_) become_durable();
     callbacks.swap(callbacks_);
     changed_.notify_all();
   }

@@ -54,6 +54,7 @@ class SnapshotCore {
   // Step 8b: false if the snapshot was cancelled or failed before; true forbids cancelling from
   // now.
   bool pass_point_of_no_return();
+  // For a snapshot that is still to be published; the others are durable once they are final.
   void set_durable();
   // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is
   // told that state just before anybody else can see it.
@@ -81,6 +82,7 @@ class SnapshotCore {
  private:
   bool is_final() const;                        // REQUIRES: mutex_ held
   bool has_reached(Milestone milestone) const;  // REQUIRES: mutex_ held
+  void become_durable();                        // REQUIRES: mutex_ held
   void finish_as(SnapshotState state);
   void tell_observer() const {
     if (observer_) observer_();
