@@ -195,9 +195,7 @@ Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, b
   }
   turnstile_.notify([&] {
     status = check_room(is_skipped);
-    if (!status.is_ok() || is_skipped) return;
-    ++in_flight_;
-    ++running_;
+    if (status.is_ok() && !is_skipped) ++in_flight_, ++running_;
   });
   if (!status.is_ok() || is_skipped) turnstile_.leave();
   job.core->update([&](SnapshotReport& r) { r.busy_wait_ns = ns_between(start, Clock::now()); });
