@@ -81,6 +81,37 @@ def lazy_bits() -> Any:
     return [x.conj(), x.conj().conj(), y.conj().imag, torch._neg_view(x).conj()]
 
 
+def extra_state() -> Any:
+    class WithExtraState(nn.Linear):
+        def get_extra_state(self) -> Any:
+            return {"calls": 3, "seen": torch.ones(1)}
+
+    return WithExtraState(2, 2).state_dict()
+
+
+def attributes_of_an_ordered_dict() -> Any:
+    made: OrderedDict[str, Any] = OrderedDict(a=1)
+    made.extra = [torch.ones(2), made]  # type: ignore[attr-defined]
+    return made
+
+
+def views_that_require_grad() -> Any:
+    x = torch.ones(4, requires_grad=True)
+    return [x, x[1:], x.detach(), x.data, x * 2, (x * 2).detach()]
+
+
+def made_in_inference_mode() -> Any:
+    with torch.inference_mode():
+        x = torch.ones(3)
+        return [x, x[1:]]
+
+
+def met_again() -> Any:
+    """Values of every kind that are met twice, and equal ones that are not the same object."""
+    pair, text, raw, array = (1, 2, 3), "".join(["a", "b"]), b"raw", bytearray(b"array")
+    return [pair, pair, (pair,), text, text, "".join(["a", "b"]), raw, raw, array, array]
+
+
 def module_with_buffers() -> Any:
     model = nn.BatchNorm2d(4)
     model.register_buffer("anchor", torch.arange(3))
@@ -92,7 +123,11 @@ def ordered(count: int) -> OrderedDict[int, int]:
 
 
 def meta_tensors() -> Any:
-    return [torch.empty(3, 4, device="meta"), nn.Parameter(torch.empty(2, device="meta"))]
+    return [
+        torch.empty(1 << 40, device="meta"),
+        torch.empty(3, 4, device="meta")[1:],
+        nn.Parameter(torch.empty(2, device="meta")),
+    ]
 
 
 # Everything here goes through the native walk.
@@ -147,6 +182,18 @@ NATIVE: dict[str, Maker] = {
     "lists_around_a_batch": lambda: [list(range(n)) for n in (0, 1, 2, 999, 1000, 1001, 2000)],
     "tuples": lambda: [(), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), ((),)],
     "recursion": recursive,
+    "met_again": met_again,
+    "keys_of_every_kind": lambda: {
+        torch.ones(1): 0, (1, 2): 1, None: 2, 1.5: 3, b"x": 4, frozenset([1]): 5, torch.float32: 6,
+        "k" * 70_000: 7,
+    },
+    "attributes_of_an_ordered_dict": attributes_of_an_ordered_dict,
+    "extra_state": extra_state,
+    "views_that_require_grad": views_that_require_grad,
+    "made_in_inference_mode": made_in_inference_mode,
+    "channels_last": lambda: torch.ones(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    "strided_with_steps": lambda: torch.as_strided(torch.arange(10.0), (3, 3), (0, 1), 2),
+    "long_memo_ids": lambda: [[i] for i in range(66_000)],
     "many_memo_entries": lambda: {f"key{i}": [f"value{i}"] for i in range(300)},
     "keys_like_storage_keys": lambda: {str(i): torch.full((2,), i) for i in range(12)},
     "zip_signatures_in_payloads": lambda: [

@@ -13,12 +13,17 @@ import torch
 from torch.utils.serialization import config
 
 import tintype
+from dtype_objects import NATIVE_DTYPES, QUANTIZED_DTYPES, UNSAVEABLE
 from objects import FALLBACK, NATIVE
+from odd_objects import ODD
 from random_objects import RandomObjects
 from tintype._capture import StorageTable, capture, capture_by_pickler
+from training_objects import TRAINING
 
 RANDOM_COUNT = 10_000 if os.environ.get("TINTYPE_FULL") else 1_000
-CASES = {**NATIVE, **FALLBACK}
+ALL_NATIVE = {**NATIVE, **TRAINING, **NATIVE_DTYPES}
+ALL_FALLBACK = {**FALLBACK, **ODD, **QUANTIZED_DTYPES}
+CASES = {**ALL_NATIVE, **ALL_FALLBACK}
 
 pytestmark = pytest.mark.skipif(
     torch.__version__.split("+")[0].rsplit(".", 1)[0] != "2.11",
@@ -43,18 +48,18 @@ def test_object_is_saved_as_torch_saves_it(tmp_path: Path, name: str, alignment:
     assert (tmp_path / "x.pth").read_bytes() == expected
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", ALL_NATIVE)
 def test_listed_object_needs_no_python_pickler(name: str) -> None:
-    obj = NATIVE[name]()
+    obj = ALL_NATIVE[name]()
     table = StorageTable()
     native = capture(obj, table)
     assert native.path == "native"
     assert native.pickle == capture_by_pickler(obj, StorageTable(), "for comparison").pickle
 
 
-@pytest.mark.parametrize("name", FALLBACK)
+@pytest.mark.parametrize("name", ALL_FALLBACK)
 def test_other_object_says_what_forced_the_pickler(name: str) -> None:
-    path = capture(FALLBACK[name](), StorageTable()).path
+    path = capture(ALL_FALLBACK[name](), StorageTable()).path
     assert path.startswith("pickler: ") and len(path) > len("pickler: ")
 
 
@@ -115,6 +120,30 @@ def test_a_storage_of_odd_size_loads_where_torchs_own_does_not() -> None:
     with pytest.raises(RuntimeError):
         torch.load(io.BytesIO(saved_by(torch.save, odd)))
     assert torch.load(io.BytesIO(saved_by(tintype.save, odd))).equal(odd)
+
+
+@pytest.mark.parametrize("dtype", UNSAVEABLE, ids=str)
+def test_dtype_without_a_storage_is_refused_as_torch_refuses_it(dtype: torch.dtype) -> None:
+    for save in (torch.save, tintype.save):
+        with pytest.raises(KeyError, match=f"dtype {dtype} is not recognized"):
+            save([torch.ones(2), torch.empty(4, dtype=dtype)], io.BytesIO())
+
+
+@pytest.mark.parametrize("alignment", [8, 512, 32768])
+@pytest.mark.parametrize("name", ["model_state_dict", "zero_size", "views_of_one_storage"])
+def test_other_alignments_are_torchs_too(name: str, alignment: int) -> None:
+    obj = NATIVE[name]()
+    with config.patch({"save.storage_alignment": alignment}):
+        assert saved_by(tintype.save, obj) == saved_by(torch.save, obj)
+
+
+def test_the_same_object_gives_the_same_bytes_at_any_path_and_time(tmp_path: Path) -> None:
+    state = NATIVE["adamw_after_a_step"]()
+    paths = [tmp_path / "a.pth", tmp_path / "ünï" / "another name"]
+    paths[1].parent.mkdir()
+    for path in paths:
+        tintype.save(state, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes() == saved_by(tintype.save, state)
 
 
 def test_too_deep_nesting_is_refused_as_python_refuses_it() -> None:
