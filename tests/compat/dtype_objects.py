@@ -22,15 +22,13 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def views_of(dtype: torch.dtype) -> list[torch.Tensor]:
-    """One storage and views that start, step and end at odd places; then a storage of an odd size,
-    a scalar and an empty one."""
+    """One storage and views that start, step and end at odd places; a storage of an odd size, an
+    empty one."""
     whole = _counted(_SIZE_BYTES, dtype)
     table = whole.view(2, -1)
-    return [
-        whole, whole[1:], whole[::2], whole[1::2], whole[3], whole[1:1], table.t(), table[:, :1],
-        whole[:1].expand(3), _counted(3 * dtype.itemsize, dtype), _counted(dtype.itemsize, dtype)[0],
-        _counted(0, dtype),
-    ]  # fmt: skip
+    views = [whole, whole[1:], whole[::2], whole[1::2], whole[3], whole[1:1], table.t()]
+    views += [table[:, :1], whole[:1].expand(3)]
+    return [*views, _counted(3 * dtype.itemsize, dtype), _counted(0, dtype)]
 
 
 def _counted(size_bytes: int, dtype: torch.dtype) -> torch.Tensor:

@@ -93,14 +93,10 @@ def per_channel() -> torch.Tensor:
 
 
 def storages_and_views() -> list[Any]:
-    """What torch's own tests of serialization save: tensors met again, bare storages, views."""
-    a = [torch.arange(25.0).reshape(5, 5) + i for i in range(2)]
-    flat = torch.arange(1, 11).float()
-    b = [a[i % 2] for i in range(4)]
-    b += [a[0].storage()]
-    b += [a[0].reshape(-1)[1:4].storage()]
-    b += [flat[:4], flat[3:9], flat.storage()]
-    return b
+    """Tensors met again, bare storages and views of them: what torch's own tests begin with."""
+    first, flat = torch.arange(25.0).reshape(5, 5), torch.arange(10.0)
+    part = first.reshape(-1)[1:4]
+    return [first, first, first.storage(), part.storage(), flat[:4], flat[3:9], flat.storage()]
 
 
 ODD: dict[str, Maker] = {

@@ -1,4 +1,4 @@
-"""States of optimizers, schedulers and scalers: none is forgotten, and training continues by them."""
+"""States of optimizers, schedulers, scalers: none is forgotten, and training continues by them."""
 
 from __future__ import annotations
 
