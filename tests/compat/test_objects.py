@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import io
+import lzma
 import os
 import pickle
 import threading
@@ -92,6 +95,26 @@ def test_short_writes_of_a_raw_file_are_resumed(tmp_path: Path) -> None:
     assert short.content == torch_bytes(BIG)
 
 
+def test_compressing_file_objects_get_the_bytes_that_torch_writes(tmp_path: Path) -> None:
+    for module in (bz2, gzip, lzma):
+        with module.open(tmp_path / "x", "wb") as file:
+            tintype.save(BIG, file)
+        with module.open(tmp_path / "x") as file:
+            assert file.read() == torch_bytes(BIG)
+
+
+def test_object_with_nothing_but_write_is_enough() -> None:
+    class Bare:
+        pieces: list[bytes] = []  # noqa: RUF012
+
+        def write(self, piece: memoryview) -> int:
+            self.pieces.append(bytes(piece))
+            return len(piece)
+
+    tintype.save(BIG, Bare())  # type: ignore[arg-type]
+    assert b"".join(Bare.pieces) == torch_bytes(BIG)
+
+
 def test_pipe_as_a_file_object_gets_everything() -> None:
     reader, writer = os.pipe()
     received = bytearray()
@@ -116,6 +139,21 @@ def test_error_of_a_file_object_is_passed_on() -> None:
     with pytest.raises(OSError, match="no space in this object") as caught:
         tintype.save(BIG, Bad(1 << 20, full))  # type: ignore[arg-type]
     assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ValueError("closed")])
+def test_what_a_file_objects_write_raises_comes_through_and_the_next_save_works(
+    error: BaseException | type[BaseException],
+) -> None:
+    def fail(_: memoryview) -> None:
+        raise error
+
+    bad, good = Bad(1 << 20, fail), io.BytesIO()
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        tintype.save(BIG, bad)  # type: ignore[arg-type]
+    assert torch_bytes(BIG).startswith(bad.content) and len(bad.content) >= 1 << 20
+    tintype.save(BIG, good)
+    assert good.getvalue() == torch_bytes(BIG)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1 << 40])

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+import children
 import tintype
 from states import MakeEngine, number_in, numbered_state, temps_in
 
@@ -272,3 +273,47 @@ def test_save_on_an_engine_that_skips_never_returns_without_a_file(
 def test_wrong_engine_option_is_named(options: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(options))):
         tintype.Engine(**options)  # type: ignore[arg-type]
+
+
+def test_threads_run_on_while_a_save_waits_for_its_disk(
+    tmp_path: Path, slow_engine: tintype.Engine
+) -> None:
+    ticks = 0
+    is_saved = threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not is_saved.wait(0.001):
+            ticks += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    slow_engine.save(numbered_state(1, 2 << 20), tmp_path / "x.pth")  # half a second
+    is_saved.set()
+    thread.join()
+    assert ticks >= 50
+
+
+def test_two_processes_save_to_one_path_and_a_reader_sees_whole_files_alone(
+    tmp_path: Path,
+) -> None:
+    code = """
+    number = int(sys.argv[2])
+    while not os.path.exists(sys.argv[3]):
+        tintype.save(numbered_state(number, 400_000), sys.argv[1])
+        number += 2
+    """
+    path, stop = tmp_path / "x.pth", tmp_path / "stop"
+    tintype.save(numbered_state(0, 400_000), path)
+    writers = [children.start(code, path, first, stop) for first in (1, 2)]
+    seen: dict[int, set[int]] = {0: set(), 1: set()}  # by writer
+    try:
+        while min(len(numbers) for numbers in seen.values()) < 5:
+            assert [writer.poll() for writer in writers] == [None, None]
+            number = number_in(path)
+            seen[number % 2].add(number)
+    finally:
+        stop.touch()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    print(f"{sum(len(numbers) for numbers in seen.values())} different files read")
+    assert temps_in(tmp_path) == []
