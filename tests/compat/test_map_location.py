@@ -1,4 +1,4 @@
-"""``map_location`` and ``mmap`` of ``torch.load`` over our files, from the device tags to the pages."""
+"""``map_location`` and ``mmap`` of ``torch.load`` over our files, from tags to memory pages."""
 
 from __future__ import annotations
 
