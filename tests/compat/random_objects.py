@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from objects import PLAIN_DTYPES, UNTYPED_DTYPES
+from dtype_objects import STRIDED
 
 _WORDS = ["", "a", "0", "1", "weight", "storage", "cpu", "latin1", "é", "\ud800", "x" * 300]
 
@@ -20,7 +21,6 @@ class RandomObjects:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._torch = torch.Generator().manual_seed(seed)
         self._made: list[Any] = []
         self._tensors: list[torch.Tensor] = []
 
@@ -47,7 +47,7 @@ class RandomObjects:
                 lambda: r.randbytes(r.randrange(3)),
                 lambda: bytearray(r.randbytes(r.randrange(3))),
                 lambda: complex(r.random(), r.random()),
-                lambda: r.choice(PLAIN_DTYPES + UNTYPED_DTYPES),
+                lambda: r.choice(STRIDED),
                 lambda: torch.Size(r.randrange(9) for _ in range(r.randrange(5))),
                 lambda: torch.device("cuda", r.randrange(3)),
             ]
@@ -59,12 +59,23 @@ class RandomObjects:
             tensor = self._view(r.choice(self._tensors))
         else:
             shape = [r.randrange(5) for _ in range(r.randrange(4))]
-            tensor = torch.zeros(shape, dtype=torch.float32)
-            tensor = tensor.to(r.choice(PLAIN_DTYPES + UNTYPED_DTYPES))
+            tensor = self._storage(math.prod(shape), r.choice(STRIDED)).reshape(shape)
         self._tensors.append(tensor)
         if tensor.dtype.is_floating_point and tensor.dtype.itemsize > 1 and r.random() < 0.3:
             tensor = nn.Parameter(tensor.detach(), requires_grad=r.random() < 0.7)
         return tensor
+
+    def _storage(self, count: int, dtype: torch.dtype) -> torch.Tensor:
+        """A tensor whose bytes no other tensor of this graph is likely to have."""
+        content = bytearray(self._random.randbytes(count * dtype.itemsize))
+        if dtype is torch.bool:
+            content = bytearray(byte % 2 for byte in content)
+        raw = (
+            torch.frombuffer(content, dtype=torch.uint8)
+            if content
+            else torch.empty(0, dtype=torch.uint8)
+        )
+        return raw.clone().view(dtype)
 
     def _view(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dim() == 0:

@@ -113,7 +113,7 @@ def test_checkpoint_offset_is_the_records_and_pread_there_gives_the_payload(
         for tensor, original in zip(tensors_of(loaded), tensors_of(obj), strict=True):
             storage = original.untyped_storage()
             key = key_of[storage._cdata]
-            offset = tensor.untyped_storage()._checkpoint_offset  # type: ignore[attr-defined]
+            offset = tensor.untyped_storage()._checkpoint_offset
             assert offset == reader.get_record_offset(f"data/{key}")
             assert os.pread(file.fileno(), storage.nbytes(), offset) == bytes(storage)
             checked.add(key)
