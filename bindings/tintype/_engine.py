@@ -64,6 +64,7 @@ class Engine:
             _check_count(name, value)
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
         self._native = _tintype.Engine.create({**numbers, **choices})
+        self._is_closed = False
         _live_engines.add(self)
         _drain_with_worker()
 
@@ -102,6 +103,9 @@ class Engine:
         raised here, after this save was started (``error.snapshot``).
         """
         start_ns = time.perf_counter_ns()
+        if not isinstance(path, (str, os.PathLike)):
+            kind = type(path).__qualname__
+            raise TypeError(f"save_async needs a path, not {kind}; save also takes file objects")
         check_form(path, compression)
         target = absolute_path(path)
         table = StorageTable()
@@ -147,6 +151,7 @@ class Engine:
     def prepare(self, obj: object) -> None:
         """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
         that the first save costs what later ones do. Copies and writes nothing."""
+        self._check_open()
         table = StorageTable()
         captured = capture(obj, table)
         request = _make_request([("", captured, True)], table)
@@ -159,6 +164,7 @@ class Engine:
 
     def close(self) -> None:
         """Refuses new saves and waits for pending ones. Raises the first unseen error."""
+        self._is_closed = True
         self._native.close()
         self._raise_unseen(None)
 
@@ -179,7 +185,12 @@ class Engine:
                 error.snapshot = snapshot
             raise error
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("this engine is closed: make a new one")
+
     def __enter__(self) -> Engine:
+        self._check_open()
         return self
 
     def __exit__(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import pickle
+import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,7 @@ WAITS = ["wait_staged", "wait_durable", "wait_published"]
 
 
 @pytest.mark.parametrize("wait", ["wait_durable", "wait_published"])
-@pytest.mark.parametrize("timeout", [0, 0.05, -1])
+@pytest.mark.parametrize("timeout", [0, 0.05])
 def test_timeout_raises_and_changes_nothing(
     tmp_path: Path, slow_engine: tintype.Engine, wait: str, timeout: float
 ) -> None:
@@ -25,10 +29,50 @@ def test_timeout_raises_and_changes_nothing(
     start = time.perf_counter()
     with pytest.raises(TimeoutError, match="x.pth"):
         getattr(snapshot, wait)(timeout)
-    assert time.perf_counter() - start >= max(0, timeout)
+    assert time.perf_counter() - start >= timeout
     assert not snapshot.done() and snapshot.exception() is None
     snapshot.wait_durable(60)
     assert number_in(tmp_path / "x.pth") == 1
+
+
+@pytest.mark.parametrize("wait", WAITS)
+@pytest.mark.parametrize(
+    "timeout, error",
+    [
+        (math.nan, ValueError),
+        (-1, ValueError),
+        (-math.inf, ValueError),
+        ("1", TypeError),
+        ([], TypeError),
+        (1j, TypeError),
+    ],
+)
+def test_a_timeout_that_is_no_time_is_refused(
+    tmp_path: Path, wait: str, timeout: Any, error: type[Exception]
+) -> None:
+    snapshot = tintype.save_async(numbered_state(1, 10), tmp_path / "x.pth")
+    with pytest.raises(error, match=f"timeout={re.escape(repr(timeout))} must be .*or None"):
+        getattr(snapshot, wait)(timeout)
+    snapshot.wait_published(math.inf)
+
+
+def test_a_closed_engine_refuses_everything_but_waiting(
+    tmp_path: Path, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    engine.close()
+    calls: list[Callable[[], object]] = [
+        engine.__enter__,
+        lambda: engine.prepare({}),
+        lambda: engine.save({}, tmp_path / "x.pth"),
+        lambda: engine.save_async({}, tmp_path / "x.pth"),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="engine is closed: make a new one"):
+            call()
+    engine.wait()
+    engine.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_staged_is_reached_when_the_call_returns(
