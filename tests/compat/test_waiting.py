@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import math
 import pickle
 import re
@@ -252,3 +253,27 @@ def test_errors_survive_pickling_to_another_process(
     copy = pickle.loads(pickle.dumps(caught.value))
     assert isinstance(copy, tintype.TintypeIOError) and isinstance(copy, IsADirectoryError)
     assert str(copy) == str(caught.value) and copy.errno == caught.value.errno
+
+
+def test_save_whose_disk_does_nothing_fails_in_time_and_the_program_goes_on(
+    tmp_path: Path, make_engine: MakeEngine
+) -> None:
+    path = tmp_path / "x.pth"
+    tintype.save(numbered_state(1, 1000), path)
+    # After its first write this engine waits for most of a day.
+    engine = make_engine(extent_bytes=64 << 10, byte_rate_limit=1, stall_timeout_s=0.3)
+    snapshot = engine.save_async(numbered_state(2), path)
+    with pytest.raises(tintype.TintypeIOError, match="no progress for 0.3 s") as caught:
+        snapshot.wait_durable(30)
+    assert isinstance(caught.value, TimeoutError) and caught.value.errno == errno.ETIMEDOUT
+    assert snapshot.done() and snapshot.report()["state"] == "failed"
+    assert number_in(path) == 1
+    engine.close()
+    assert temps_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1", True])
+def test_stall_timeout_is_a_time_or_none(make_engine: MakeEngine, seconds: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="stall_timeout_s"):
+        make_engine(stall_timeout_s=seconds)
+    make_engine(stall_timeout_s=None)

@@ -338,7 +338,7 @@ TEST_P(EngineFaults, every_completion_of_a_write) {
 
 TEST_P(EngineFaults, short_and_repeatable_writes_harm_no_save) {
   using Kind = WriteFault::Kind;
-  constexpr WriteFault harmless[] = {{.kind = Kind::short_write, .passed_bytes = 4096},
+  const WriteFault harmless[] = {{.kind = Kind::short_write, .passed_bytes = 4096},
                                      {.kind = Kind::result, .result = -EAGAIN},
                                      {.kind = Kind::result, .result = -EINTR}};
   size_t faults = 0;
