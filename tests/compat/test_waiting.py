@@ -263,7 +263,7 @@ def test_save_whose_disk_does_nothing_fails_in_time_and_the_program_goes_on(
     # After its first write this engine waits for most of a day.
     engine = make_engine(extent_bytes=64 << 10, byte_rate_limit=1, stall_timeout_s=0.3)
     snapshot = engine.save_async(numbered_state(2), path)
-    with pytest.raises(tintype.TintypeIOError, match="no progress for 0.3 s") as caught:
+    with pytest.raises(tintype.TintypeIOError, match=r"no progress for 0\.3 s") as caught:
         snapshot.wait_durable(30)
     assert isinstance(caught.value, TimeoutError) and caught.value.errno == errno.ETIMEDOUT
     assert snapshot.done() and snapshot.report()["state"] == "failed"
