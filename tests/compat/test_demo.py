@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,3 +41,4 @@ def test_demo_is_killed_resumes_and_ends_with_equal_losses(tmp_path: Path) -> No
     assert output.count("1 losses equal the undisturbed run's") == 2
     assert "same losses to the last digit" in output
     print(output.splitlines()[-1])
+    shutil.rmtree(tmp_path / "run")  # more than a gigabyte, which pytest would keep
