@@ -5,7 +5,7 @@ JOBS ?= $(shell n=$$(nproc); [ $$n -gt 8 ] && n=8; echo $$n)
 DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
              $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
-.PHONY: help setup setup-lint build demo test test-cpp test-python test-san test-slow bench lint \
+.PHONY: help setup setup-lint build demo test test-cpp test-python test-san test-slow test-mutants bench lint \
         format clean distclean
 
 help:  ## this list
@@ -40,9 +40,12 @@ test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests 
 	  cmake --build --preset $$preset -j$(JOBS) -- --quiet && \
 	  ctest --preset $$preset -j$(JOBS) || exit 1; done
 
-test-slow: build  ## full counts
+test-slow: build test-mutants  ## full counts
 	@cd build/release && TINTYPE_FULL=1 ctest --output-on-failure -j$(JOBS)
 	@TINTYPE_FULL=1 $(PYTHON) -m pytest tests/compat tests/command -q $(PYTEST_ARGS)
+
+test-mutants: setup  ## that the tests notice: broken promises, one by one, in a copy of the source
+	@$(PYTHON) tests/mutants/run.py
 
 lint: setup-lint build  ## formatting, clang-tidy, headers, ruff (slow)
 	@tools/lint.sh

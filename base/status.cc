@@ -106,11 +106,15 @@ std::string errno_name(int error_number) {
 }
 
 Status errno_status(int error_number, std::string_view operation, std::string_view path) {
+  return errno_status(error_number, operation, path, remedy_for_errno(error_number));
+}
+
+Status errno_status(int error_number, std::string_view operation, std::string_view path,
+                    std::string_view remedy) {
   const char* meaning = strerrordesc_np(error_number);  // unlike strerror, thread-safe
-  auto message =
-      fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
-                  meaning != nullptr ? meaning : "unknown error", errno_name(error_number),
-                  error_number, remedy_for_errno(error_number));
+  auto message = fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
+                             meaning != nullptr ? meaning : "unknown error",
+                             errno_name(error_number), error_number, remedy);
   return Status(code_for_errno(error_number), std::move(message), error_number)
       .with_path(std::string(path));
 }

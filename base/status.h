@@ -69,6 +69,9 @@ class [[nodiscard]] Status {
 // The one place where an errno becomes a Status: "operation 'path': meaning [ENOSPC, errno 28];
 // remedy".
 Status errno_status(int error_number, std::string_view operation, std::string_view path);
+// With a remedy of the caller's, who knows more than the errno tells.
+Status errno_status(int error_number, std::string_view operation, std::string_view path,
+                    std::string_view remedy);
 
 // The symbolic name of an errno ("ENOSPC"); "errno N" for one without a name.
 std::string errno_name(int error_number);
@@ -92,7 +95,8 @@ class [[nodiscard]] Result {
     TINTYPE_CHECK(is_ok());
     return *value_;
   }
-  T&& value() && {
+  // By value: what is taken from a temporary outlives it (`for (x : list().value())`).
+  T value() && {
     TINTYPE_CHECK(is_ok());
     return std::move(*value_);
   }

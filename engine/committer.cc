@@ -22,7 +22,7 @@ struct Committer::Inbox {
   }
 };
 
-Committer::Committer(Account account, std::function<void()> on_finished)
+Committer::Committer(Account account, OnFinished on_finished)
     : account_(std::move(account)),
       on_finished_(std::move(on_finished)),
       inbox_(std::make_shared<Inbox>()) {
@@ -64,11 +64,14 @@ void Committer::run() {
   }
 }
 
-// REQUIRES: inbox_->mutex held. Null while there is nothing to finish.
+// REQUIRES: inbox_->mutex held. Null while there is nothing to finish. A doomed job makes nothing
+// visible, so it neither waits for earlier ones nor holds up later ones.
 std::shared_ptr<SaveJob> Committer::take_ready() {
   auto& jobs = inbox_->jobs;
+  const auto next = std::find_if(jobs.begin(), jobs.end(),
+                                 [](const auto& job) { return !job->core->is_doomed(); });
   const auto ready = std::find_if(jobs.begin(), jobs.end(), [&](const auto& job) {
-    return !job->core->has_work() && (job == jobs.front() || job->core->is_doomed());
+    return !job->core->has_work() && (job->core->is_doomed() || job == *next);
   });
   if (ready == jobs.end()) return nullptr;
   auto job = std::move(*ready);
@@ -83,7 +86,7 @@ void Committer::complete(SaveJob& job) {
       job.core->fail(status);
     } else if (job.request.publisher != nullptr) {
       job.core->set_durable();
-      publish(job);
+      if (!job.core->is_doomed()) publish(job);
     }
   }
   job.core->update(
@@ -93,8 +96,8 @@ void Committer::complete(SaveJob& job) {
   }
   job.files.clear();  // abandons what was not committed: temps are gone before the state is final
   job.request.publisher.reset();
-  job.core->finish([&](SnapshotState state) { account_(job, state); });
-  on_finished_();
+  const bool is_ended_here = job.core->finish([&](SnapshotState state) { account_(job, state); });
+  on_finished_(!is_ended_here);
 }
 
 void Committer::publish(SaveJob& job) {
@@ -113,6 +116,7 @@ Status Committer::commit_files(SaveJob& job) {
     const uint64_t exact_bytes = job.plan.images[i].layout.total_bytes;
     TINTYPE_RETURN_IF_ERROR(
         job.files[i].target->seal(exact_bytes).with_context("save " + job.request.files[i].path));
+    job.core->note_progress();
   }
   if (!job.core->pass_point_of_no_return()) {
     return {StatusCode::cancelled,
@@ -127,6 +131,7 @@ Status Committer::commit_files(SaveJob& job) {
 Status Committer::expose_files(SaveJob& job) {
   for (size_t i = 0; i < job.files.size(); ++i) {
     Status status = job.files[i].target->expose();
+    job.core->note_progress();
     if (status.is_ok()) continue;
     status = status.with_context("save " + job.request.files[i].path);
     while (i-- > 0) {

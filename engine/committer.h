@@ -14,9 +14,11 @@ namespace tintype {
 class Committer {
  public:
   // Both run on the commit thread: `account` just before a job's final state becomes visible,
-  // `on_finished` after that and after the snapshot's callbacks.
+  // `on_finished` after that and after the snapshot's callbacks, told whether the job had been
+  // given up: then it was accounted for by whoever did that.
   using Account = std::function<void(SaveJob&, SnapshotState)>;
-  Committer(Account account, std::function<void()> on_finished);
+  using OnFinished = std::function<void(bool was_given_up)>;
+  Committer(Account account, OnFinished on_finished);
   ~Committer();  // finishes every job first
 
   // Any thread; the order of calls is the order of commits.
@@ -33,7 +35,7 @@ class Committer {
   Status expose_files(SaveJob& job);
 
   const Account account_;
-  const std::function<void()> on_finished_;
+  const OnFinished on_finished_;
   FileCloser closer_;
   const std::shared_ptr<Inbox> inbox_;  // the snapshots ring it too, and may live longer
   std::thread thread_;

@@ -3,72 +3,33 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <deque>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "engine/committer.h"
+#include "engine/engine_options.h"
 #include "engine/memory_budget.h"
 #include "engine/plan.h"
 #include "engine/save_job.h"
 #include "engine/slot_pool.h"
 #include "engine/stager.h"
 #include "engine/turnstile.h"
+#include "engine/watchdog.h"
 #include "engine/writer.h"
 #include "io/disk/backend.h"
 
 namespace tintype {
 namespace {
 
-constexpr uint64_t kExtentBytesMin = 4096;
-constexpr uint64_t kSpareSlots = 4;  // slots beyond those that one save's copying threads hold
-constexpr unsigned kCopyThreadsMax = 8;
-
-unsigned copy_thread_count(const EngineOptions& options) {
-  if (options.copy_threads != 0) return options.copy_threads;
-  return std::clamp(std::thread::hardware_concurrency(), 1u, kCopyThreadsMax);
-}
-
-uint64_t machine_memory_bytes() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-         static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
-}
-
-Status check_options(const EngineOptions& options) {
-  if (options.extent_bytes == 0 || options.extent_bytes % kExtentBytesMin != 0) {
-    return Status::invalid_argument(fmt::format("extent_bytes {} is not a positive multiple of {}",
-                                                options.extent_bytes, kExtentBytesMin));
-  }
-  if (options.queue_depth == 0 || options.queue_depth > 4096) {
-    return Status::invalid_argument("queue_depth must be between 1 and 4096");
-  }
-  if (options.max_in_flight == 0) {
-    return Status::invalid_argument("max_in_flight must be at least 1");
-  }
-  if (options.staging_bytes != 0 && options.staging_bytes < kExtentBytesMin) {
-    return Status::invalid_argument("staging_bytes must be at least 4096");
-  }
-  if (options.staging_bytes > machine_memory_bytes()) {
-    return Status::invalid_argument(
-        fmt::format("staging_bytes {} is more than this machine's memory, {}",
-                    options.staging_bytes, machine_memory_bytes()));
-  }
-  return Status::ok();
-}
-
-// Halved until the pool has slots to spare, so that a small pool still overlaps copy and write.
-uint64_t fitting_extent_bytes(const EngineOptions& options, unsigned copy_threads) {
-  uint64_t extent_bytes = options.extent_bytes;
-  const uint64_t pool = options.staging_bytes != 0 ? options.staging_bytes
-                                                   : staging_bytes_for(0, staging_budget_bytes());
-  while (extent_bytes % (2 * kExtentBytesMin) == 0 &&
-         pool / extent_bytes < copy_threads + kSpareSlots) {
-    extent_bytes /= 2;
-  }
-  return extent_bytes;
+// `path` is what was to be saved; empty for other calls.
+Status stalled_status(const std::string& path) {
+  return errno_status(ETIMEDOUT, "save", path)
+      .with_context("refused, as the disk has not answered for an earlier save yet");
 }
 
 Status closed_status() { return Status::invalid_argument("this engine is closed: make a new one"); }
@@ -82,6 +43,8 @@ Status forked_status() {
 
 class Engine::Impl {
  public:
+  using CorePointer = std::shared_ptr<SnapshotCore>;
+
   Impl(EngineOptions options, std::unique_ptr<WriteQueue> queue, std::string backend_note)
       : options_(std::move(options)),
         backend_note_(std::move(backend_note)),
@@ -89,8 +52,9 @@ class Engine::Impl {
         crew_(copy_thread_count(options_) - 1),
         pool_(fitting_extent_bytes(options_, crew_.size())),
         writer_(*queue_, pool_, options_),
-        committer_([this](SaveJob& job, SnapshotState state) { account(job, state); },
-                   [this] { leave(); }) {}
+        committer_([this](SaveJob& job, SnapshotState state) { account(job.core, state); },
+                   [this](bool was_given_up) { leave(was_given_up); }),
+        watchdog_(stall_timeout(), [this](const CorePointer& core) { give_up(core); }) {}
 
   Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
                                                const InterruptCheck& is_interrupted);
@@ -100,17 +64,23 @@ class Engine::Impl {
   EngineStats stats() const;
   std::vector<std::shared_ptr<Snapshot>> take_unseen_failures(const Snapshot* except);
   bool is_forked_child() const { return ::getpid() != process_; }
+  // A hanging disk holds memory and threads of this engine.
+  bool is_stalled() const { return stalled_ > 0; }
 
  private:
   Result<std::shared_ptr<SaveJob>> make_job(SaveRequest request);
   Status open_targets(SaveJob& job);
-  Status check_room(bool& is_skipped) const;
+  Status check_room(const SaveJob& job, bool& is_skipped) const;
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Status ensure_pool(uint64_t image_bytes);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
-  void account(SaveJob& job, SnapshotState state);
-  void leave();
+  void account(const CorePointer& core, SnapshotState state);
+  void leave(bool was_given_up);
+  void give_up(const CorePointer& core);
   bool may_start() const;  // under the turnstile's lock
+  std::chrono::milliseconds stall_timeout() const {
+    return std::chrono::milliseconds(options_.stall_timeout_ms);
+  }
 
   const EngineOptions options_;
   const std::string backend_note_;
@@ -125,16 +95,19 @@ class Engine::Impl {
   bool is_closed_ = false;  // guarded by the turnstile
   uint64_t in_flight_ = 0;  // saves that hold a place; guarded by the turnstile
   uint64_t running_ = 0;    // and those whose callbacks still run; guarded by the turnstile
+  std::atomic<uint64_t> stalled_ = 0;  // saves given up that are not cleared away
 
   mutable std::mutex mutex_;
   std::condition_variable idle_;
   EngineStats stats_;                               // guarded by mutex_
   std::deque<std::shared_ptr<Snapshot>> failures_;  // guarded by mutex_
   Committer committer_;
+  Watchdog watchdog_;
 };
 
 bool Engine::Impl::may_start() const {
-  return is_closed_ || options_.when_busy != WhenBusy::wait || in_flight_ < options_.max_in_flight;
+  if (is_closed_ || is_stalled()) return true;  // to be refused
+  return options_.when_busy != WhenBusy::wait || in_flight_ < options_.max_in_flight;
 }
 
 Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
@@ -170,8 +143,9 @@ Status Engine::Impl::open_targets(SaveJob& job) {
 }
 
 // REQUIRES: under the turnstile's lock.
-Status Engine::Impl::check_room(bool& is_skipped) const {
+Status Engine::Impl::check_room(const SaveJob& job, bool& is_skipped) const {
   if (is_closed_) return closed_status();
+  if (is_stalled()) return stalled_status(job.core->path());
   if (in_flight_ < options_.max_in_flight || options_.when_busy == WhenBusy::wait) {
     return Status::ok();
   }
@@ -188,14 +162,16 @@ Status Engine::Impl::check_room(bool& is_skipped) const {
 Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
   const auto start = Clock::now();
   Status status;
-  turnstile_.notify([&] { status = check_room(is_skipped); });
+  turnstile_.notify([&] { status = check_room(job, is_skipped); });
   if (!status.is_ok() || is_skipped) return status;
   if (!turnstile_.enter(is_interrupted, [this] { return may_start(); })) {
     return {StatusCode::interrupted, "interrupted while waiting for an earlier save"};
   }
   turnstile_.notify([&] {
-    status = check_room(is_skipped);
-    if (status.is_ok() && !is_skipped) ++in_flight_, ++running_;
+    status = check_room(job, is_skipped);
+    if (!status.is_ok() || is_skipped) return;
+    ++in_flight_;
+    ++running_;
   });
   if (!status.is_ok() || is_skipped) turnstile_.leave();
   job.core->update([&](SnapshotReport& r) { r.busy_wait_ns = ns_between(start, Clock::now()); });
@@ -214,6 +190,7 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
                                  const InterruptCheck& is_interrupted) {
   job->core->add_work(1);  // the staging itself: the committer waits for it
   committer_.enqueue(job);
+  watchdog_.watch(job->core);
   Status status = ensure_pool(job->plan.total_bytes);
   bool was_interrupted = false;
   if (status.is_ok()) {
@@ -233,6 +210,8 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
 
 Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
                                                            const InterruptCheck& is_interrupted) {
+  // Making the job looks at the disk, which must not hold the caller as well.
+  if (is_stalled()) return stalled_status(request.files.empty() ? "" : request.files.front().path);
   TINTYPE_ASSIGN_OR_RETURN(auto job, make_job(std::move(request)));
   auto snapshot = std::make_shared<Snapshot>(job->core);
   bool is_skipped = false;
@@ -252,29 +231,39 @@ Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
 }
 
 // A save gives its place back before anybody can see that it ended.
-void Engine::Impl::account(SaveJob& job, SnapshotState state) {
+void Engine::Impl::account(const CorePointer& core, SnapshotState state) {
   turnstile_.notify([this] { --in_flight_; });
   std::lock_guard lock(mutex_);
-  stats_.written_bytes += job.core->report().written_bytes;
+  stats_.written_bytes += core->report().written_bytes;
   if (state == SnapshotState::published) ++stats_.saves_published;
   if (state == SnapshotState::cancelled) ++stats_.saves_cancelled;
   if (state == SnapshotState::failed) {
     ++stats_.saves_failed;
-    failures_.push_back(std::make_shared<Snapshot>(job.core));
+    failures_.push_back(std::make_shared<Snapshot>(core));
   }
 }
 
-void Engine::Impl::leave() {
-  turnstile_.notify([this] {
-    --running_;
+void Engine::Impl::leave(bool was_given_up) {
+  turnstile_.notify([&] {
+    was_given_up ? --stalled_ : --running_;
     idle_.notify_all();
   });
 }
 
+// The save ends for everybody but the threads and the kernel, which may hold its slots and files
+// for as long as the disk hangs: they are cleared away when it answers.
+void Engine::Impl::give_up(const CorePointer& core) {
+  ++stalled_;  // whoever sees the failure finds new saves refused
+  const bool is_ended_here =
+      core->give_up(stall_timeout(), [&](SnapshotState state) { account(core, state); });
+  leave(!is_ended_here);
+}
+
 Status Engine::Impl::prepare(uint64_t storage_bytes) {
+  if (is_stalled()) return stalled_status("");
   TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
   pool_.touch_all(crew_.size());
-  writer_.register_memory();
+  writer_.register_memory([this] { return is_stalled(); });
   return Status::ok();
 }
 
@@ -301,6 +290,7 @@ EngineStats Engine::Impl::stats() const {
   stats.staging_bytes = pool_.total_bytes();
   stats.in_flight =
       stats.saves_started - stats.saves_published - stats.saves_failed - stats.saves_cancelled;
+  stats.saves_stalled = stalled_;
   stats.backend = queue_->name();
   stats.backend_note = backend_note_;
   return stats;
@@ -322,26 +312,6 @@ std::vector<std::shared_ptr<Snapshot>> Engine::Impl::take_unseen_failures(const 
   return unseen;
 }
 
-namespace {
-
-Result<ChosenBackend> make_backend(const EngineOptions& options) {
-  if (options.make_write_queue) {
-    TINTYPE_ASSIGN_OR_RETURN(auto queue, options.make_write_queue());
-    return ChosenBackend{std::move(queue), ""};
-  }
-  // A simulated file has no descriptor for io_uring.
-  if (options.backend == WriteBackend::pwrite || options.file_system != nullptr) {
-    return ChosenBackend{make_pwrite_queue(options.queue_depth, 4), ""};
-  }
-  if (options.backend == WriteBackend::io_uring) {
-    TINTYPE_ASSIGN_OR_RETURN(auto queue, make_uring_write_queue(options.queue_depth));
-    return ChosenBackend{std::move(queue), ""};
-  }
-  return choose_write_queue(options.queue_depth);
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Engine>> Engine::create(EngineOptions options) {
   TINTYPE_RETURN_IF_ERROR(check_options(options));
   TINTYPE_ASSIGN_OR_RETURN(ChosenBackend backend, make_backend(options));
@@ -358,6 +328,9 @@ Engine::~Engine() {
     return;
   }
   static_cast<void>(close());
+  if (impl_ == nullptr || !impl_->is_stalled()) return;
+  log_warning("an engine is left behind: the disk has not answered for a save that was given up");
+  static_cast<void>(impl_.release());  // joining its threads would hang as well
 }
 
 Result<std::shared_ptr<Snapshot>> Engine::save_async(SaveRequest request,

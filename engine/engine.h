@@ -29,6 +29,9 @@ struct EngineOptions {
   uint32_t max_in_flight = 2;  // saves that may overlap
   WhenBusy when_busy = WhenBusy::wait;
   uint64_t byte_rate_limit = 0;  // bytes per second over all writes; 0: none
+  // A save for which the disk did nothing for so long fails with ETIMEDOUT; 0: waits for ever. A
+  // long fdatasync shows no progress either, so this should be far above the slowest one.
+  uint64_t stall_timeout_ms = 1'800'000;
 
   // Seams for tests; null means the real ones.
   FileSystem* file_system = nullptr;
@@ -41,6 +44,7 @@ struct EngineStats {
   uint64_t written_bytes = 0;
   uint64_t staging_bytes = 0;  // pool size now
   uint64_t in_flight = 0;
+  uint64_t saves_stalled = 0;  // given up; the kernel still holds memory or files of theirs
   std::string backend;
   std::string backend_note;  // why a faster backend is not used; empty when the best one is
 };
@@ -53,10 +57,12 @@ using InterruptCheck = std::function<bool()>;
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> create(EngineOptions options);
-  ~Engine();  // close()
+  // close(). Threads and memory that a hanging disk holds are left to it.
+  ~Engine();
 
   // Returns when every byte has been copied out of the caller's storages. The snapshot may already
-  // have failed: then its waits say so, and this call still returns it.
+  // have failed: then its waits say so, and this call still returns it. Refused with ETIMEDOUT
+  // while the disk has not answered for an earlier save that was given up.
   Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
                                                const InterruptCheck& is_interrupted = {});
   // Grows the pool for a state of this size, touches and registers its memory. `storage_bytes` is

@@ -1,44 +1,63 @@
 #include "engine/file_closer.h"
 
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <utility>
 
+#include "base/log.h"
 #include "base/threads.h"
 
 namespace tintype {
 
-FileCloser::FileCloser() {
-  thread_ = start_thread("tintype-close", [this] { run(); });
+struct FileCloser::Queue {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::unique_ptr<File>> files;  // guarded by mutex
+  bool is_stopping = false;                 // guarded by mutex
+  bool has_stopped = false;                 // guarded by mutex
+};
+
+FileCloser::FileCloser(std::chrono::milliseconds patience)
+    : patience_(patience), queue_(std::make_shared<Queue>()) {
+  thread_ = start_thread("tintype-close", [queue = queue_] { run(*queue); });
 }
 
 FileCloser::~FileCloser() {
-  {
-    std::lock_guard lock(mutex_);
-    is_stopping_ = true;
+  std::unique_lock lock(queue_->mutex);
+  queue_->is_stopping = true;
+  queue_->changed.notify_all();
+  if (queue_->changed.wait_for(lock, patience_, [&] { return queue_->has_stopped; })) {
+    lock.unlock();
+    thread_.join();
+    return;
   }
-  changed_.notify_all();
-  thread_.join();
+  log_warning("a file that takes long to close is left to a thread: does its disk hang?");
+  thread_.detach();
 }
 
 void FileCloser::close(std::unique_ptr<File> file) {
   if (file == nullptr) return;
   {
-    std::lock_guard lock(mutex_);
-    files_.push_back(std::move(file));
+    std::lock_guard lock(queue_->mutex);
+    queue_->files.push_back(std::move(file));
   }
-  changed_.notify_all();
+  queue_->changed.notify_all();
 }
 
-void FileCloser::run() {
-  std::unique_lock lock(mutex_);
+void FileCloser::run(Queue& queue) {
+  std::unique_lock lock(queue.mutex);
   for (;;) {
-    changed_.wait(lock, [&] { return is_stopping_ || !files_.empty(); });
-    if (files_.empty()) return;
-    auto file = std::move(files_.front());
-    files_.pop_front();
+    queue.changed.wait(lock, [&] { return queue.is_stopping || !queue.files.empty(); });
+    if (queue.files.empty()) break;
+    auto file = std::move(queue.files.front());
+    queue.files.pop_front();
     lock.unlock();
     file.reset();
     lock.lock();
   }
+  queue.has_stopped = true;
+  queue.changed.notify_all();
 }
 
 }  // namespace tintype

@@ -2,10 +2,8 @@
 // takes 130 to 240 ms per GiB on ext4 with discard, too long for the commit path.
 #pragma once
 
-#include <condition_variable>
-#include <deque>
+#include <chrono>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "io/disk/file_system.h"
@@ -14,18 +12,22 @@ namespace tintype {
 
 class FileCloser {
  public:
-  FileCloser();
-  ~FileCloser();  // closes what is left
+  explicit FileCloser(std::chrono::milliseconds patience = std::chrono::seconds(60));
+  // Closes what is left. What takes longer than `patience` is left to the thread: on a disk that
+  // hangs a close may never return, and whoever ends must not wait for it.
+  ~FileCloser();
 
   void close(std::unique_ptr<File> file);  // any thread; null is ignored
 
- private:
-  void run();
+  FileCloser(const FileCloser&) = delete;
+  FileCloser& operator=(const FileCloser&) = delete;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::unique_ptr<File>> files_;  // guarded by mutex_
-  bool is_stopping_ = false;                 // guarded by mutex_
+ private:
+  struct Queue;
+  static void run(Queue& queue);
+
+  const std::chrono::milliseconds patience_;
+  const std::shared_ptr<Queue> queue_;  // the thread's as well, which may live longer
   std::thread thread_;
 };
 

@@ -69,7 +69,7 @@ class Snapshot {
   Status error() const;
   // Marks the error as delivered to somebody, so that the engine will not raise it again.
   void mark_seen();
-  // Runs fn once in the final state: at once if it is done, else on the commit thread. fn must be
+  // Runs fn once in the final state: at once if it is done, else on an engine thread. fn must be
   // short and must not call back into the engine.
   void when_done(std::function<void()> fn);
 

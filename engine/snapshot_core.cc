@@ -1,6 +1,9 @@
 #include "engine/snapshot_core.h"
 
+#include <cerrno>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/check.h"
 
@@ -55,11 +58,13 @@ void SnapshotCore::set_staged() {
 }
 
 void SnapshotCore::add_work(uint64_t count) {
+  note_progress();
   std::lock_guard lock(mutex_);
   work_ += count;
 }
 
 void SnapshotCore::finish_work(uint64_t count) {
+  note_progress();
   {
     std::lock_guard lock(mutex_);
     TINTYPE_CHECK(work_ >= count);
@@ -82,7 +87,9 @@ bool SnapshotCore::pass_point_of_no_return() {
 }
 
 void SnapshotCore::set_durable() {
+  note_progress();
   std::lock_guard lock(mutex_);
+  if (is_ended_) return;  // given up
   state_ = SnapshotState::durable;
   become_durable();
   changed_.notify_all();
@@ -93,22 +100,51 @@ void SnapshotCore::become_durable() {
   report_.durable_ns = ns_between(started_, Clock::now());
 }
 
-void SnapshotCore::finish(const std::function<void(SnapshotState)>& account) {
+SnapshotState SnapshotCore::end() {
+  is_ended_ = true;
+  if (is_cancelled_) return SnapshotState::cancelled;
+  if (!error_.is_ok()) return SnapshotState::failed;
+  report_.published_ns = ns_between(started_, Clock::now());
+  return SnapshotState::published;
+}
+
+bool SnapshotCore::finish(const std::function<void(SnapshotState)>& account) {
   SnapshotState final_state = SnapshotState::published;
   {
     std::lock_guard lock(mutex_);
     TINTYPE_CHECK(work_ == 0);
-    if (is_cancelled_) {
-      final_state = SnapshotState::cancelled;
-    } else if (!error_.is_ok()) {
-      final_state = SnapshotState::failed;
-    } else {
-      report_.published_ns = ns_between(started_, Clock::now());
-    }
+    if (is_ended_) return false;
+    final_state = end();
   }
   // Whoever sees the final state finds the engine's figures and its place already given back.
   if (account) account(final_state);
   finish_as(final_state);
+  return true;
+}
+
+bool SnapshotCore::give_up(std::chrono::milliseconds quiet_time,
+                           const std::function<void(SnapshotState)>& account) {
+  SnapshotState final_state = SnapshotState::failed;
+  {
+    std::lock_guard lock(mutex_);
+    if (is_ended_) return false;
+    if (error_.is_ok()) error_ = stalled_status(quiet_time);
+    is_doomed_.store(true, std::memory_order_release);
+    final_state = end();
+  }
+  if (account) account(final_state);
+  finish_as(final_state);
+  tell_observer();
+  return true;
+}
+
+Status SnapshotCore::stalled_status(std::chrono::milliseconds quiet_time) const {
+  const char* standing = "the old file stands";
+  if (is_committed_) standing = "the new file may stand, and may not be durable";
+  if (is_durable_) standing = "its files are durable, best, last and the index may not show them";
+  return errno_status(ETIMEDOUT, "save", path_)
+      .with_context(fmt::format("no progress for {} s, the save is given up, {}",
+                                static_cast<double>(quiet_time.count()) / 1000, standing));
 }
 
 void SnapshotCore::finish_as_skipped() { finish_as(SnapshotState::skipped); }

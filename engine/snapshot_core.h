@@ -4,7 +4,8 @@
 //      └──────────┴────────► failed | cancelled        (skipped is born final)
 //
 // First error wins. A failed or cancelled snapshot becomes final only when no slot, queue or file
-// belongs to it any more, so whoever was waiting may rely on the memory and the directory.
+// belongs to it any more, so whoever was waiting may rely on the memory and the directory. The one
+// exception is a snapshot that was given up because its disk hangs.
 #pragma once
 
 #include <unistd.h>
@@ -37,6 +38,13 @@ class SnapshotCore {
   // --- any thread ---
   // Remembers the first error; work on the snapshot stops soon after. Not final yet.
   void fail(Status status);
+  // Enters the final state at once, because nothing happened for `quiet_time`: what belongs to the
+  // snapshot stays with the threads or the kernel that hold it. Like finish() otherwise.
+  bool give_up(std::chrono::milliseconds quiet_time,
+               const std::function<void(SnapshotState)>& account);
+  // Changes whenever the disk did something for this snapshot, or staging went on.
+  uint64_t progress_count() const { return progress_count_.load(std::memory_order_relaxed); }
+  void note_progress() { progress_count_.fetch_add(1, std::memory_order_relaxed); }
   bool request_cancel();
   // Failed or cancelled: nobody should start more work for it.
   bool is_doomed() const { return is_doomed_.load(std::memory_order_acquire); }
@@ -57,8 +65,9 @@ class SnapshotCore {
   // For a snapshot that is still to be published; the others are durable once they are final.
   void set_durable();
   // Enters the final state (failed or cancelled if doomed) and runs the callbacks. `account` is
-  // told that state just before anybody else can see it.
-  void finish(const std::function<void(SnapshotState)>& account = {});
+  // told that state just before anybody else can see it. False if it had been given up before:
+  // then nothing is done.
+  bool finish(const std::function<void(SnapshotState)>& account = {});
   void finish_as_skipped();
   // Changes the report's figures under the lock.
   void update(const std::function<void(SnapshotReport&)>& change);
@@ -83,6 +92,8 @@ class SnapshotCore {
   bool is_final() const;                        // REQUIRES: mutex_ held
   bool has_reached(Milestone milestone) const;  // REQUIRES: mutex_ held
   void become_durable();                        // REQUIRES: mutex_ held
+  SnapshotState end();                          // REQUIRES: mutex_ held; the state to finish as
+  Status stalled_status(std::chrono::milliseconds quiet_time) const;  // REQUIRES: mutex_ held
   void finish_as(SnapshotState state);
   void tell_observer() const {
     if (observer_) observer_();
@@ -95,6 +106,7 @@ class SnapshotCore {
   std::atomic<bool> is_doomed_{false};
   std::atomic<bool> is_seen_{false};
   std::atomic<uint64_t> written_bytes_{0};
+  std::atomic<uint64_t> progress_count_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -103,6 +115,7 @@ class SnapshotCore {
   bool is_durable_ = false;
   bool is_committed_ = false;  // past 8b
   bool is_cancelled_ = false;
+  bool is_ended_ = false;  // by finish() or give_up(), whichever comes first
   uint64_t work_ = 0;
   Status error_;
   SnapshotReport report_;

@@ -13,6 +13,7 @@ namespace tintype {
 namespace {
 
 constexpr std::chrono::milliseconds kIdleWait{1000};
+constexpr std::chrono::milliseconds kRegistrationWait{50};
 // A cancelled save gives its slots back by then.
 constexpr std::chrono::milliseconds kRateWaitMax{20};
 
@@ -46,11 +47,13 @@ void Writer::enqueue(SealedExtent extent) {
   writes_.wake();
 }
 
-void Writer::register_memory() {
+void Writer::register_memory(const std::function<bool()>& is_stalled) {
   std::unique_lock lock(mutex_);
   is_registration_wanted_ = true;
   writes_.wake();
-  registered_.wait(lock, [&] { return !is_registration_wanted_; });
+  while (!registered_.wait_for(lock, kRegistrationWait, [&] { return !is_registration_wanted_; })) {
+    if (is_stalled()) return;
+  }
 }
 
 // One turn: (1) take what was sealed, (2) start writes, (3) wait for completions, (4) finish them.
@@ -146,6 +149,7 @@ bool Writer::start(SealedExtent& extent) {
 Status Writer::begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes) {
   file.is_begun = true;
   TINTYPE_RETURN_IF_ERROR(file.target->begin(image_bytes));
+  job.core->note_progress();
   if (direct_io_ == DirectIo::off) return Status::ok();
   const Status status = file.target->file().set_direct(true);
   if (!status.is_ok() && direct_io_ == DirectIo::required) return status;

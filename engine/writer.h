@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -32,8 +33,9 @@ class Writer {
 
   // Any thread. The extent counts as one piece of its job's work until it is written or dropped.
   void enqueue(SealedExtent extent);
-  // Any thread. Registers touched memory with the kernel; waits until that was tried.
-  void register_memory();
+  // Any thread. Registers touched memory with the kernel; waits until that was tried, or until
+  // `is_stalled` says that it will not be soon.
+  void register_memory(const std::function<bool()>& is_stalled);
 
  private:
   struct InFlight {

@@ -37,11 +37,13 @@ constexpr const char* kVersion = "tintype " TINTYPE_VERSION
                                  "built by: " TINTYPE_COMPILER;
 
 // Help and version are answers, everything else that parsing throws is wrong usage.
-ExitCode answer(const CLI::App& app, const CLI::ParseError& error) {
+ExitCode answer(const CLI::App& app, const CLI::ParseError& error, Output& output) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
     return app.exit(error) == 0 ? ExitCode::ok : ExitCode::failed;
   }
-  app.exit(error);
+  const auto chosen = app.get_subcommands();
+  output.print_error(fmt::format("{}; see `tintype{} --help`", error.what(),
+                                 chosen.empty() ? "" : " " + chosen.front()->get_name()));
   return ExitCode::usage;
 }
 
@@ -77,7 +79,7 @@ ExitCode run(int argument_count, char** arguments, Output& output) {
   try {
     app.parse(argument_count, arguments);
   } catch (const CLI::ParseError& error) {
-    return answer(app, error);
+    return answer(app, error, output);
   }
   for (const Command& command : commands) {
     if (command.arguments->parsed()) return command.run(output);

@@ -37,7 +37,10 @@ Status as_status(const nb::handle& exception, const std::string& path) {
   if (is_instance(exception, "builtins", "OSError")) {
     const nb::object number = exception.attr("errno");
     const int error_number = nb::isinstance<nb::int_>(number) ? nb::cast<int>(number) : EIO;
-    return errno_status(error_number, "read", path);
+    const Status status = errno_status(error_number, "read", path);
+    if (!is_instance(exception, "tintype", "TintypeIOError")) return status;
+    const std::string own_text = nb::cast<std::string>(nb::str(exception));
+    return Status(status.code(), own_text, error_number).with_path(path);
   }
   const nb::object type = nb::getattr(exception, "__class__");
   if (type.is(nb::module_::import_("builtins").attr("ValueError"))) {

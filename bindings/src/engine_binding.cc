@@ -42,6 +42,7 @@ EngineOptions options_from(const nb::dict& d) {
   options.queue_depth = nb::cast<uint32_t>(d["queue_depth"]);
   options.max_in_flight = nb::cast<uint32_t>(d["max_in_flight"]);
   options.byte_rate_limit = nb::cast<uint64_t>(d["byte_rate_limit"]);
+  options.stall_timeout_ms = nb::cast<uint64_t>(d["stall_timeout_ms"]);
   options.direct_io = choose<DirectIo>("direct_io", nb::cast<std::string>(d["direct_io"]),
                                        {{"preferred", DirectIo::preferred},
                                         {"required", DirectIo::required},
@@ -138,6 +139,7 @@ nb::dict stats(const BoundEngine& engine) {
   d["written_bytes"] = s.written_bytes;
   d["staging_bytes"] = s.staging_bytes;
   d["in_flight"] = s.in_flight;
+  d["saves_stalled"] = s.saves_stalled;
   d["backend"] = s.backend;
   d["backend_note"] = s.backend_note;
   return d;

@@ -12,7 +12,7 @@ import torch
 
 from tintype import _tintype
 from tintype._errors import UnsupportedError
-from tintype._image import native_source
+from tintype._image import native_path, native_source
 from tintype._target import PathLike
 
 
@@ -155,7 +155,7 @@ def inspect(path: PathLike) -> Archive:
     Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file whose
     structure or pickle is damaged, UnsupportedError for legacy and TorchScript files.
     """
-    return Archive(_tintype.Archive.open(native_source(path)), os.fspath(path))
+    return Archive(_tintype.Archive.open(native_path(path)), os.fspath(path))
 
 
 @dataclass(frozen=True)

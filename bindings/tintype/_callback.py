@@ -14,6 +14,13 @@ from typing import Any, Literal
 
 from tintype import _tintype
 from tintype._archive import verify
+from tintype._callback_options import (
+    as_logdir,
+    as_resume,
+    check_choices,
+    check_parts,
+    check_ranking,
+)
 from tintype._capture import StorageTable, capture
 from tintype._checkpoint import PARTS, members, pack_checkpoint, unpack_checkpoint
 from tintype._engine import Engine, default_engine, save
@@ -69,18 +76,12 @@ class CheckpointCallback:
         metrics_filename: str = "_metrics.json",
         engine: Engine | None = None,
     ) -> None:
-        if logdir is None:
-            raise ValueError("logdir is None: give the directory of the run, say 'logs/run1'")
-        if not os.fspath(logdir):
-            raise ValueError("logdir is empty: give the directory of the run")
-        _check_choices(save_n_best, on_error, light_layout)
-        self._resume = os.fspath(resume) if resume is not None else None
-        if self._resume == "":
-            raise ValueError("resume is empty: give 'last', 'best', a stem, a path or None")
+        self.logdir = os.path.abspath(as_logdir(logdir))
+        self._resume = as_resume(resume)
+        check_ranking(save_n_best, main_metric, minimize_metric)
+        check_choices(on_error, light_layout, metrics_filename, engine)
         self._parts = dict(zip(PARTS, (model, criterion, optimizer, scheduler), strict=True))
-        self._model_keys = [key for key, _ in members("model", model)]
-        _check_model_keys(self._model_keys, light_layout)
-        self.logdir = os.path.abspath(os.fspath(logdir))
+        self._model_keys = check_parts(self._parts, light_layout, self._resume is not None)
         self._key = os.path.realpath(self.logdir)
         self._on_error = on_error
         self._saves = PendingSaves(on_error)
@@ -319,24 +320,6 @@ class CheckpointCallback:
             self.close()
         except Exception as failure:  # noqa: BLE001 - must not hide the exception that passes
             warnings.warn(f"a checkpoint failed: {failure}", stacklevel=2)
-
-
-def _check_choices(save_n_best: int, on_error: str, light_layout: str) -> None:
-    if isinstance(save_n_best, bool) or not isinstance(save_n_best, int):
-        raise TypeError(f"save_n_best={save_n_best!r} must be a whole number")
-    if not 0 <= save_n_best < 2**32:
-        raise ValueError(f"save_n_best={save_n_best!r} must be a whole number from 0 on")
-    if on_error not in ("raise", "warn"):
-        raise ValueError(f"on_error={on_error!r} is neither 'raise' nor 'warn'")
-    if light_layout not in ("catalyst", "bare"):
-        raise ValueError(f"light_layout={light_layout!r} is neither 'catalyst' nor 'bare'")
-
-
-def _check_model_keys(keys: list[str], light_layout: str) -> None:
-    if not keys:
-        raise ValueError("model holds nothing to save: give a module, or a dict of modules")
-    if light_layout == "bare" and keys != ["model_state_dict"]:
-        raise ValueError("light_layout='bare' holds one state dict: give one model, not a dict")
 
 
 def _resolve(resume: str, folder: str) -> str:

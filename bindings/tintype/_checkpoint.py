@@ -29,14 +29,12 @@ def pack_checkpoint(
 
     A part may be a dict of objects: then each gets its own ``{part}_{key}_state_dict``; ``None``
     values are left out. The state dicts refer to the live tensors. ValueError where ``extra`` would
-    hide a part, or where two keys of a dict give one name.
+    hide a part, or where two keys of a dict give one name; TypeError for a part without a
+    ``state_dict()``.
     """
-    checkpoint: dict[str, Any] = {}
-    for part, value in zip(PARTS, (model, criterion, optimizer, scheduler), strict=True):
-        for key, member in members(part, value):
-            if key in checkpoint:
-                raise ValueError(f"two members of {part} are both named {key!r}: rename one")
-            checkpoint[key] = unwrap(member).state_dict()
+    parts = zip(PARTS, (model, criterion, optimizer, scheduler), strict=True)
+    named = named_members(dict(parts), "state_dict")
+    checkpoint: dict[str, Any] = {key: member.state_dict() for key, member in named.items()}
     for key, value in extra.items():
         if key in checkpoint:
             raise ValueError(f"extra key {key!r} is the name of a packed part: choose another")
@@ -59,7 +57,8 @@ def unpack_checkpoint(
 
     Raises KeyError, naming what is missing, for a part that the checkpoint does not hold;
     RuntimeError for a module whose keys or shapes do not fit; ValueError for an optimizer with
-    other parameter groups; whatever a part's ``load_state_dict`` raises.
+    other parameter groups; TypeError for a part without a ``load_state_dict()``; whatever that
+    raises.
     """
     if not isinstance(checkpoint, Mapping):
         raise TypeError(
@@ -68,8 +67,8 @@ def unpack_checkpoint(
         )
     todo = []
     for part, value in zip(PARTS, (model, criterion, optimizer, scheduler), strict=True):
-        for key, member in members(part, value):
-            todo.append((key, unwrap(member), _find_state(checkpoint, part, key)))
+        for key, member in named_members({part: value}, "load_state_dict").items():
+            todo.append((key, member, _find_state(checkpoint, part, key)))
     load_parts(todo)
 
 
@@ -86,6 +85,37 @@ def members(part: str, value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping) and not isinstance(value, torch.nn.Module):
         return [(f"{part}_{key}_state_dict", m) for key, m in value.items() if m is not None]
     return [(f"{part}_state_dict", value)]
+
+
+def named_members(parts: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Every object of these parts, unwrapped, by its key in the checkpoint.
+
+    TypeError for one that lacks ``method``, ValueError where two get one key.
+    """
+    named: dict[str, Any] = {}
+    for part, value in parts.items():
+        for key, member in members(part, value):
+            if key in named:
+                raise ValueError(f"two members of {part} are both named {key!r}: rename one")
+            named[key] = unwrap(member)
+            if isinstance(member, type) or not callable(getattr(named[key], method, None)):
+                raise TypeError(f"{_place_of(part, value, member)} {_misfit(member, method)}")
+    return named
+
+
+def _place_of(part: str, value: Any, member: Any) -> str:
+    if value is member:
+        return part
+    return next(f"{part}[{key!r}]" for key, other in value.items() if other is member)
+
+
+def _misfit(member: Any, method: str) -> str:
+    if isinstance(member, type):
+        return f"is the class {member.__qualname__}: give an object of it"
+    text = f"is of type {type(member).__qualname__}, which has no {method}(): give"
+    if isinstance(member, torch.Tensor):
+        return f"{text} the object itself, not its state dict"
+    return f"{text} an object that has one, a dict of such objects, or None"
 
 
 def _find_state(checkpoint: Mapping[str, Any], part: str, key: str) -> Any:

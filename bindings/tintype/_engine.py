@@ -35,7 +35,10 @@ class Engine:
     write, a multiple of 4096. ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT
     "preferred", "required" or "off". ``max_in_flight``: saves that may overlap; a further call
     waits, is skipped or raises BusyError, by ``when_busy``. ``byte_rate_limit``: bytes per second
-    over all writes (None: no limit).
+    over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did nothing for
+    so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the same error
+    until the disk answers (None: wait for ever). Keep it far above the slowest fsync: that shows no
+    progress either.
 
     Thread-safe. A context manager: leaving it waits for pending saves. A forked child must make its
     own engine.
@@ -51,6 +54,7 @@ class Engine:
         max_in_flight: int = 2,
         when_busy: Literal["wait", "skip", "raise"] = "wait",
         byte_rate_limit: int | None = None,
+        stall_timeout_s: float | None = 1800,
         backend: Literal["automatic", "io_uring", "pwrite"] = "automatic",
     ) -> None:
         numbers = {
@@ -59,11 +63,13 @@ class Engine:
             "queue_depth": queue_depth,
             "max_in_flight": max_in_flight,
             "byte_rate_limit": byte_rate_limit or 0,
+            "stall_timeout_ms": _milliseconds("stall_timeout_s", stall_timeout_s),
         }
         for name, value in numbers.items():
             _check_count(name, value)
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
         self._native = _tintype.Engine.create({**numbers, **choices})
+        self._is_closed = False
         _live_engines.add(self)
         _drain_with_worker()
 
@@ -102,6 +108,9 @@ class Engine:
         raised here, after this save was started (``error.snapshot``).
         """
         start_ns = time.perf_counter_ns()
+        if not isinstance(path, (str, os.PathLike)):
+            kind = type(path).__qualname__
+            raise TypeError(f"save_async needs a path, not {kind}; save also takes file objects")
         check_form(path, compression)
         target = absolute_path(path)
         table = StorageTable()
@@ -147,6 +156,7 @@ class Engine:
     def prepare(self, obj: object) -> None:
         """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
         that the first save costs what later ones do. Copies and writes nothing."""
+        self._check_open()
         table = StorageTable()
         captured = capture(obj, table)
         request = _make_request([("", captured, True)], table)
@@ -159,12 +169,14 @@ class Engine:
 
     def close(self) -> None:
         """Refuses new saves and waits for pending ones. Raises the first unseen error."""
+        self._is_closed = True
         self._native.close()
         self._raise_unseen(None)
 
     def stats(self) -> dict[str, Any]:
         """Counters since the start: saves by outcome, bytes written, pool size, write backend and
-        why a faster one is not used."""
+        why a faster one is not used. ``saves_stalled``: given up, and the disk has not answered
+        yet."""
         return self._native.stats()
 
     def _raise_unseen(self, snapshot: Snapshot | None) -> None:
@@ -179,7 +191,12 @@ class Engine:
                 error.snapshot = snapshot
             raise error
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("this engine is closed: make a new one")
+
     def __enter__(self) -> Engine:
+        self._check_open()
         return self
 
     def __exit__(
@@ -198,9 +215,20 @@ class Engine:
 def _check_count(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}={value!r} must be a whole number, not {type(value).__qualname__}")
-    limit = 2**63 if name.endswith(("_bytes", "_limit")) else 2**32
+    limit = 2**63 if name.endswith(("_bytes", "_limit", "_ms")) else 2**32
     if not 0 <= value < limit:
         raise ValueError(f"{name}={value!r} is out of range")
+
+
+def _milliseconds(name: str, seconds: float | None) -> int:
+    """At least 1 for a time, 0 for None."""
+    if seconds is None:
+        return 0
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name}={seconds!r} must be seconds or None, not {type(seconds).__name__}")
+    if not 0 < seconds <= 1e9:
+        raise ValueError(f"{name}={seconds!r} must be more than 0, or None to wait for ever")
+    return max(1, round(seconds * 1000))
 
 
 def _make_request(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+_EPOCH_MAX = 2**63 - 1
 _RESERVED = ("stage", "epoch", "metrics", "rng_state", "run_id")
 
 
@@ -26,8 +27,10 @@ def as_epoch(epoch: Any) -> int:
         number = operator.index(epoch)
     except TypeError:
         raise TypeError(f"the epoch must be an int, not {type(epoch).__qualname__}") from None
-    if not 1 <= number < 2**63:
+    if number < 1:
         raise ValueError(f"epoch {number}: epochs are counted from 1")
+    if number > _EPOCH_MAX:
+        raise ValueError(f"epoch {number} is over the largest, {_EPOCH_MAX} (2**63 - 1)")
     return number
 
 

@@ -10,26 +10,25 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tintype import _tintype
 from tintype._errors import UnsupportedError
-from tintype._target import PathLike
+from tintype._target import PathLike, compressed_form
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-_COMPRESSED_SUFFIXES = (".zst", ".ttz")
 
 
 def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
     """What the native side opens: a path as bytes, or a file object, which must seek.
 
-    Raises UnsupportedError for a compressed form's name and for a stream.
+    Raises UnsupportedError for a compressed form's name and for a stream, TypeError for what is
+    neither path nor file object.
     """
     if isinstance(f, (str, os.PathLike)):
-        path = os.fsencode(f)
-        if path.endswith(tuple(os.fsencode(suffix) for suffix in _COMPRESSED_SUFFIXES)):
-            raise UnsupportedError(
-                f"{os.fspath(f)}: compressed forms are not in this version; decompress it first"
-            )
-        return path
+        return native_path(f)
+    if not (hasattr(f, "read") or hasattr(f, "readinto")):
+        hint = ": use os.fsdecode(path), or io.BytesIO(content)" if isinstance(f, bytes) else ""
+        raise TypeError(
+            f"give a path (str or os.PathLike) or a binary file object, not {_kind_of(f)}{hint}"
+        )
     for method in ("seek", "tell", "readinto"):
         if not hasattr(f, method):
             raise UnsupportedError(
@@ -41,6 +40,21 @@ def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
             f"a {type(f).__name__} cannot seek: read it whole into an io.BytesIO first"
         )
     return f
+
+
+def native_path(path: PathLike) -> bytes:
+    """As ``native_source``, for what takes paths only."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"give a path (str or os.PathLike), not {_kind_of(path)}")
+    if compressed_form(path) is not None:
+        raise UnsupportedError(
+            f"{os.fspath(path)}: compressed forms are not in this version; decompress it first"
+        )
+    return os.fsencode(path)
+
+
+def _kind_of(value: object) -> str:
+    return "None" if value is None else type(value).__qualname__
 
 
 class ImageFile(io.RawIOBase):
@@ -109,4 +123,4 @@ def open(path: PathLike) -> ImageFile:  # noqa: A001 - tintype.open
     once. Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file
     that is cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
     """
-    return ImageFile(_tintype.Image(native_source(path)), os.fspath(path))
+    return ImageFile(_tintype.Image(native_path(path)), os.fspath(path))

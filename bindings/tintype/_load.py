@@ -55,12 +55,12 @@ def load(
         TintypeIOError: the system's errors, also ``FileNotFoundError`` and the like.
         KeyError: ``keys`` names nothing in the file.
     """
+    names = None if keys is None else NameFilter(keys)
     source = native_source(f)
     if mmap and not isinstance(source, bytes):
         raise ValueError("mmap=True needs a path, not a file object")
     position = 0 if isinstance(source, bytes) else source.tell()
     try:
-        names = None if keys is None else NameFilter([keys] if isinstance(keys, str) else [*keys])
         target = _open_checked(source, position, names, verify, mmap)
         obj = _unpickle(target, map_location, mmap, weights_only)
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tintype._archive import Archive
@@ -11,11 +11,16 @@ from tintype._archive import Archive
 class NameFilter:
     """Chooses names that equal one of ``keys`` or go on behind it with ``/`` or ``.``."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            if not isinstance(key, str) or not key:
-                raise ValueError(f"keys holds {key!r}, which is no name")
-        self._keys = tuple(keys)
+    def __init__(self, keys: str | Iterable[str]) -> None:
+        wanted = "give a name as tintype.inspect lists them, or several"
+        if isinstance(keys, (bytes, Mapping)) or not isinstance(keys, (str, Iterable)):
+            raise TypeError(f"keys={keys!r} is of type {type(keys).__qualname__}: {wanted}")
+        self._keys = (keys,) if isinstance(keys, str) else tuple(keys)
+        for key in self._keys:
+            if not isinstance(key, str):
+                raise TypeError(f"keys holds {key!r} of type {type(key).__qualname__}: {wanted}")
+            if not key:
+                raise ValueError(f"keys holds an empty name: {wanted}")
 
     def chooses(self, name: str) -> bool:
         return any(_leads_to(key, name) for key in self._keys)

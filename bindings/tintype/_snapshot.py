@@ -23,7 +23,8 @@ class Snapshot:
     The states are *staged* (the caller may change its tensors), *durable* (survives a power cut)
     and *published* (best, last and the index point at it; equal to durable without a checkpoint
     directory). A failed save raises the same error from each wait; a cancelled one raises
-    ``concurrent.futures.CancelledError``.
+    ``concurrent.futures.CancelledError``. A ``timeout`` is None or seconds from 0 on, else
+    TypeError or ValueError.
     """
 
     def __init__(self, native: _tintype.Snapshot) -> None:
@@ -43,7 +44,7 @@ class Snapshot:
         self._wait("published", timeout)
 
     def _wait(self, milestone: str, timeout: float | None) -> None:
-        seconds = -1.0 if timeout is None else max(0.0, float(timeout))
+        seconds = -1.0 if timeout is None else _as_seconds(timeout)
         if not self._native.wait(milestone, seconds):
             raise TimeoutError(
                 f"{self.path} was not {milestone} within {timeout} s; the save goes on"
@@ -60,6 +61,8 @@ class Snapshot:
     def add_done_callback(self, fn: DoneCallback) -> None:
         """Calls ``fn(snapshot)`` once in the final state, on a thread of this package; at once if
         it is done already. An error of the save then counts as seen; one of ``fn`` is printed."""
+        if not callable(fn):
+            raise TypeError(f"add_done_callback needs a function of one snapshot, not {fn!r}")
         self._native.mark_seen()
         _CallbackThread.shared().watch(self, fn)
 
@@ -110,6 +113,16 @@ class Snapshot:
 
     def __repr__(self) -> str:
         return f"<Snapshot {self.path} {self.report()['state']} {100 * self.progress():.0f} %>"
+
+
+def _as_seconds(timeout: Any) -> float:
+    if isinstance(timeout, (str, bytes)) or not hasattr(timeout, "__float__"):
+        kind = type(timeout).__qualname__
+        raise TypeError(f"timeout={timeout!r} must be a number of seconds or None, not {kind}")
+    seconds = float(timeout)
+    if not seconds >= 0:  # NaN, too
+        raise ValueError(f"timeout={timeout!r} must be seconds from 0 on, or None to wait as long")
+    return seconds
 
 
 class _CallbackThread:

@@ -31,14 +31,18 @@ def absolute_path(path: PathLike) -> str:
     if isinstance(text, bytes):
         raise TypeError("the path must be str or os.PathLike, not bytes: use os.fsdecode(path)")
     if not text:
-        raise ValueError("the path is empty")
+        raise ValueError("the path is empty: give the name of a file")
     return os.path.join(os.getcwd(), text)
+
+
+def compressed_form(path: PathLike) -> str | None:
+    """Which compressed form a name asks for by its ending, in either case; None for the plain."""
+    return _COMPRESSED_SUFFIXES.get(os.path.splitext(os.fsdecode(path))[1].lower())
 
 
 def check_form(path: PathLike | None, compression: Compression | None) -> None:
     """ValueError where name and ``compression`` contradict; UnsupportedError for what is to come."""
-    suffix = os.path.splitext(os.fspath(path))[1] if path is not None else ""
-    named = _COMPRESSED_SUFFIXES.get(suffix)
+    named = compressed_form(path) if path is not None else None
     if compression not in (None, "by-name", "zstd", "planes", "auto"):
         raise ValueError(
             f"compression={compression!r} is not None, 'by-name', 'zstd', 'planes' or 'auto'"

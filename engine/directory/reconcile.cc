@@ -198,6 +198,9 @@ bool Reconciler::is_newer_than_index(const FullFileFacts& facts) const {
                   [&](const auto& kept) { return kept.stem == stem; })) {
     return true;  // saved again
   }
+  // So was an epoch that lived in `last` only and does not stand there any more.
+  const auto& last = index_.last;
+  if (last.has_value() && last->stem == stem && find(last->sequence) == nullptr) return true;
   if (index_.resumed_at.has_value()) {
     return facts.stage != index_.resumed_at->stage || facts.epoch > index_.resumed_at->epoch;
   }

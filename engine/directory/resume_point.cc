@@ -110,6 +110,17 @@ Result<ResumePoint> locate_indexed(DirectoryState& state, const Candidate& candi
   return point;
 }
 
+Status no_such_checkpoint(const DirectoryState& state, const std::string& name,
+                          const CheckpointIndex& index) {
+  std::string known;
+  for (const CheckpointEntry& entry : index.kept) known += (known.empty() ? "" : ", ") + entry.stem;
+  return errno_status(
+      ENOENT, "resume from", state.path_of(name),
+      (known.empty() ? "the directory's index lists no checkpoints"
+                     : "the directory's checkpoints are " + known + ": name one of them") +
+          ", or start without resume");
+}
+
 // By base: a stem, or a file of this directory.
 Result<ResumePoint> locate_base(DirectoryState& state, const std::string& base) {
   const CheckpointIndex index = published_index(state);
@@ -117,6 +128,9 @@ Result<ResumePoint> locate_base(DirectoryState& state, const std::string& base) 
     if (entry.stem == base) return locate_indexed(state, {entry, base});
   }
   const std::string name = full_name(base);
+  if (state.caller_directory->info(name).status().code() == StatusCode::not_found) {
+    return no_such_checkpoint(state, name, index);
+  }
   TINTYPE_RETURN_IF_ERROR(check_full_file(state, *state.caller_directory, name));
   TINTYPE_ASSIGN_OR_RETURN(ResumePoint point, point_from_file(state, state.path_of(name)));
   point.is_named = true;

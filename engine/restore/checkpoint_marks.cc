@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "engine/restore/record_reader.h"
+#include "io/archive/zip_end.h"
 
 namespace tintype {
 namespace {
@@ -65,9 +66,7 @@ Result<ByteOrder> check_kind(const ByteSource& source, const ZipIndex& index) {
                        "is a TorchScript archive, not a checkpoint; read it with "
                        "torch.jit.load and save its state_dict() with tintype.save");
   }
-  if (index.find(kPickleRecord) == nullptr) {
-    return unsupported(source, "is a zip file without 'data.pkl', so it is no torch checkpoint");
-  }
+  if (index.find(kPickleRecord) == nullptr) return explain_ordinary_zip(source);
   TINTYPE_RETURN_IF_ERROR(check_version(source, index));
   return read_byte_order(source, index);
 }

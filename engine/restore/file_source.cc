@@ -11,7 +11,7 @@ Result<std::unique_ptr<FileSource>> FileSource::over(File& file) {
 
 Result<std::unique_ptr<FileSource>> FileSource::open(FileSystem& file_system,
                                                      const std::string& path) {
-  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_target(file_system, path, true));
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_source(file_system, path));
   TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, target.directory->open(target.name, false));
   TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, file->info());
   File& opened = *file;

@@ -77,4 +77,9 @@ Status explain_foreign_file(const ByteSource& source) {
       source.name()));
 }
 
+Status explain_ordinary_zip(const ByteSource& source) {
+  return of_another_kind(source, "a zip file but no torch checkpoint: it has no record 'data.pkl'",
+                         "check the path, or unpack it if the checkpoint is one of its files");
+}
+
 }  // namespace tintype

@@ -28,4 +28,7 @@ Result<DirectoryPlace> find_directory(const ByteSource& source);
 // file kinds, with what reads them; `corruption` for an empty, cut off or unknown one.
 Status explain_foreign_file(const ByteSource& source);
 
+// `unsupported`: a zip that holds something else.
+Status explain_ordinary_zip(const ByteSource& source);
+
 }  // namespace tintype

@@ -81,6 +81,7 @@ class DirectoryReader {
     TINTYPE_ASSIGN_OR_RETURN(place_, find_directory(source_));
     TINTYPE_RETURN_IF_ERROR(check_limits());
     TINTYPE_ASSIGN_OR_RETURN(directory_, read_range(source_, place_.offset, place_.size_bytes));
+    if (is_ordinary_zip()) return explain_ordinary_zip(source_);
     index_.start_offset = place_.start_offset;
     index_.directory_offset = place_.offset;
     index_.end_offset = place_.end_offset;
@@ -115,6 +116,15 @@ class DirectoryReader {
       return refuse(place_.size_bytes, limits_.directory_bytes, "bytes of directory");
     }
     return Status::ok();
+  }
+
+  // Asked before the strict rules below are, which other zips break without being damaged. A
+  // damaged checkpoint has one of these names left.
+  bool is_ordinary_zip() const {
+    const std::string_view names = as_text(directory_);
+    const auto has = [&](std::string_view part) { return names.find(part) != names.npos; };
+    return names.starts_with("PK\x01\x02") && !has("data.pkl") && !has("/version") &&
+           !has("/data/");
   }
 
   Status entry_damaged(std::string_view name, std::string_view what) const {

@@ -15,10 +15,13 @@ struct TargetPath {
   std::string path;  // absolute; the last component is no followed symlink
 };
 
-// Resolves symlinks of the last component when they are followed, dangling ones too, and refuses a
-// target that is neither a regular file nor nothing: a directory with EISDIR, a device, pipe or
-// socket with `unsupported`. Touches nothing.
+// Where to save. Resolves symlinks of the last component when they are followed, dangling ones too,
+// and refuses a target that is neither a regular file nor nothing: a directory with EISDIR, a
+// device, pipe or socket with `unsupported`. Touches nothing.
 Result<TargetPath> resolve_target(FileSystem& file_system, const std::string& path,
                                   bool is_symlink_followed);
+
+// What to read: as above with symlinks followed, and not_found (ENOENT) where nothing stands.
+Result<TargetPath> resolve_source(FileSystem& file_system, const std::string& path);
 
 }  // namespace tintype

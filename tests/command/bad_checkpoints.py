@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ def make_torchscript(path: Path) -> None:
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
 
 
+def make_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "x")
+        archive.writestr("folder/more.txt", "y")
+
+
 def make_truncated(path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"a": torch.ones(1000)}, buffer)
@@ -27,12 +34,13 @@ def make_truncated(path: Path) -> None:
 
 
 BAD_FILES: list[tuple[str, Any, int, str]] = [
-    ("missing", lambda path: None, IO_ERROR, "ENOENT"),
-    ("directory", lambda path: path.mkdir(), IO_ERROR, "EISDIR"),
+    ("missing", lambda path: None, IO_ERROR, "ENOENT, errno 2]; check the spelling"),
+    ("directory", lambda path: path.mkdir(), IO_ERROR, "EISDIR, errno 21]; name one of the"),
     ("garbage", lambda path: path.write_bytes(bytes(range(256)) * 40), CORRUPT, ""),
     ("empty", lambda path: path.write_bytes(b""), CORRUPT, ""),
     ("truncated", make_truncated, CORRUPT, ""),
+    ("zip", make_zip, UNSUPPORTED, "a zip file but no torch checkpoint"),
     ("legacy", make_legacy, UNSUPPORTED, "torch"),
     ("torchscript", make_torchscript, UNSUPPORTED, "torch.jit"),
-    ("pipe", lambda path: os.mkfifo(path), UNSUPPORTED, ""),
+    ("pipe", lambda path: os.mkfifo(path), UNSUPPORTED, "it is a device, pipe or socket"),
 ]

@@ -48,24 +48,25 @@ def test_version_names_what_was_built_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "words, text",
     [
-        [],
-        ["nonsense"],
-        ["inspect"],
-        ["inspect", "a", "b"],
-        ["inspect", "--nonsense", "x"],
-        ["verify"],
-        ["verify", "--threads", "minus", "x"],
-        ["verify", "--threads", "-1", "x"],
-        ["doctor", "a", "b"],
+        ([], "no command was given"),
+        (["nonsense"], "there is no command 'nonsense'; see `tintype --help`"),
+        (["--nonsense"], "see `tintype --help`"),
+        (["inspect"], "FILE is required; see `tintype inspect --help`"),
+        (["inspect", "a", "b"], "b; see `tintype inspect --help`"),
+        (["inspect", "--nonsense", "x"], "--nonsense; see `tintype inspect --help`"),
+        (["verify"], "FILE is required; see `tintype verify --help`"),
+        (["verify", "--threads", "minus", "x"], "minus"),
+        (["verify", "--threads", "-1", "x"], "-1"),
+        (["doctor", "a", "b"], "b; see `tintype doctor --help`"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_an_empty_stdout(words: list[str]) -> None:
+def test_wrong_usage_ends_with_2_and_an_empty_stdout(words: list[str], text: str) -> None:
     done = run_command(*words)
     assert done.returncode == USAGE
     assert done.stdout == ""
-    assert done.stderr
+    assert done.stderr.startswith("tintype: ") and text in done.stderr.splitlines()[0]
 
 
 def test_a_mistyped_command_gets_a_suggestion() -> None:

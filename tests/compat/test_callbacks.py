@@ -7,11 +7,20 @@ import concurrent.futures
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tintype
 from states import failing_save, number_in, numbered_state
+
+
+@pytest.mark.parametrize("fn", [None, 3, "print"])
+def test_what_cannot_be_called_is_no_callback(tmp_path: Path, fn: Any) -> None:
+    snapshot = tintype.save_async(numbered_state(1, 10), tmp_path / "x.pth")
+    with pytest.raises(TypeError, match=f"add_done_callback needs a function .*not {fn!r}"):
+        snapshot.add_done_callback(fn)
+    snapshot.wait_durable()
 
 
 def test_callback_added_before_the_end_runs_once_in_the_final_state(

@@ -71,6 +71,17 @@ except IsADirectoryError:
     assert (child.returncode, child.stdout, child.stderr) == (0, "seen\n", "")
 
 
+def test_program_ends_though_its_pending_save_gets_nothing_done(tmp_path: Path) -> None:
+    code = """
+    engine = tintype.Engine(extent_bytes=64 << 10, byte_rate_limit=1, stall_timeout_s=0.3)
+    engine.save_async(numbered_state(5), sys.argv[1] + "/x.pth")
+    """
+    child = children.run(code, tmp_path)
+    assert child.returncode == 0
+    assert "a save failed: no progress for 0.3 s" in child.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_done_callbacks_of_pending_saves_run_before_the_end(tmp_path: Path) -> None:
     end = "snapshot.add_done_callback(lambda s: print('called', s.report()['state']))"
     child = children.run(PENDING + end, tmp_path)

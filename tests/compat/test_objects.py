@@ -238,7 +238,7 @@ def test_name_that_contradicts_the_compression_is_refused_before_anything_is_rea
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["x.pth.zst", "x.pth.ttz", "x.zst"])
+@pytest.mark.parametrize("name", ["x.pth.zst", "x.pth.ttz", "x.zst", "x.ZST", "x.pth.TtZ"])
 @pytest.mark.parametrize("compression", ["by-name", "auto"])
 def test_compressed_names_are_refused_before_anything_is_read(
     tmp_path: Path, name: str, compression: Any
@@ -247,6 +247,16 @@ def test_compressed_names_are_refused_before_anything_is_read(
         with pytest.raises(tintype.UnsupportedError, match="not in this version"):
             save(Untouchable(), tmp_path / name, compression=compression)  # type: ignore[operator]
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "target, text",
+    [(None, "NoneType"), (5, "int"), (b"x.pth", "bytes"), (io.BytesIO(), "BytesIO")],
+    ids=["None", "int", "bytes", "file object"],
+)
+def test_save_async_to_what_is_no_path_is_a_type_error(target: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=f"needs a path, not {text}; save also takes file objects"):
+        tintype.save_async(Untouchable(), target)
 
 
 class Holder:

@@ -85,3 +85,6 @@ def test_wheel_works_in_a_fresh_venv(tmp_path: Path) -> None:
     extension = Path(run(python, "-c", program, cwd=tmp_path).strip())
     assert extension.is_relative_to(tmp_path)
     assert_links_no_torch(extension)
+    for binary in (extension, python.with_name("tintype")):
+        assert ".debug_info" not in run("readelf", "-SW", binary, cwd=tmp_path)
+        assert binary.stat().st_size < 4 << 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +41,27 @@ def test_keys_do_not_choose_by_half_a_word(tmp_path: Path) -> None:
     assert equal(tintype.load(path, keys="l/1"), {"l": [None, torch.ones(4)]})
     with pytest.raises(KeyError, match="names nothing"):
         tintype.load(path, keys="train.2")
+
+
+@pytest.mark.parametrize(
+    "keys, error, text",
+    [
+        (3, TypeError, "keys=3 is of type int: give a name"),
+        (b"a", TypeError, "keys=b'a' is of type bytes"),
+        ({"a": 1}, TypeError, "is of type dict"),
+        ([3], TypeError, "keys holds 3 of type int"),
+        (["epoch", None], TypeError, "keys holds None"),
+        ("", ValueError, "keys holds an empty name"),
+        (["epoch", ""], ValueError, "keys holds an empty name"),
+        ("a", KeyError, "'a' names nothing in .*x.pth; tintype.inspect lists the names"),
+        (["epoch", "a"], KeyError, "'a' names nothing"),
+    ],
+)
+def test_keys_that_are_no_names_are_refused(
+    checkpoint: Path, keys: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        tintype.load(checkpoint, keys=keys)
 
 
 def test_keys_read_and_check_only_what_they_need(tmp_path: Path) -> None:

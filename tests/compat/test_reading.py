@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -292,79 +291,3 @@ def test_optional_records_may_be_missing_and_others_added(tmp_path: Path) -> Non
     path.write_bytes(torch_zip(records))
     assert tintype.verify(path).ok
     assert equal(tintype.load(path), {"a": torch.ones(3)})
-
-
-# --- what is refused, and how ---
-
-
-def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "x.pth"
-    torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=False)
-    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
-        with pytest.raises(tintype.UnsupportedError, match="before 1.6.*torch.load.*save it again"):
-            call(path)
-    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path))
-    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
-        with pytest.raises(tintype.UnsupportedError, match="TorchScript.*torch.jit.load"):
-            call(path)
-    newer = records_of(torch_bytes(1)) | {"version": b"11\n"}
-    for content, error, text in [
-        (b"", tintype.CorruptCheckpointError, "empty"),
-        (b"garbage" * 100, tintype.CorruptCheckpointError, "no checkpoint"),
-        (pickle.dumps({"a": 1}), tintype.UnsupportedError, "bare pickle"),
-        (gzip.compress(b"x"), tintype.UnsupportedError, "gzip"),
-        (b"\x28\xb5\x2f\xfd" + bytes(30), tintype.UnsupportedError, "zstd -d"),
-        (b"\x10\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', tintype.UnsupportedError, "safetensors"),
-        (torch_zip({"x": b"1"}), tintype.UnsupportedError, "without 'data.pkl'"),
-        (torch_zip(newer), tintype.UnsupportedError, "version 11"),
-    ]:
-        path.write_bytes(content)
-        for verify in (True, False):
-            with pytest.raises(error, match=text) as caught:
-                tintype.load(path, verify=verify)
-            assert str(path) in str(caught.value)
-        if error is tintype.CorruptCheckpointError:
-            assert not tintype.verify(path).ok
-
-
-def test_errors_of_the_system_keep_their_class(tmp_path: Path) -> None:
-    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
-        with pytest.raises(FileNotFoundError, match="ENOENT") as caught:
-            call(tmp_path / "missing.pth")
-        assert isinstance(caught.value, tintype.TintypeIOError)
-        with pytest.raises(IsADirectoryError, match="EISDIR"):
-            call(tmp_path)
-        with pytest.raises(tintype.UnsupportedError, match="compressed forms"):
-            call(tmp_path / "x.pth.zst")
-    os.mkfifo(tmp_path / "pipe.pth")
-    with pytest.raises(tintype.UnsupportedError):
-        tintype.load(tmp_path / "pipe.pth")
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return os.system, (f"touch {os.environ['TINTYPE_TEST_MARK']}",)
-
-
-def test_calls_in_a_pickle_are_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "mark"
-    monkeypatch.setenv("TINTYPE_TEST_MARK", str(mark))
-    path = tmp_path / "x.pth"
-    torch.save({"a": torch.ones(1), "evil": Evil()}, path)
-    archive = tintype.inspect(path)
-    assert archive.values["evil"].is_opaque and archive.values["evil"].type.endswith(".system")
-    assert equal(archive.read("a"), torch.ones(1))
-    assert tintype.verify(path).ok
-    with pytest.raises(tintype.UnsupportedError, match=r"\.system.*weights_only=False") as caught:
-        tintype.load(path)
-    assert isinstance(caught.value, pickle.UnpicklingError)
-    assert not mark.exists()
-
-
-def test_a_disallowed_class_is_named(tmp_path: Path) -> None:
-    import numpy
-
-    torch.save({"lr": numpy.float64(0.1)}, tmp_path / "x.pth")
-    with pytest.raises(tintype.UnsupportedError, match="numpy.*weights_only=False"):
-        tintype.load(tmp_path / "x.pth")
-    assert tintype.load(tmp_path / "x.pth", weights_only=False)["lr"] == 0.1

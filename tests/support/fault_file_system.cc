@@ -13,7 +13,11 @@ class FaultFile final : public File {
   File& inner() { return *inner_; }
 
   Result<size_t> write_at(ByteView data, uint64_t offset) override {
-    TINTYPE_RETURN_IF_ERROR(check("write_at"));
+    const int error_number = injector_.fire("write_at", inner_->path());
+    if (error_number == FaultInjector::kShortWrite) {
+      return inner_->write_at(data.first((data.size() + 1) / 2), offset);
+    }
+    if (error_number != 0) return errno_status(error_number, "write_at", inner_->path());
     return inner_->write_at(data, offset);
   }
   Result<size_t> read_at(MutableBytes target, uint64_t offset) override {

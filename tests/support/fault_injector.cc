@@ -38,7 +38,7 @@ std::vector<FaultInjector::Operation> FaultInjector::failed() const {
   return failed_;
 }
 
-Status FaultInjector::check(std::string_view name, std::string_view path) {
+int FaultInjector::fire(std::string_view name, std::string_view path) {
   const Operation operation{std::string(name), std::string(path)};
   std::function<void(const Operation&)> observer;
   int error_number = 0;
@@ -58,6 +58,11 @@ Status FaultInjector::check(std::string_view name, std::string_view path) {
     if (error_number != 0) failed_.push_back(operation);
   }
   if (observer) observer(operation);
+  return error_number;
+}
+
+Status FaultInjector::check(std::string_view name, std::string_view path) {
+  const int error_number = fire(name, path);
   if (error_number == 0) return Status::ok();
   const Status status = errno_status(error_number, name, path);
   if (error_number != EOPNOTSUPP) return status;

@@ -15,6 +15,9 @@ namespace tintype {
 // Thread-safe.
 class FaultInjector {
  public:
+  // In the place of an errno: a write takes half of what it was given.
+  static constexpr int kShortWrite = -1;
+
   struct Operation {
     std::string name;  // as the method of File, Directory or FileSystem is called
     std::string path;
@@ -35,6 +38,8 @@ class FaultInjector {
 
   // Called by the wrappers: what this operation is to answer.
   Status check(std::string_view name, std::string_view path);
+  // The same as an errno, kShortWrite, or 0.
+  int fire(std::string_view name, std::string_view path);
 
  private:
   struct Fault {

@@ -5,6 +5,11 @@
 #include <iterator>
 
 namespace tintype {
+namespace {
+
+constexpr std::chrono::milliseconds kGatePeriod{5};
+
+}  // namespace
 
 Status FaultWriteQueue::submit(const WriteRequest& request) {
   const WriteFault fault = rule_(request, index_++);
@@ -16,6 +21,7 @@ Status FaultWriteQueue::submit(const WriteRequest& request) {
       return Status::ok();
     case WriteFault::Kind::refused_submit:
       return errno_status(static_cast<int>(-fault.result), "submit", request.file->path());
+    case WriteFault::Kind::held: held_.push_back({request, fault.gate}); return Status::ok();
     case WriteFault::Kind::short_write: break;
   }
   WriteRequest part = request;
@@ -25,11 +31,22 @@ Status FaultWriteQueue::submit(const WriteRequest& request) {
 
 Status FaultWriteQueue::reap(std::vector<WriteCompletion>& completions,
                              std::chrono::milliseconds timeout) {
+  TINTYPE_RETURN_IF_ERROR(submit_released());
   if (!made_up_.empty()) timeout = std::chrono::milliseconds(0);
+  if (!held_.empty()) timeout = std::min(timeout, kGatePeriod);
   const Status status = inner_->reap(completions, timeout);
   std::move(made_up_.begin(), made_up_.end(), std::back_inserter(completions));
   made_up_.clear();
   return status;
+}
+
+Status FaultWriteQueue::submit_released() {
+  const auto first = std::stable_partition(held_.begin(), held_.end(),
+                                           [](const Held& held) { return !held.gate->is_open(); });
+  const std::vector<Held> released(first, held_.end());
+  held_.erase(first, held_.end());
+  for (const Held& held : released) TINTYPE_RETURN_IF_ERROR(inner_->submit(held.request));
+  return Status::ok();
 }
 
 FaultWriteQueue::Rule random_write_faults(uint64_t seed, unsigned percent) {

@@ -9,14 +9,16 @@
 #include <vector>
 
 #include "io/disk/write_queue.h"
+#include "tests/support/gate.h"
 
 namespace tintype {
 
 // What becomes of one request. Bytes not passed on are not written.
 struct WriteFault {
-  enum class Kind { none, short_write, result, refused_submit } kind = Kind::none;
+  enum class Kind { none, short_write, result, refused_submit, held } kind = Kind::none;
   size_t passed_bytes = 0;  // short_write: so many are written and reported
   int64_t result = 0;       // result: reported without writing; refused_submit: -errno of submit()
+  std::shared_ptr<Gate> gate = nullptr;  // held: neither written nor reported until this is open
 };
 
 class FaultWriteQueue final : public WriteQueue {
@@ -39,9 +41,16 @@ class FaultWriteQueue final : public WriteQueue {
   uint64_t fired() const { return fired_; }
 
  private:
+  struct Held {
+    WriteRequest request;
+    std::shared_ptr<Gate> gate;
+  };
+  Status submit_released();
+
   const std::unique_ptr<WriteQueue> inner_;
   const Rule rule_;
   std::vector<WriteCompletion> made_up_;
+  std::vector<Held> held_;
   uint64_t index_ = 0;
   uint64_t fired_ = 0;
 };

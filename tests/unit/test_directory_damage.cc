@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "engine/directory/checkpoint_directory.h"
 #include "io/disk/atomic_file.h"
+#include "io/disk/links.h"
 #include "io/disk/file_system.h"
 #include "io/disk/temp_names.h"
 #include "tests/support/checkpoint_files.h"
@@ -161,6 +162,28 @@ TEST_F(CheckpointDirectoryTest, a_newer_last_without_a_numbered_file_is_adopted)
   EXPECT_EQ(shown_by("last"), "train.2") << "its light file was made again";
   EXPECT_EQ(shown_by("best"), "train.1");
   EXPECT_EQ(directory_->entries().size(), 1u);
+}
+
+TEST_F(CheckpointDirectoryTest, an_epoch_that_replaced_itself_in_last_is_adopted) {
+  open();
+  save("train", 1, .1);
+  save("train", 2, .3);  // in last only
+  for (const double loss : {.2, .05}) {
+    EpochPlan cut = plan("train", 2, loss);
+    EXPECT_EQ(cut.is_numbered, loss < .1);
+    write_full(cut, loss);
+    if (cut.is_numbered) {
+      ASSERT_TRUE(move_link(*posix_file_system().open_directory(folder_).value(),
+                            "train.2_full.pth", "last_full.pth")
+                      .is_ok());
+    }
+    cut.publisher.reset();  // dies before the index names it
+    open(true);
+    EXPECT_EQ(directory_->find_resume_point("last")->epoch, 2u);
+    EXPECT_EQ(shown_by("last"), "train.2");
+    EXPECT_EQ(metrics()["last"]["loss"], loss);
+  }
+  EXPECT_EQ(shown_by("best"), "train.2");
 }
 
 TEST_F(CheckpointDirectoryTest, files_of_other_runs_and_older_epochs_are_not_adopted) {

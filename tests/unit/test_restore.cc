@@ -1,4 +1,8 @@
 // Archive and verify over files on disk.
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
 #include <string>
 
 #include "engine/restore/archive.h"
@@ -77,6 +81,39 @@ TEST_F(Restore, tensors_are_listed_and_read_row_by_row) {
   ASSERT_EQ((*archive)->values().size(), 1u);
   EXPECT_EQ((*archive)->values()[0].name, "epoch");
   EXPECT_EQ((*archive)->values()[0].text, "3");
+}
+
+TEST_F(Restore, what_cannot_be_read_is_told_in_words_of_reading) {
+  const std::string root = directory_.path();
+  ASSERT_EQ(::mkfifo((root + "/pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::mkdir((root + "/folder").c_str(), 0700), 0);
+  std::filesystem::create_symlink("gone.pth", root + "/dangling");
+  std::filesystem::create_symlink("circle", root + "/circle");
+  write_text(root + "/file", "");
+  struct Case {
+    std::string path;
+    int error_number;  // 0: unsupported
+    std::string text;
+  };
+  const std::string missing = ": No such file or directory [ENOENT, errno 2]; ";
+  for (const Case& c : std::vector<Case>{
+           {root + "/x.pth", ENOENT, "read '" + root + "/x.pth'" + missing + "check the spelling"},
+           {root + "/a/x.pth", ENOENT,
+            "read '" + root + "/a/x.pth'" + missing + "there is no directory '" + root + "/a'"},
+           {root + "/dangling", ENOENT, "read '" + root + "/gone.pth'" + missing + "check"},
+           {root + "/folder", EISDIR,
+            "read '" + root + "/folder': Is a directory [EISDIR, errno 21]; name one of the files"},
+           {root + "/folder/", EISDIR, "read '" + root + "/folder/': Is a directory"},
+           {root + "/circle", ELOOP, "read '" + root + "/circle'"},
+           {root + "/file/x.pth", ENOTDIR, "a part of the path is a file"},
+           {root + "/pipe", 0, "read '" + root + "/pipe': it is a device, pipe or socket; copy"},
+           {"", 0, "read: the path is empty"}}) {
+    const Status status = verify(posix_file_system(), c.path).status();
+    EXPECT_EQ(status.error_number(), c.error_number) << c.path;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.text));
+    EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("save")));
+    EXPECT_EQ(Archive::open(posix_file_system(), c.path).status().message(), status.message());
+  }
 }
 
 TEST_F(Restore, a_tensor_beyond_its_storage_is_corruption) {

@@ -1,0 +1,135 @@
+"""What ``load``, ``open``, ``inspect`` and ``verify`` refuse, and with which words."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tintype
+from reading_support import equal, records_of, torch_bytes, torch_zip
+
+
+def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=False)
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(tintype.UnsupportedError, match="before 1.6.*torch.load.*save it again"):
+            call(path)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path))
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(tintype.UnsupportedError, match="TorchScript.*torch.jit.load"):
+            call(path)
+    newer = records_of(torch_bytes(1)) | {"version": b"11\n"}
+    for content, error, text in [
+        (b"", tintype.CorruptCheckpointError, "empty"),
+        (b"garbage" * 100, tintype.CorruptCheckpointError, "no checkpoint"),
+        (pickle.dumps({"a": 1}), tintype.UnsupportedError, "bare pickle"),
+        (gzip.compress(b"x"), tintype.UnsupportedError, "gzip"),
+        (b"\x28\xb5\x2f\xfd" + bytes(30), tintype.UnsupportedError, "zstd -d"),
+        (b"\x10\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', tintype.UnsupportedError, "safetensors"),
+        (torch_zip({"x": b"1"}), tintype.UnsupportedError, "no record 'data.pkl'"),
+        (torch_zip(newer), tintype.UnsupportedError, "version 11"),
+    ]:
+        path.write_bytes(content)
+        for verify in (True, False):
+            with pytest.raises(error, match=text) as caught:
+                tintype.load(path, verify=verify)
+            assert str(path) in str(caught.value)
+        if error is tintype.CorruptCheckpointError:
+            assert not tintype.verify(path).ok
+
+
+ORDINARY_ZIPS: dict[str, dict[str, bytes]] = {
+    "one file": {"notes.txt": b"x"},
+    "several folders": {"word/document.xml": b"x", "mimetype": b"y", "META-INF/MANIFEST.MF": b"z"},
+    "a checkpoint zipped": {"best.pth": torch_bytes(1)},
+    "one folder": {"photos/": b"", "photos/1.jpg": b"x"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("kind", ORDINARY_ZIPS)
+def test_an_ordinary_zip_is_said_to_be_one(tmp_path: Path, kind: str, compression: int) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in ORDINARY_ZIPS[kind].items():
+            archive.writestr(name, content)
+    text = f"'{path}' is a zip file but no torch checkpoint.*check the path, or unpack it"
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(tintype.UnsupportedError, match=text):
+            call(path)
+
+
+def test_errors_of_the_system_keep_their_class(tmp_path: Path) -> None:
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(FileNotFoundError, match="read '.*ENOENT.*check the spelling") as caught:
+            call(tmp_path / "missing.pth")
+        assert isinstance(caught.value, tintype.TintypeIOError)
+        assert caught.value.filename == str(tmp_path / "missing.pth")
+        with pytest.raises(IsADirectoryError, match="read '.*EISDIR.*name one of the files"):
+            call(tmp_path)
+        with pytest.raises(tintype.UnsupportedError, match="read '/dev/null': it is a device"):
+            call("/dev/null")
+        for name in ("x.pth.zst", "x.TTZ", "x.Zst"):
+            with pytest.raises(tintype.UnsupportedError, match=f"{name}: compressed forms"):
+                call(tmp_path / name)
+
+
+NO_CHECKPOINTS: list[tuple[Any, str]] = [
+    (None, "not None"),
+    (5, "not int"),
+    (b"x.pth", "not bytes"),
+    (["x.pth"], "not list"),
+    ({"a": 1}, "not dict"),
+]
+
+
+@pytest.mark.parametrize("given, text", NO_CHECKPOINTS, ids=[case[1] for case in NO_CHECKPOINTS])
+def test_what_is_neither_path_nor_file_is_a_type_error(given: Any, text: str) -> None:
+    for call in (tintype.load, tintype.verify, tintype.inspect, tintype.open):
+        with pytest.raises(TypeError, match=f"^give a path .*{text}"):
+            call(given)
+
+
+@pytest.mark.parametrize("call", [tintype.inspect, tintype.open])
+def test_what_takes_only_paths_says_so_of_a_file_object(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"^give a path \(str or os.PathLike\), not BytesIO"):
+        call(io.BytesIO(torch_bytes(1)))
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {os.environ['TINTYPE_TEST_MARK']}",)
+
+
+def test_calls_in_a_pickle_are_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "mark"
+    monkeypatch.setenv("TINTYPE_TEST_MARK", str(mark))
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(1), "evil": Evil()}, path)
+    archive = tintype.inspect(path)
+    assert archive.values["evil"].is_opaque and archive.values["evil"].type.endswith(".system")
+    assert equal(archive.read("a"), torch.ones(1))
+    assert tintype.verify(path).ok
+    with pytest.raises(tintype.UnsupportedError, match=r"\.system.*weights_only=False") as caught:
+        tintype.load(path)
+    assert isinstance(caught.value, pickle.UnpicklingError)
+    assert not mark.exists()
+
+
+def test_a_disallowed_class_is_named(tmp_path: Path) -> None:
+    import numpy
+
+    torch.save({"lr": numpy.float64(0.1)}, tmp_path / "x.pth")
+    with pytest.raises(tintype.UnsupportedError, match="numpy.*weights_only=False"):
+        tintype.load(tmp_path / "x.pth")
+    assert tintype.load(tmp_path / "x.pth", weights_only=False)["lr"] == 0.1
