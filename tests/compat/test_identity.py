@@ -64,6 +64,15 @@ def test_other_object_says_what_forced_the_pickler(name: str) -> None:
     assert path.startswith("pickler: ") and len(path) > len("pickler: ")
 
 
+def test_type_under_a_byte_is_not_taken_for_a_byte() -> None:
+    """DLPack calls both unsigned, 8 bits; torch cannot save this one."""
+    obj = [torch.zeros(3, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8).view(torch.uint4)]
+    with pytest.raises(KeyError, match="uint4"):
+        saved_by(torch.save, obj)
+    with pytest.raises(KeyError, match="uint4"):
+        saved_by(tintype.save, obj)
+
+
 def test_random_objects_are_captured_alike_by_both_paths() -> None:
     native_count = 0
     for seed in range(RANDOM_COUNT):

@@ -27,13 +27,26 @@ void PickleSink::memoize(PyObject* object) {
 }
 
 void PickleSink::global(const GlobalName& name) {
-  if (get_if_known(name.object)) return;
-  out_.global(name.qualified);
-  memoize(name.object);
+  if (name.number >= global_memos_.size()) {
+    global_memos_.resize(name.number + 1, IdentityMap::kAbsent);
+  }
+  uint32_t& memo = global_memos_[name.number];
+  if (memo != IdentityMap::kAbsent) return out_.get(memo);
+  if (!get_if_known(name.object)) {
+    out_.global(name.qualified);
+    memoize(name.object);
+  }
+  memo = memo_of(name.object);
 }
 
 void PickleSink::text(PyObject* text) {
   if (!get_if_known(text)) new_text(text);
+}
+
+void PickleSink::text(ConstantText& constant) {
+  if (constant.memo != IdentityMap::kAbsent) return out_.get(constant.memo);
+  text(constant.object);
+  constant.memo = memo_of(constant.object);
 }
 
 void PickleSink::new_text(PyObject* text) {

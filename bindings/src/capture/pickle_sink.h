@@ -25,9 +25,11 @@ class PickleSink {
  public:
   PickleWriter& out() { return out_; }
 
-  bool is_known(PyObject* object) const {
-    return memo_.find(reinterpret_cast<uint64_t>(object)) != IdentityMap::kAbsent;
+  // The object's memo number, or IdentityMap::kAbsent.
+  uint32_t memo_of(PyObject* object) const {
+    return memo_.find(reinterpret_cast<uint64_t>(object));
   }
+  bool is_known(PyObject* object) const { return memo_of(object) != IdentityMap::kAbsent; }
   // Pushes the object again if it was memoized; false if it was not.
   bool get_if_known(PyObject* object);
   // Memoizes the object on the top of the stack, and keeps it: a freed address may be used again.
@@ -39,11 +41,19 @@ class PickleSink {
   // REQUIRES: an exact str. Throws NotNative over 4 GiB.
   void text(PyObject* text);
 
+  // A str that is written again and again: looked up once.
+  struct ConstantText {
+    PyObject* object;
+    uint32_t memo = IdentityMap::kAbsent;
+  };
+  void text(ConstantText& constant);
+
  private:
   void new_text(PyObject* text);
 
   PickleWriter out_;
   IdentityMap memo_;
+  std::vector<uint32_t> global_memos_;  // by GlobalName::number, as far as met
   std::vector<nanobind::object> kept_;
 };
 

@@ -11,28 +11,35 @@
 namespace tintype::python {
 
 // Keeps the storages alive. Needs the GIL; not thread-safe.
+//
+// A storage is known by the address of its Python object: torch makes one per StorageImpl and hands
+// it out again while it lives.
 class StorageTable {
  public:
   // The index of a storage, which is added at its first sight. Memory that is not the host's is
   // copied there by torch, blocking. Throws python_error when Python raises.
   uint32_t add(nanobind::handle untyped_storage, uint64_t size_bytes);
 
-  // The same for what is known to lie in host memory. `identity` is torch's StorageImpl.
-  uint32_t add_host(nanobind::handle owner, uint64_t identity, uint64_t address,
-                    uint64_t size_bytes);
+  // The storage's number in the order of first sight, whatever its sizes.
+  uint32_t number_of(nanobind::handle untyped_storage);
+
+  // As add(), for the storage with that number, whose memory is the host's.
+  uint32_t add_host(uint32_t number, uint64_t address, uint64_t size_bytes);
 
   const std::vector<SourceStorage>& storages() const { return storages_; }
 
  private:
-  // The index of (identity, size), or IdentityMap::kAbsent. One storage has two sizes when files of
-  // one save see it as two dtypes and its bytes are no multiple of one of them.
-  uint32_t find(uint64_t identity, uint64_t size_bytes) const;
-  uint32_t append(nanobind::handle owner, uint64_t identity, uint64_t address, uint64_t size_bytes);
+  // The index of the storage as one of that size, or IdentityMap::kAbsent. One storage has two
+  // sizes when files of one save see it as two dtypes and its bytes are no multiple of one of them.
+  uint32_t find(uint32_t number, uint64_t size_bytes) const;
+  uint32_t append(uint32_t number, uint64_t address, uint64_t size_bytes);
 
   std::vector<SourceStorage> storages_;
-  std::vector<uint64_t> identities_;      // of storages_
-  std::vector<nanobind::object> owners_;  // keep the memory and the identities alive
-  IdentityMap first_by_identity_;
+  std::vector<uint32_t> numbers_;         // of storages_
+  std::vector<nanobind::object> owners_;  // by number; they keep the memory and the identity
+  std::vector<nanobind::object> copies_;  // host copies of other memory
+  std::vector<uint32_t> first_index_;     // by number, into storages_
+  IdentityMap number_by_object_;
 };
 
 }  // namespace tintype::python

@@ -1,6 +1,7 @@
 #include "bindings/src/capture/tensor_writer.h"
 
-#include <utility>
+#include <array>
+#include <charconv>
 
 namespace nb = nanobind;
 
@@ -26,33 +27,34 @@ void TensorWriter::write_parameter(PyObject* parameter) {
   sink_.memoize(parameter);
 }
 
-// Python attributes, hooks, names and other layouts take other paths through torch.
+// Python attributes, hooks and names take other paths through torch.
 void TensorWriter::check_plain(PyObject* tensor) const {
   if (!torch_.state(tensor).is_none()) throw NotNative{"a tensor with Python attributes"};
-  if (!torch_.layout(tensor).is(torch_.strided)) throw NotNative{"a tensor that is not strided"};
   if (torch_.has_names.is_true(tensor)) throw NotNative{"a tensor with named dimensions"};
   const nb::object hooks = torch_.backward_hooks(tensor);
   if (!hooks.is_none() && PyObject_IsTrue(hooks.ptr()) != 0) throw NotNative{"a tensor with hooks"};
 }
 
 void TensorWriter::write_body(PyObject* tensor, bool requires_grad) {
-  const DtypeInfo& dtype = torch_.dtype(torch_.dtype_of(tensor).ptr());
-  if (!torch_.is_cpu.is_true(tensor) && torch_.is_meta.is_true(tensor)) {
-    write_meta(tensor, dtype, requires_grad);
+  const TensorFacts facts = facts_.read(tensor);
+  if (facts.place == TensorFacts::Place::meta) {
+    write_meta(facts, requires_grad);
   } else {
-    write_strided(tensor, dtype, requires_grad);
+    write_strided(tensor, facts, requires_grad);
   }
   sink_.memoize_fresh();  // the tuple of arguments
   sink_.out().reduce();
 }
 
-void TensorWriter::write_strided(PyObject* tensor, const DtypeInfo& dtype, bool requires_grad) {
+void TensorWriter::write_strided(PyObject* tensor, const TensorFacts& facts, bool requires_grad) {
+  const DtypeInfo& dtype = *facts.dtype;
   if (dtype.storage_class == nullptr) throw NotNative{"a tensor of a quantized or odd dtype"};
   sink_.global(dtype.is_untyped ? torch_.rebuild_tensor_untyped : torch_.rebuild_tensor);
   sink_.out().mark();
-  write_persistent_id(storage_of(tensor, dtype), dtype);
-  sink_.out().integer(torch_.storage_offset.as_int64(tensor));
-  write_geometry(tensor);
+  write_persistent_id(facts);
+  sink_.out().integer(facts.storage_offset);
+  write_integers(facts.shape);
+  write_integers(facts.stride);
   sink_.out().boolean(requires_grad);
   write_hooks();
   if (dtype.is_untyped) sink_.global(dtype.name);
@@ -60,31 +62,24 @@ void TensorWriter::write_strided(PyObject* tensor, const DtypeInfo& dtype, bool 
   sink_.out().tuple();
 }
 
-void TensorWriter::write_meta(PyObject* tensor, const DtypeInfo& dtype, bool requires_grad) {
+void TensorWriter::write_meta(const TensorFacts& facts, bool requires_grad) {
   sink_.global(torch_.rebuild_meta_tensor);
   sink_.out().mark();
-  sink_.global(dtype.name);
-  write_geometry(tensor);
+  sink_.global(facts.dtype->name);
+  write_integers(facts.shape);
+  write_integers(facts.stride);
   sink_.out().boolean(requires_grad);
   sink_.out().tuple();
 }
 
-void TensorWriter::write_geometry(PyObject* tensor) {
-  write_integers(torch_.shape(tensor).ptr());
-  write_integers(torch_.stride(tensor).ptr());
-}
-
-void TensorWriter::write_integers(PyObject* tuple) {
+// As a tuple.
+void TensorWriter::write_integers(std::span<const int64_t> integers) {
   PickleWriter& out = sink_.out();
-  const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
-  if (count == 0) return out.empty_tuple();  // a singleton, which the pickler never memoizes
-  if (count > 3) out.mark();
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    const int64_t value = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple, i));
-    if (value == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
-    out.integer(value);
-  }
-  count > 3 ? out.tuple() : out.short_tuple(static_cast<int>(count));
+  if (integers.empty()) return out.empty_tuple();  // a singleton, which the pickler never memoizes
+  const bool is_short = integers.size() <= 3;
+  if (!is_short) out.mark();
+  for (const int64_t integer : integers) out.integer(integer);
+  is_short ? out.short_tuple(static_cast<int>(integers.size())) : out.tuple();
   sink_.memoize_fresh();
 }
 
@@ -113,63 +108,75 @@ void TensorWriter::write_metadata(PyObject* tensor, const DtypeInfo& dtype) {
   bits.size() > 1 ? out.set_items() : out.set_item();
 }
 
-void TensorWriter::write_persistent_id(const Stored& stored, const DtypeInfo& dtype) {
-  check_dtype(stored, dtype);
-  PyObject* key = key_of(stored, dtype);
+void TensorWriter::write_persistent_id(const TensorFacts& facts) {
+  Key& key = key_of(facts);
   sink_.out().mark();
-  sink_.text(torch_.storage_text);
-  sink_.global(*dtype.storage_class);
-  sink_.text(key);
-  if (stored.is_host) {
-    sink_.text(torch_.cpu_text);
+  sink_.text(storage_text_);
+  sink_.global(*facts.dtype->storage_class);
+  write_key(key);
+  if (facts.place == TensorFacts::Place::host) {
+    sink_.text(cpu_text_);
   } else {
-    const nb::object tag = nb::borrow(torch_.location_tag)(stored.storage);
+    const nb::object tag = nb::borrow(torch_.location_tag)(facts.storage);
     sink_.text(tag.ptr());
   }
-  sink_.out().integer(static_cast<int64_t>(stored.count));
+  const uint64_t item_count = facts.storage_size_bytes / facts.dtype->item_bytes;
+  sink_.out().integer(static_cast<int64_t>(item_count));
   sink_.out().tuple();
   sink_.memoize_fresh();
   sink_.out().persistent_id();
 }
 
-TensorWriter::Stored TensorWriter::storage_of(PyObject* tensor, const DtypeInfo& dtype) const {
-  Stored stored;
-  stored.is_host = torch_.is_cpu.is_true(tensor);
-  if (!stored.is_host && !torch_.is_cuda.is_true(tensor))
-    throw NotNative{"a tensor of another device"};
-  stored.storage = torch_.storage_of(tensor);
-  if (Py_TYPE(stored.storage.ptr()) != torch_.untyped_storage_class) {
-    throw not_native(stored.storage.ptr());
+// torch uses one str for a storage each time. Python may hand out one object for every str of a
+// single digit, and the user's may be the same: that one is looked for as the pickler would.
+void TensorWriter::write_key(Key& key) {
+  if (key.memo != IdentityMap::kAbsent) return sink_.out().get(key.memo);
+  if (key.number < 10) {
+    const nb::object digit = nb::steal(PyObject_Str(nb::int_(key.number).ptr()));
+    if (!digit.is_valid()) throw nb::python_error();
+    sink_.text(digit.ptr());
+    key.memo = sink_.memo_of(digit.ptr());
+  } else {
+    std::array<char, 10> digits;
+    const auto end = std::to_chars(digits.begin(), digits.end(), key.number).ptr;
+    sink_.out().text({digits.begin(), end});
+    key.memo = sink_.out().memoize();
   }
-  stored.address = torch_.storage_address.as_uint64(stored.storage.ptr());
-  stored.count = torch_.storage_size_bytes.as_uint64(stored.storage.ptr()) / dtype.item_bytes;
-  return stored;
 }
 
-// The storage's number in this file, as the very str that torch would use for it each time.
-PyObject* TensorWriter::key_of(const Stored& stored, const DtypeInfo& dtype) {
-  const uint64_t identity = torch_.storage_identity.as_uint64(stored.storage.ptr());
-  const uint32_t known = number_by_identity_.find(identity);
-  if (known != IdentityMap::kAbsent) return keys_[known].ptr();
-  const uint64_t size_bytes = stored.count * dtype.item_bytes;
-  const uint32_t index = stored.is_host
-                             ? table_.add_host(stored.storage, identity, stored.address, size_bytes)
-                             : table_.add(stored.storage, size_bytes);
-  const auto number = static_cast<uint32_t>(storages_.size());
-  number_by_identity_.insert(identity, number);
-  storages_.push_back(index);
-  keys_.push_back(nb::steal(PyObject_Str(nb::int_(number).ptr())));
-  return keys_.back().ptr();
+// Checks that the storage is seen as one dtype; adds it at the first sight in this file.
+TensorWriter::Key& TensorWriter::key_of(const TensorFacts& facts) {
+  const uint32_t number = table_.number_of(facts.storage);
+  if (number >= keys_.size()) keys_.resize(number + 1);
+  Key& key = keys_[number];
+  if (key.number == IdentityMap::kAbsent) {
+    add_key(key, number, facts);
+  } else if (facts.storage_address != 0 && key.checked_as != facts.dtype->checked_as) {
+    throw NotNative{"one storage as two dtypes"};
+  }
+  return key;
 }
 
-// torch refuses one memory seen as two dtypes; its own words come from Python's path.
-void TensorWriter::check_dtype(const Stored& stored, const DtypeInfo& dtype) {
-  if (stored.address == 0) return;
-  const uint32_t known = dtype_by_address_.find(stored.address);
-  if (known == IdentityMap::kAbsent) {
-    dtype_by_address_.insert(stored.address, static_cast<uint32_t>(checked_dtypes_.size()));
-    checked_dtypes_.push_back(dtype.checked_as);
-  } else if (checked_dtypes_[known] != dtype.checked_as) {
+void TensorWriter::add_key(Key& key, uint32_t number, const TensorFacts& facts) {
+  const DtypeInfo& dtype = *facts.dtype;
+  key.number = static_cast<uint32_t>(storages_.size());
+  key.checked_as = dtype.checked_as;
+  check_dtype(facts.storage_address, dtype.checked_as);
+  const uint64_t size_bytes = facts.storage_size_bytes / dtype.item_bytes * dtype.item_bytes;
+  storages_.push_back(facts.place == TensorFacts::Place::host
+                          ? table_.add_host(number, facts.storage_address, size_bytes)
+                          : table_.add(facts.storage, size_bytes));
+}
+
+// torch refuses one memory seen as two dtypes, also through two storages; its own words come from
+// Python's path.
+void TensorWriter::check_dtype(uint64_t address, PyObject* checked_as) {
+  if (address == 0) return;
+  const auto next = static_cast<uint32_t>(checked_dtypes_.size());
+  const uint32_t known = dtype_by_address_.find_or_insert(address, next);
+  if (known == next) {
+    checked_dtypes_.push_back(checked_as);
+  } else if (checked_dtypes_[known] != checked_as) {
     throw NotNative{"one storage as two dtypes"};
   }
 }

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/capture/pickle_sink.h"
 #include "bindings/src/capture/storage_table.h"
+#include "bindings/src/capture/tensor_facts.h"
 #include "bindings/src/capture/torch_handles.h"
 
 namespace tintype::python {
@@ -19,7 +22,7 @@ class TensorWriter {
  public:
   // All outlive this object.
   TensorWriter(const TorchHandles& torch, StorageTable& table, PickleSink& sink)
-      : torch_(torch), table_(table), sink_(sink) {}
+      : torch_(torch), table_(table), sink_(sink), facts_(torch) {}
 
   // REQUIRES: an exact torch.Tensor that is not in the memo.
   void write_tensor(PyObject* tensor);
@@ -30,33 +33,34 @@ class TensorWriter {
   std::vector<uint32_t> take_storages() { return std::move(storages_); }
 
  private:
-  struct Stored {
-    nanobind::object storage;
-    uint64_t address = 0;
-    uint64_t count = 0;  // of items of the dtype's storage class
-    bool is_host = false;
+  // A storage of this file: the str of its number, and what it was first seen as.
+  struct Key {
+    uint32_t number = IdentityMap::kAbsent;  // in this file
+    uint32_t memo = IdentityMap::kAbsent;
+    PyObject* checked_as = nullptr;
   };
 
   void check_plain(PyObject* tensor) const;
-  void write_strided(PyObject* tensor, const DtypeInfo& dtype, bool requires_grad);
-  void write_meta(PyObject* tensor, const DtypeInfo& dtype, bool requires_grad);
+  void write_strided(PyObject* tensor, const TensorFacts& facts, bool requires_grad);
+  void write_meta(const TensorFacts& facts, bool requires_grad);
   void write_body(PyObject* tensor, bool requires_grad);
-  void write_geometry(PyObject* tensor);
-  void write_integers(PyObject* tuple);
+  void write_integers(std::span<const int64_t> integers);
   void write_hooks();
   void write_metadata(PyObject* tensor, const DtypeInfo& dtype);
-  void write_persistent_id(const Stored& stored, const DtypeInfo& dtype);
-  Stored storage_of(PyObject* tensor, const DtypeInfo& dtype) const;
-  PyObject* key_of(const Stored& stored, const DtypeInfo& dtype);
-  void check_dtype(const Stored& stored, const DtypeInfo& dtype);
+  void write_persistent_id(const TensorFacts& facts);
+  void write_key(Key& key);
+  Key& key_of(const TensorFacts& facts);
+  void add_key(Key& key, uint32_t number, const TensorFacts& facts);
+  void check_dtype(uint64_t address, PyObject* checked_as);
 
   const TorchHandles& torch_;
   StorageTable& table_;
   PickleSink& sink_;
+  TensorFactReader facts_;
+  PickleSink::ConstantText storage_text_{torch_.storage_text}, cpu_text_{torch_.cpu_text};
   std::vector<uint32_t> storages_;
-  std::vector<nanobind::object> keys_;  // parallel to storages_
-  IdentityMap number_by_identity_;      // of the storage, into storages_
-  IdentityMap dtype_by_address_;        // into checked_dtypes_
+  std::vector<Key> keys_;         // by the table's number of the storage
+  IdentityMap dtype_by_address_;  // into checked_dtypes_
   std::vector<PyObject*> checked_dtypes_;
 };
 

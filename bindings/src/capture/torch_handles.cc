@@ -26,7 +26,25 @@ GlobalName global_name(nb::object object) {
   }
   std::string qualified(pickle.c_str() + kHeaderBytes,
                         pickle.size() - kHeaderBytes - kTrailerBytes);
-  return {keep(std::move(object)), std::move(qualified)};
+  static uint32_t next_number = 0;
+  return {keep(std::move(object)), std::move(qualified), next_number++};
+}
+
+// Null where torch has none, or one of another major version.
+dlpack::ViewTensor find_view_tensor(nb::handle tensor_class) {
+  const nb::object capsule = nb::getattr(tensor_class, "__dlpack_c_exchange_api__", nb::none());
+  if (!PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) return nullptr;
+  const auto* api = static_cast<const dlpack::ExchangeApi*>(
+      PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+  while (api != nullptr && api->major_version > dlpack::kMajorVersion) api = api->older;
+  return api != nullptr && api->major_version == dlpack::kMajorVersion ? api->view_tensor : nullptr;
+}
+
+// StorageTable knows a storage by its Python object.
+void check_storage_objects(nb::handle torch) {
+  const nb::object tensor = torch.attr("empty")(1);
+  const nb::object storage = tensor.attr("untyped_storage")();
+  if (!storage.is(tensor.attr("untyped_storage")())) throw nb::type_error("no fixed storage");
 }
 
 nb::object builtin(const char* name) { return nb::module_::import_("builtins").attr(name); }
@@ -96,6 +114,7 @@ TorchHandles::TorchHandles() {
   find_globals();
   find_attributes();
   const nb::module_ torch = nb::module_::import_("torch");
+  check_storage_objects(torch);
   const nb::module_ serialization = nb::module_::import_("torch.serialization");
   const nb::module_ copyreg = nb::module_::import_("copyreg");
   strided = keep(torch.attr("strided"));
@@ -156,8 +175,8 @@ void TorchHandles::find_attributes() {
   storage_of = Attribute(tensor, "untyped_storage");
   is_conj = Attribute(tensor, "is_conj");
   is_neg = Attribute(tensor, "is_neg");
+  view_tensor = find_view_tensor(tensor);
   const nb::object storage = nb::borrow(reinterpret_cast<PyObject*>(untyped_storage_class));
-  storage_identity = Attribute(storage, "_cdata");
   storage_address = Attribute(storage, "data_ptr");
   storage_size_bytes = Attribute(storage, "nbytes");
 }

@@ -3,10 +3,13 @@
 // is reached by name.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <unordered_map>
 
 #include <nanobind/nanobind.h>
+
+#include "bindings/src/capture/dlpack.h"
 
 namespace tintype::python {
 
@@ -14,6 +17,7 @@ namespace tintype::python {
 struct GlobalName {
   PyObject* object = nullptr;  // borrowed for good
   std::string qualified;       // "module\nname\n" as a pickle of protocol 2 has it
+  uint32_t number = 0;         // this name's own, small
 };
 
 // An attribute or a method without arguments of one class, called through its descriptor: no
@@ -78,7 +82,8 @@ class TorchHandles {
   Attribute state;  // None for a tensor without Python attributes
   Attribute layout, has_names, dtype_of, is_cpu, is_cuda, is_meta, requires_grad, backward_hooks;
   Attribute shape, stride, storage_offset, storage_of, is_conj, is_neg;
-  Attribute storage_identity, storage_address, storage_size_bytes;
+  Attribute storage_address, storage_size_bytes;
+  dlpack::ViewTensor view_tensor;  // null before torch 2.10: then attributes serve
 
   PyObject* strided;
   PyObject* tensor_metadata;  // function: {"conj": True, "neg": True} as far as set
