@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 from collections.abc import Callable
@@ -71,6 +72,16 @@ def test_type_under_a_byte_is_not_taken_for_a_byte() -> None:
         saved_by(torch.save, obj)
     with pytest.raises(KeyError, match="uint4"):
         saved_by(tintype.save, obj)
+
+
+def test_storages_are_the_collectors_again_after_a_save() -> None:
+    tensor = torch.ones(3)
+    storage = tensor.untyped_storage()
+    table = StorageTable()
+    captured = capture([tensor, tensor[1:]], table)
+    assert captured.path == "native" and not gc.is_tracked(storage)
+    del captured, table
+    assert gc.is_tracked(storage)
 
 
 def test_random_objects_are_captured_alike_by_both_paths() -> None:

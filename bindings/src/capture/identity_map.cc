@@ -34,7 +34,7 @@ IdentityMap::~IdentityMap() {
 }
 
 void IdentityMap::grow() {
-  Table old{std::vector<Slot>(4 * table_.slots.size()), 1};
+  Table old{std::vector<Slot>(2 * table_.slots.size()), 1};
   std::swap(old, table_);
   for (const Slot& slot : old.slots) {
     if (slot.era == old.era) table_.slots[place(slot.key)] = {slot.key, slot.value, table_.era};

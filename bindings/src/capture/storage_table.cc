@@ -8,6 +8,14 @@ namespace nb = nanobind;
 
 namespace tintype::python {
 
+StorageTable::~StorageTable() {
+  for (const nb::object& owner : owners_) {
+    if (PyObject_IS_GC(owner.ptr()) && PyObject_GC_IsTracked(owner.ptr()) == 0) {
+      PyObject_GC_Track(owner.ptr());
+    }
+  }
+}
+
 uint32_t StorageTable::add(nb::handle untyped_storage, uint64_t size_bytes) {
   const uint32_t number = number_of(untyped_storage);
   const uint32_t known = find(number, size_bytes);
@@ -27,6 +35,9 @@ uint32_t StorageTable::number_of(nb::handle untyped_storage) {
   const uint32_t number = number_by_object_.find_or_insert(identity, next);
   if (number == next) {
     owners_.push_back(nb::borrow(untyped_storage));
+    if (PyObject_GC_IsTracked(untyped_storage.ptr()) != 0) {
+      PyObject_GC_UnTrack(untyped_storage.ptr());
+    }
     first_index_.push_back(IdentityMap::kAbsent);
   }
   return number;

@@ -13,9 +13,14 @@ namespace tintype::python {
 // Keeps the storages alive. Needs the GIL; not thread-safe.
 //
 // A storage is known by the address of its Python object: torch makes one per StorageImpl and hands
-// it out again while it lives.
+// it out again while it lives. Meanwhile the objects are hidden from Python's garbage collector:
+// they are many and young, and none of them is garbage, so it would look at all of them for
+// nothing.
 class StorageTable {
  public:
+  StorageTable() = default;
+  ~StorageTable();
+
   // The index of a storage, which is added at its first sight. Memory that is not the host's is
   // copied there by torch, blocking. Throws python_error when Python raises.
   uint32_t add(nanobind::handle untyped_storage, uint64_t size_bytes);
@@ -27,6 +32,9 @@ class StorageTable {
   uint32_t add_host(uint32_t number, uint64_t address, uint64_t size_bytes);
 
   const std::vector<SourceStorage>& storages() const { return storages_; }
+
+  StorageTable(const StorageTable&) = delete;
+  StorageTable& operator=(const StorageTable&) = delete;
 
  private:
   // The index of the storage as one of that size, or IdentityMap::kAbsent. One storage has two
