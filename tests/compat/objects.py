@@ -229,7 +229,6 @@ FALLBACK: dict[str, Maker] = {
     "buffer_object": lambda: nn.Buffer(torch.ones(2)),
     "sparse": lambda: torch.eye(3).to_sparse(),
     "sparse_csr": lambda: torch.eye(3).to_sparse_csr(),
-    "opaque": lambda: torch.ones(2, 3).to_mkldnn(),
     "quantized": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
     "untyped_storage": lambda: torch.ones(3).untyped_storage(),
     "typed_storage": lambda: [torch.ones(3).storage(), torch.ones(3)],
