@@ -80,48 +80,59 @@ std::shared_ptr<SaveJob> Committer::take_ready() {
 }
 
 void Committer::complete(SaveJob& job) {
-  const auto start = Clock::now();
   if (!job.core->is_doomed()) {
-    if (Status status = commit_files(job); !status.is_ok()) {
+    StageTimer timer(job.trace, "commit");
+    const Status status = commit_files(job);
+    const uint64_t commit_ns = timer.stop_ns();
+    job.core->update([&](SnapshotReport& report) { report.commit_ns = commit_ns; });
+    if (!status.is_ok()) {
       job.core->fail(status);
     } else if (job.request.publisher != nullptr) {
       job.core->set_durable();
       if (!job.core->is_doomed()) publish(job);
     }
   }
-  job.core->update(
-      [&](SnapshotReport& report) { report.commit_ns = ns_between(start, Clock::now()); });
   for (JobFile& file : job.files) {
     if (file.target != nullptr) closer_.close(file.target->take_replaced());
   }
   job.files.clear();  // abandons what was not committed: temps are gone before the state is final
   job.request.publisher.reset();
+  job.trace.add_overlapping("save", job.core->started(), Clock::now(), job.core->path());
   const bool is_ended_here = job.core->finish([&](SnapshotState state) { account_(job, state); });
   on_finished_(!is_ended_here);
 }
 
 void Committer::publish(SaveJob& job) {
   Publisher& publisher = *job.request.publisher;
-  if (Status status = publisher.publish(); !status.is_ok()) {
+  StageTimer timer(job.trace, "publish");
+  const Status status = publisher.publish();
+  const uint64_t publish_ns = timer.stop_ns();
+  job.core->update([&](SnapshotReport& report) { report.publish_ns = publish_ns; });
+  if (!status.is_ok()) {
     job.core->fail(status.with_context("publish " + job.core->path()));
     return;
   }
+  const StageTimer eviction(job.trace, "evict");
   publisher.evict();  // losers go only after the winners are published
 }
 
 // A snapshot's files become visible together or not at all: all are whole on the disk before the
 // first takes its place, and the replaced ones go when the last has.
 Status Committer::commit_files(SaveJob& job) {
+  StageTimer sync(job.trace, "sync");
   for (size_t i = 0; i < job.files.size(); ++i) {
     const uint64_t exact_bytes = job.plan.images[i].layout.total_bytes;
     TINTYPE_RETURN_IF_ERROR(
         job.files[i].target->seal(exact_bytes).with_context("save " + job.request.files[i].path));
     job.core->note_progress();
   }
+  const uint64_t sync_ns = sync.stop_ns();
+  job.core->update([&](SnapshotReport& report) { report.sync_ns = sync_ns; });
   if (!job.core->pass_point_of_no_return()) {
     return {StatusCode::cancelled,
             "cancelled before step 8b: '" + job.core->path() + "' is as it was"};
   }
+  const StageTimer timer(job.trace, "expose");
   TINTYPE_RETURN_IF_ERROR(expose_files(job));
   for (JobFile& file : job.files) file.target->settle();
   return Status::ok();

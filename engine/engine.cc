@@ -45,10 +45,11 @@ class Engine::Impl {
  public:
   using CorePointer = std::shared_ptr<SnapshotCore>;
 
-  Impl(EngineOptions options, std::unique_ptr<WriteQueue> queue, std::string backend_note)
+  Impl(EngineOptions options, ChosenBackend backend, std::unique_ptr<Trace> trace)
       : options_(std::move(options)),
-        backend_note_(std::move(backend_note)),
-        queue_(std::move(queue)),
+        backend_note_(std::move(backend.note)),
+        trace_(std::move(trace)),
+        queue_(std::move(backend.queue)),
         crew_(copy_thread_count(options_) - 1),
         pool_(fitting_extent_bytes(options_, crew_.size())),
         writer_(*queue_, pool_, options_),
@@ -87,6 +88,8 @@ class Engine::Impl {
   const pid_t process_ = ::getpid();
 
   // Order of destruction matters: committer, writer, crew end before what they use.
+  const std::unique_ptr<Trace> trace_;  // null: none
+  std::atomic<uint64_t> save_count_ = 0;
   std::unique_ptr<WriteQueue> queue_;
   CopyCrew crew_;
   SlotPool pool_;
@@ -113,11 +116,15 @@ bool Engine::Impl::may_start() const {
 Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
   const auto start = Clock::now();
-  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, pool_.slot_bytes()));
   auto core =
       std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
+  const TraceContext trace{trace_.get(), ++save_count_};
+  trace.add("capture", core->started(), start);
+  StageTimer timer(trace, "plan");
+  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, pool_.slot_bytes()));
+  const uint64_t plan_ns = timer.stop_ns();
   core->update([&](SnapshotReport& report) {
-    report.plan_ns = ns_between(start, Clock::now());
+    report.plan_ns = plan_ns;
     report.total_bytes = plan.total_bytes;
     report.storage_bytes = plan.storage_bytes;
     report.file_count = plan.images.size();
@@ -125,6 +132,7 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
     report.backend = queue_->name();
   });
   auto job = std::make_shared<SaveJob>(std::move(core), std::move(request), std::move(plan));
+  job->trace = trace;
   TINTYPE_RETURN_IF_ERROR(open_targets(*job));
   return job;
 }
@@ -160,7 +168,7 @@ Status Engine::Impl::check_room(const SaveJob& job, bool& is_skipped) const {
 // Waits for this save's turn to stage. On success the turn is held and the save is in flight.
 // Whoever does not want to wait is told at once, even while an earlier save stages.
 Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
-  const auto start = Clock::now();
+  StageTimer timer(job.trace, "wait for turn");
   Status status;
   turnstile_.notify([&] { status = check_room(job, is_skipped); });
   if (!status.is_ok() || is_skipped) return status;
@@ -174,7 +182,8 @@ Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, b
     ++running_;
   });
   if (!status.is_ok() || is_skipped) turnstile_.leave();
-  job.core->update([&](SnapshotReport& r) { r.busy_wait_ns = ns_between(start, Clock::now()); });
+  const uint64_t waited_ns = timer.stop_ns();
+  job.core->update([&](SnapshotReport& report) { report.busy_wait_ns = waited_ns; });
   return status;
 }
 
@@ -199,9 +208,10 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
   } else {
     job->core->fail(status);
   }
-  job->core->update([&](SnapshotReport& report) {
-    report.blocking_ns = ns_between(job->core->started(), Clock::now());
-  });
+  const auto end = Clock::now();
+  job->trace.add("save_async", job->core->started(), end);
+  job->core->update(
+      [&](SnapshotReport& report) { report.blocking_ns = ns_between(job->core->started(), end); });
   job->core->finish_work(1);
   if (!was_interrupted) return Status::ok();
   Snapshot(job->core).wait_published(std::nullopt);  // the temp is gone before the caller goes on
@@ -271,7 +281,10 @@ Status Engine::Impl::wait(const InterruptCheck& is_interrupted) {
   for (;;) {
     bool is_idle = false;
     turnstile_.notify([&] { is_idle = running_ == 0; });
-    if (is_idle) return Status::ok();
+    if (is_idle) {
+      if (trace_ != nullptr) trace_->flush();
+      return Status::ok();
+    }
     if (is_interrupted && is_interrupted()) {
       return {StatusCode::interrupted, "interrupted while waiting; the saves go on"};
     }
@@ -316,8 +329,12 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineOptions options) {
   TINTYPE_RETURN_IF_ERROR(check_options(options));
   TINTYPE_ASSIGN_OR_RETURN(ChosenBackend backend, make_backend(options));
   if (!backend.note.empty()) log_warning(backend.note);
-  return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(
-      std::move(options), std::move(backend.queue), std::move(backend.note))));
+  std::unique_ptr<Trace> trace;
+  if (!options.trace_path.empty()) {
+    TINTYPE_ASSIGN_OR_RETURN(trace, Trace::create(options.trace_path));
+  }
+  return std::unique_ptr<Engine>(
+      new Engine(std::make_unique<Impl>(std::move(options), std::move(backend), std::move(trace))));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

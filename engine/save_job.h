@@ -9,6 +9,7 @@
 #include "engine/plan.h"
 #include "engine/save_request.h"
 #include "engine/snapshot_core.h"
+#include "engine/trace.h"
 #include "io/disk/atomic_file.h"
 
 namespace tintype {
@@ -33,6 +34,8 @@ struct SaveJob {
   SavePlan plan;
   ImageFiller filler;
   std::vector<JobFile> files;  // parallel to plan.images
+  TraceContext trace;
+  Clock::time_point first_write = Clock::time_point::max();  // writer thread only
 
   SaveJob(const SaveJob&) = delete;
   SaveJob& operator=(const SaveJob&) = delete;

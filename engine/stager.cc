@@ -27,7 +27,9 @@ class Staging {
       if (!slot) continue;
       size_t position = 0;
       if (!take_position(position)) return;
+      StageTimer timer(job_->trace, "copy");
       job_->filler.fill(position, slot->bytes());
+      copy_ns_ += timer.stop_ns();
       seal_in_order(position, std::move(*slot));
     }
   }
@@ -45,13 +47,15 @@ class Staging {
 
   bool was_interrupted() const { return was_interrupted_; }
   uint64_t slot_wait_ns() const { return slot_wait_ns_; }
+  uint64_t copy_ns() const { return copy_ns_; }
 
  private:
   std::optional<SlotLease> lease(bool is_caller) {
     if (auto slot = pool_.lease(std::chrono::milliseconds(0))) return slot;
-    const auto start = Clock::now();
+    StageTimer timer(job_->trace, "wait for slot");
     auto slot = pool_.lease(kInterruptPeriod);
-    if (is_caller) slot_wait_ns_ += ns_between(start, Clock::now());
+    const uint64_t waited_ns = timer.stop_ns();
+    if (is_caller) slot_wait_ns_ += waited_ns;
     return slot;
   }
 
@@ -73,7 +77,7 @@ class Staging {
     for (auto first = filled_.begin(); first != filled_.end() && first->first == next_to_seal_;
          first = filled_.erase(first), ++next_to_seal_) {
       job_->filler.seal(next_to_seal_, first->second.bytes());
-      writer_.enqueue({job_, next_to_seal_, std::move(first->second)});
+      writer_.enqueue({job_, next_to_seal_, std::move(first->second), Clock::now()});
     }
   }
 
@@ -84,6 +88,7 @@ class Staging {
   Clock::time_point last_check_ = Clock::now();
   bool was_interrupted_ = false;
   uint64_t slot_wait_ns_ = 0;
+  std::atomic<uint64_t> copy_ns_ = 0;
 
   std::mutex mutex_;
   size_t next_position_ = 0;  // all below guarded by mutex_
@@ -144,7 +149,7 @@ void CopyCrew::help() {
 
 bool stage(const std::shared_ptr<SaveJob>& job, SlotPool& pool, Writer& writer, CopyCrew& crew,
            const InterruptCheck& is_interrupted) {
-  const auto start = Clock::now();
+  StageTimer timer(job->trace, "stage");
   Staging staging(job, pool, writer, is_interrupted);
   if (job->plan.total_bytes < kCrewThresholdBytes) {
     staging.copy_extents(true);
@@ -152,9 +157,11 @@ bool stage(const std::shared_ptr<SaveJob>& job, SlotPool& pool, Writer& writer, 
     crew.run([&](bool is_caller) { staging.copy_extents(is_caller); },
              [&] { staging.check_interrupt(); });
   }
+  const uint64_t stage_ns = timer.stop_ns();
   job->core->update([&](SnapshotReport& report) {
     report.slot_wait_ns = staging.slot_wait_ns();
-    report.stage_ns = ns_between(start, Clock::now());
+    report.copy_ns = staging.copy_ns();
+    report.stage_ns = stage_ns;
   });
   return staging.was_interrupted();
 }

@@ -141,13 +141,14 @@ bool Writer::start(SealedExtent& extent) {
         std::chrono::nanoseconds(request.data.size() * 1'000'000'000 / byte_rate_limit_);
     next_start_ = std::max(next_start_, Clock::now()) + cost;
   }
-  in_flight_.emplace(request.token, InFlight{std::move(extent), place.size_bytes});
+  in_flight_.emplace(request.token, InFlight{std::move(extent), place.size_bytes, Clock::now()});
   writes_.start(request, file.is_direct && direct_io_ == DirectIo::preferred);
   return true;
 }
 
 Status Writer::begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes) {
   file.is_begun = true;
+  const StageTimer timer(job.trace, "begin file");
   TINTYPE_RETURN_IF_ERROR(file.target->begin(image_bytes));
   job.core->note_progress();
   if (direct_io_ == DirectIo::off) return Status::ok();
@@ -174,13 +175,20 @@ void Writer::finish(FinishedWrite& write) {
         write.status.with_context(fmt::format("save {}: write extent {} at {:#x}", job.core->path(),
                                               done.extent.position, extent.offset)));
   }
-  count_for_report(job);
+  count_for_report(done);
   drop(std::move(done.extent));
 }
 
-void Writer::count_for_report(SaveJob& job) {
+void Writer::count_for_report(const InFlight& done) {
+  SaveJob& job = *done.extent.job;
   const WriterCounters counters = writes_.counters();
+  const auto now = Clock::now();
+  job.trace.add_overlapping("queued", done.extent.sealed, done.started);
+  job.trace.add_overlapping("write", done.started, now);
+  job.first_write = std::min(job.first_write, done.started);
   job.core->update([&](SnapshotReport& report) {
+    report.queue_wait_ns += ns_between(done.extent.sealed, done.started);
+    report.write_ns = ns_between(job.first_write, now);
     report.short_writes = counters.short_writes;
     report.retried_writes = counters.retried_writes;
     if (counters.demotions > 0) report.is_direct_io = false;

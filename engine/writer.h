@@ -23,6 +23,7 @@ struct SealedExtent {
   std::shared_ptr<SaveJob> job;
   size_t position = 0;  // in the plan's order
   SlotLease slot;
+  Clock::time_point sealed = {};
 };
 
 class Writer {
@@ -41,6 +42,7 @@ class Writer {
   struct InFlight {
     SealedExtent extent;
     uint64_t counted_bytes = 0;
+    Clock::time_point started = {};
   };
 
   void run();
@@ -53,7 +55,7 @@ class Writer {
   void drop(SealedExtent extent);
   void update_registration();
   std::chrono::milliseconds time_until_allowed() const;
-  void count_for_report(SaveJob& job);
+  void count_for_report(const InFlight& done);
 
   WriteQueue& queue_;
   ResumingWriter writes_;

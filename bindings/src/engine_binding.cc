@@ -13,6 +13,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include "bindings/src/paths.h"
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
 #include "bindings/src/without_gil.h"
@@ -41,6 +42,7 @@ EngineOptions options_from(const nb::dict& d) {
   options.extent_bytes = nb::cast<uint64_t>(d["extent_bytes"]);
   options.queue_depth = nb::cast<uint32_t>(d["queue_depth"]);
   options.max_in_flight = nb::cast<uint32_t>(d["max_in_flight"]);
+  options.trace_path = path_from_python(nb::cast<nb::str>(d["trace"]));
   options.byte_rate_limit = nb::cast<uint64_t>(d["byte_rate_limit"]);
   options.stall_timeout_ms = nb::cast<uint64_t>(d["stall_timeout_ms"]);
   options.direct_io = choose<DirectIo>("direct_io", nb::cast<std::string>(d["direct_io"]),

@@ -77,11 +77,16 @@ nb::dict report(const Snapshot& snapshot) {
   d["plan_ns"] = r.plan_ns;
   d["busy_wait_ns"] = r.busy_wait_ns;
   d["slot_wait_ns"] = r.slot_wait_ns;
+  d["copy_ns"] = r.copy_ns;
   d["stage_ns"] = r.stage_ns;
   d["blocking_ns"] = r.blocking_ns;
+  d["queue_wait_ns"] = r.queue_wait_ns;
+  d["write_ns"] = r.write_ns;
   d["durable_ns"] = r.durable_ns;
   d["published_ns"] = r.published_ns;
   d["commit_ns"] = r.commit_ns;
+  d["sync_ns"] = r.sync_ns;
+  d["publish_ns"] = r.publish_ns;
   d["short_writes"] = r.short_writes;
   d["retried_writes"] = r.retried_writes;
   d["is_direct_io"] = r.is_direct_io;

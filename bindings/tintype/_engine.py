@@ -38,7 +38,8 @@ class Engine:
     over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did nothing for
     so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the same error
     until the disk answers (None: wait for ever). Keep it far above the slowest fsync: that shows no
-    progress either.
+    progress either. ``trace``: a file, replaced, that shows where the time of each save went,
+    for chrome://tracing and ui.perfetto.dev; whole after :meth:`wait` and :meth:`close`.
 
     Thread-safe. A context manager: leaving it waits for pending saves. A forked child must make its
     own engine.
@@ -56,6 +57,7 @@ class Engine:
         byte_rate_limit: int | None = None,
         stall_timeout_s: float | None = 1800,
         backend: Literal["automatic", "io_uring", "pwrite"] = "automatic",
+        trace: PathLike | None = None,
     ) -> None:
         numbers = {
             "staging_bytes": staging_bytes or 0,
@@ -68,7 +70,8 @@ class Engine:
         for name, value in numbers.items():
             _check_count(name, value)
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
-        self._native = _tintype.Engine.create({**numbers, **choices})
+        trace_path = "" if trace is None else absolute_path(trace)
+        self._native = _tintype.Engine.create({**numbers, **choices, "trace": trace_path})
         self._is_closed = False
         _live_engines.add(self)
         _drain_with_worker()
