@@ -14,7 +14,7 @@
 #include "engine/committer.h"
 #include "engine/engine_options.h"
 #include "engine/memory_budget.h"
-#include "engine/plan.h"
+#include "engine/plan_cache.h"
 #include "engine/save_job.h"
 #include "engine/slot_pool.h"
 #include "engine/stager.h"
@@ -93,6 +93,7 @@ class Engine::Impl {
   std::unique_ptr<WriteQueue> queue_;
   CopyCrew crew_;
   SlotPool pool_;
+  PlanCache plans_;
   Writer writer_;
   Turnstile turnstile_;
   bool is_closed_ = false;  // guarded by the turnstile
@@ -121,7 +122,7 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   const TraceContext trace{trace_.get(), ++save_count_};
   trace.add("capture", core->started(), start);
   StageTimer timer(trace, "plan");
-  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, pool_.slot_bytes()));
+  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plans_.plan(request, pool_.slot_bytes()));
   const uint64_t plan_ns = timer.stop_ns();
   core->update([&](SnapshotReport& report) {
     report.plan_ns = plan_ns;

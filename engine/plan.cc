@@ -225,6 +225,17 @@ std::vector<ExtentRef> staging_order(const std::vector<FileImage>& images, size_
 
 }  // namespace
 
+void replace_pickle(FileImage& image, ByteView pickle) {
+  const ZipRecord& record = image.layout.records.front();
+  TINTYPE_CHECK(pickle.size() == record.size_bytes);
+  image.literal_crcs.front() = crc32(0, pickle);
+  ByteVector descriptor;
+  append_descriptor(record, image.literal_crcs.front(), descriptor);
+  const auto place = image.literals.begin() + static_cast<ptrdiff_t>(record.data_offset);
+  std::copy(descriptor.begin(), descriptor.end(),
+            std::copy(pickle.begin(), pickle.end(), place));  // the literals begin with the image
+}
+
 Result<SavePlan> plan_save(const SaveRequest& request, uint64_t extent_bytes) {
   TINTYPE_CHECK(extent_bytes > 0 && extent_bytes % 4096 == 0);
   TINTYPE_CHECK(!request.files.empty());

@@ -73,4 +73,7 @@ struct SavePlan {
 // REQUIRES: extent_bytes is a positive multiple of 4096; files is not empty.
 Result<SavePlan> plan_save(const SaveRequest& request, uint64_t extent_bytes);
 
+// Makes of an image's plan that of the same image with another pickle. REQUIRES: equal sizes.
+void replace_pickle(FileImage& image, ByteView pickle);
+
 }  // namespace tintype

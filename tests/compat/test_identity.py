@@ -173,3 +173,32 @@ def test_too_deep_nesting_is_refused_as_python_refuses_it() -> None:
         deep = [deep]
     with pytest.raises(RecursionError):
         tintype.save(deep, io.BytesIO())
+
+
+def test_one_engine_saves_changing_structures_as_torch_does(tmp_path: Path) -> None:
+    """Plans are kept for the next save; scalars, names, dtypes and shapes change under them."""
+    shared = torch.arange(6.0)
+
+    def state(**changes: Any) -> dict[str, Any]:
+        return {"step": 1, "name": "a", "x": shared, "y": torch.ones(3), **changes}
+
+    variants = [
+        state(),
+        state(step=2),
+        state(step=2, name="b"),
+        state(y=torch.ones(3, dtype=torch.int32)),
+        state(y=torch.ones(4)),
+        state(y=shared),
+        state(y=torch.ones(3, 1)),
+        {"y": torch.ones(3), "step": 1, "name": "a", "x": shared},
+        state(step=300),
+        state(),
+    ]
+    with tintype.Engine() as engine:
+        for number, obj in enumerate(variants):
+            for alignment in (64, 4096):
+                with config.patch({"save.storage_alignment": alignment}):
+                    expected = saved_by(torch.save, obj)
+                    for _ in range(2):
+                        engine.save(obj, tmp_path / "x.pth")
+                        assert (tmp_path / "x.pth").read_bytes() == expected, number
