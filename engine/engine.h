@@ -32,7 +32,7 @@ struct EngineOptions {
   // A save for which the disk did nothing for so long fails with ETIMEDOUT; 0: waits for ever. A
   // long fdatasync shows no progress either, so this should be far above the slowest one.
   uint64_t stall_timeout_ms = 1'800'000;
-  std::string trace_path;        // where the time went, see trace.h; replaced. Empty: none
+  std::string trace_path;  // where the time went, see trace.h; replaced. Empty: none
 
   // Seams for tests; null means the real ones.
   FileSystem* file_system = nullptr;
