@@ -134,6 +134,11 @@ class EngineFaults : public testing::TestWithParam<Backend> {
     if (GetParam().is_simulated) {
       ASSERT_OK(disk_.create_directories("/runs"));
     }
+    set_log_sink([this](std::string_view) { ++warnings_; });
+  }
+  void TearDown() override { set_log_sink({}); }
+
+  void start_engine() {
     EngineOptions options{.staging_bytes = 256 << 10, .extent_bytes = 16 << 10, .copy_threads = 1};
     options.direct_io = GetParam().direct_io;
     options.file_system = &faulty_;
@@ -143,9 +148,7 @@ class EngineFaults : public testing::TestWithParam<Backend> {
           std::make_unique<FaultWriteQueue>(make_queue(GetParam().queue, 4), std::move(rule)));
     };
     engine_ = std::move(Engine::create(std::move(options)).value());
-    set_log_sink([this](std::string_view) { ++warnings_; });
   }
-  void TearDown() override { set_log_sink({}); }
 
   WriteFault next_write_fault() {
     if (writes_until_fault_-- != 0) return {};
@@ -168,6 +171,7 @@ class EngineFaults : public testing::TestWithParam<Backend> {
   void start_run() {
     const std::string root = GetParam().is_simulated ? "/runs" : temp_.path();
     logdir_ = root + "/" + std::to_string(++run_count_);
+    start_engine();
     open_run(false);
   }
 
@@ -309,6 +313,7 @@ class EngineFaults : public testing::TestWithParam<Backend> {
   void expect_next_save_and_resume(const Scenario& scenario) {
     EXPECT_OK(run_->save(*engine_, scenario.third));
     EXPECT_EQ(without_temps(labels()), expected_labels(scenario, scenario.third));
+    engine_.reset();  // what it still holds open is no orphan
     open_run(true);
     EXPECT_EQ(labels(), expected_labels(scenario, scenario.third));
     const auto point = run_->directory().find_resume_point("last");

@@ -139,9 +139,9 @@ MUTANTS = (
         (
             Edit(
                 COMMITTER,
-                "job.core->note_progress();\n  }\n  if (!job.core->pass_point_of_no_return())",
+                "job.core->note_progress();\n  }\n  const uint64_t sync_ns",
                 "TINTYPE_RETURN_IF_ERROR(job.files[i].target->expose());\n  }\n"
-                "  if (!job.core->pass_point_of_no_return())",
+                "  const uint64_t sync_ns",
             ),
             Edit(
                 COMMITTER,
