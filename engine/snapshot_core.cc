@@ -91,13 +91,13 @@ void SnapshotCore::set_durable() {
   std::lock_guard lock(mutex_);
   if (is_ended_) return;  // given up
   state_ = SnapshotState::durable;
-  become_durable();
+  become_durable(ns_between(started_, Clock::now()));
   changed_.notify_all();
 }
 
-void SnapshotCore::become_durable() {
+void SnapshotCore::become_durable(uint64_t durable_ns) {
   is_durable_ = true;
-  report_.durable_ns = ns_between(started_, Clock::now());
+  report_.durable_ns = durable_ns;
 }
 
 SnapshotState SnapshotCore::end() {
@@ -154,7 +154,7 @@ void SnapshotCore::finish_as(SnapshotState state) {
   {
     std::lock_guard lock(mutex_);
     state_ = state;
-    if (state == SnapshotState::published && !is_durable_) become_durable();
+    if (state == SnapshotState::published && !is_durable_) become_durable(report_.published_ns);
     callbacks.swap(callbacks_);
     changed_.notify_all();
   }

@@ -91,7 +91,7 @@ class SnapshotCore {
  private:
   bool is_final() const;                        // REQUIRES: mutex_ held
   bool has_reached(Milestone milestone) const;  // REQUIRES: mutex_ held
-  void become_durable();                        // REQUIRES: mutex_ held
+  void become_durable(uint64_t durable_ns);     // REQUIRES: mutex_ held
   SnapshotState end();                          // REQUIRES: mutex_ held; the state to finish as
   Status stalled_status(std::chrono::milliseconds quiet_time) const;  // REQUIRES: mutex_ held
   void finish_as(SnapshotState state);
