@@ -21,6 +21,8 @@ class ByteSource {
   // Fills all of `target` from [offset, offset + target.size()); corruption where the source ends
   // before, io_error (with errno) where the system failed.
   virtual Status read_at(MutableBytes target, uint64_t offset) const = 0;
+  // As read_at, and returns the CRC-32 of what `target` got, in one pass over memory.
+  virtual Result<uint32_t> read_with_crc(MutableBytes target, uint64_t offset) const;
   // The path, or what else the source is called in error texts.
   virtual const std::string& name() const = 0;
   // True where reads by several threads gain nothing or are not allowed, and jumping back is dear.
@@ -45,6 +47,7 @@ class MemorySource final : public ByteSource {
     if (!target.empty()) std::memcpy(target.data(), bytes_.data() + offset, target.size());
     return Status::ok();
   }
+  Result<uint32_t> read_with_crc(MutableBytes target, uint64_t offset) const override;
   const std::string& name() const override { return name_; }
 
  private:
