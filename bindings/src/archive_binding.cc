@@ -1,6 +1,5 @@
 #include "bindings/src/archive_binding.h"
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,7 +16,6 @@
 #include "bindings/src/without_gil.h"
 #include "engine/restore/archive.h"
 #include "engine/restore/checkpoint_marks.h"
-#include "engine/restore/file_source.h"
 #include "engine/restore/verify.h"
 
 namespace nb = nanobind;
@@ -39,22 +37,6 @@ nb::object text(std::string_view utf8) {
 nb::object path_text(std::string_view path) {
   return nb::steal(
       PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
-}
-
-// `file` is a path as bytes (os.fsencode), or a readable, seekable file object at its archive.
-std::unique_ptr<ByteSource> open_source(const nb::object& file) {
-  if (!nb::isinstance<nb::bytes>(file)) return std::make_unique<PythonSource>(file);
-  const auto path = nb::cast<nb::bytes>(file);
-  const std::string name(path.c_str(), path.size());
-  return value_or_raise(without_gil([&] { return FileSource::open(posix_file_system(), name); }));
-}
-
-// For calls that read file objects: what Python raised in them comes first.
-template <typename Call>
-auto call_without_gil(const Call& call) {
-  auto result = without_gil(call);
-  raise_pending();
-  return result;
 }
 
 nb::dict report_dict(const VerifyReport& report) {
@@ -80,50 +62,15 @@ nb::dict report_dict(const VerifyReport& report) {
 
 nb::dict verify_source(const nb::object& file,
                        const std::optional<std::unordered_set<std::string>>& storage_keys) {
-  const auto source = open_source(file);
+  const auto source = open_source(file, Access::one_pass);
   VerifyOptions options;
-  options.is_interrupted = is_signal_pending;
-  options.storage_keys = storage_keys;
+  options.reading.is_interrupted = is_signal_pending;
+  options.storages = StorageChoice(storage_keys);
   return report_dict(value_or_raise(call_without_gil([&] { return verify(*source, options); })));
 }
 
-// The plain image: the archive's bytes, whatever stands before and behind them.
-class Image {
- public:
-  explicit Image(const nb::object& file) : source_(open_source(file)) {
-    const auto index = value_or_raise(call_without_gil([&] { return read_zip_index(*source_); }));
-    value_or_raise(call_without_gil([&] { return check_kind(*source_, index); }));
-    start_offset_ = index.start_offset;
-    size_bytes_ = index.end_offset - index.start_offset;
-  }
-
-  uint64_t start_offset() const { return start_offset_; }
-  uint64_t size_bytes() const { return size_bytes_; }
-
-  // Fills as much of the buffer as there are bytes from `offset` on.
-  uint64_t read_into(const nb::object& buffer, uint64_t offset) const {
-    Py_buffer view;
-    if (PyObject_GetBuffer(buffer.ptr(), &view, PyBUF_WRITABLE) != 0) throw nb::python_error();
-    const uint64_t left = offset < size_bytes_ ? size_bytes_ - offset : 0;
-    const auto count =
-        static_cast<size_t>(std::min<uint64_t>(static_cast<uint64_t>(view.len), left));
-    const MutableBytes target(static_cast<std::byte*>(view.buf), count);
-    const Status status =
-        without_gil([&] { return source_->read_at(target, start_offset_ + offset); });
-    PyBuffer_Release(&view);
-    raise_pending();
-    raise_if_error(status);
-    return count;
-  }
-
- private:
-  std::unique_ptr<ByteSource> source_;
-  uint64_t start_offset_ = 0;
-  uint64_t size_bytes_ = 0;
-};
-
 std::shared_ptr<Archive> open_archive(const nb::object& file) {
-  auto source = open_source(file);
+  auto source = open_source(file, Access::random);
   return value_or_raise(call_without_gil([&] { return Archive::open(std::move(source)); }));
 }
 
@@ -199,11 +146,6 @@ void read_storage(const Archive& archive, size_t position, uint64_t address) {
 
 void bind_archive(nb::module_& module) {
   module.def("verify", &verify_source, nb::arg("file"), nb::arg("storage_keys").none());
-  nb::class_<Image>(module, "Image")
-      .def(nb::init<const nb::object&>())
-      .def_prop_ro("start_offset", &Image::start_offset)
-      .def_prop_ro("size_bytes", &Image::size_bytes)
-      .def("read_into", &Image::read_into);
   nb::class_<Archive>(module, "Archive")
       .def_static("open", &open_archive)
       .def_prop_ro("size_bytes", &Archive::size_bytes)

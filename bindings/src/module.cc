@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/archive_binding.h"
+#include "bindings/src/archive_file.h"
 #include "bindings/src/capture/capture.h"
 #include "bindings/src/directory_binding.h"
 #include "bindings/src/engine_binding.h"
@@ -18,4 +19,5 @@ NB_MODULE(_tintype, module) {
   tintype::python::bind_engine(module);
   tintype::python::bind_directory(module);
   tintype::python::bind_archive(module);
+  tintype::python::bind_archive_file(module);
 }

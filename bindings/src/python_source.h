@@ -1,10 +1,12 @@
 // A readable, seekable Python file object as a ByteSource.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include <nanobind/nanobind.h>
 
+#include "bindings/src/without_gil.h"
 #include "io/archive/byte_source.h"
 
 namespace tintype::python {
@@ -31,5 +33,18 @@ class PythonSource final : public ByteSource {
 
 // Throws what a file object has raised. Needs the GIL.
 void raise_pending();
+
+// For calls that read file objects: what Python raised in them comes first.
+template <typename Call>
+auto call_without_gil(const Call& call) {
+  auto result = without_gil(call);
+  raise_pending();
+  return result;
+}
+
+enum class Access { random, one_pass };
+
+// `file` is a path as bytes (os.fsencode), or a readable, seekable file object at its archive.
+std::unique_ptr<ByteSource> open_source(const nanobind::object& file, Access access);
 
 }  // namespace tintype::python

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import bisect
 import io
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from tintype import _tintype
@@ -59,21 +57,13 @@ def _kind_of(value: object) -> str:
 
 class ImageFile(io.RawIOBase):
     """The plain image, read-only: position 0 is its first byte, whatever the file on disk holds
-    around it. Reads fill the buffer except at the end, and let other Python threads run.
+    around it. Reads fill the buffer except at the end, and let other Python threads run."""
 
-    ``skipped``: ranges (begin, end) of the image, sorted, whose bytes nobody will look at: a read
-    inside of one leaves the buffer as it is.
-    """
-
-    def __init__(
-        self, image: _tintype.Image, name: str, skipped: Sequence[tuple[int, int]] = ()
-    ) -> None:
+    def __init__(self, native: _tintype.ArchiveFile, name: str) -> None:
         super().__init__()
         self.name = name
         self.mode = "rb"
-        self._image = image
-        self._position = 0
-        self._skipped = skipped
+        self._native = native
 
     def readable(self) -> bool:
         return True
@@ -83,32 +73,15 @@ class ImageFile(io.RawIOBase):
 
     def tell(self) -> int:
         self._check_open()
-        return self._position
+        return self._native.tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         self._check_open()
-        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._image.size_bytes}
-        if whence not in bases:
-            raise ValueError(f"whence={whence} is not 0, 1 or 2")
-        position = bases[whence] + offset
-        if position < 0:
-            raise ValueError(f"position {position} is before the start of the file")
-        self._position = position
-        return position
+        return self._native.seek(offset, whence)
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         self._check_open()
-        size_bytes = memoryview(buffer).nbytes
-        if self._is_skipped(size_bytes):
-            count = size_bytes
-        else:
-            count = self._image.read_into(buffer, self._position)
-        self._position += count
-        return count
-
-    def _is_skipped(self, size_bytes: int) -> bool:
-        at = bisect.bisect_right(self._skipped, self._position, key=lambda r: r[0]) - 1
-        return at >= 0 and self._position + size_bytes <= self._skipped[at][1]
+        return self._native.readinto(buffer)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -123,4 +96,4 @@ def open(path: PathLike) -> ImageFile:  # noqa: A001 - tintype.open
     once. Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file
     that is cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
     """
-    return ImageFile(_tintype.Image(native_path(path)), os.fspath(path))
+    return ImageFile(_tintype.ArchiveFile(native_path(path), False), os.fspath(path))

@@ -1,4 +1,4 @@
-"""Loading: torch's own unpickler over files that were checked first."""
+"""Loading: torch's own unpickler over a file object that checks what it hands out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import pickle
 import re
 import zlib
-from collections.abc import Iterable
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import torch
 
 from tintype import _tintype
 from tintype._archive import Archive, verify_source
-from tintype._errors import CorruptCheckpointError, UnsupportedError
-from tintype._image import ImageFile, native_source
+from tintype._errors import CorruptCheckpointError, TintypeIOError, UnsupportedError
+from tintype._image import native_source
 from tintype._partial import NameFilter, prune
 from tintype._target import PathLike
 
@@ -39,8 +39,9 @@ def load(
         f: a path, or a binary file object that can seek, placed at the archive's first byte.
         map_location: as ``torch.load`` takes it.
         mmap: maps the storages instead of reading them; needs a path.
-        verify: compares every CRC first, by several threads without the GIL. Without it only the
-            file's structure is checked.
+        verify: compares every CRC, in the same pass and without the GIL: no byte reaches torch
+            before its record was checked, and no object is returned before all were. Without it
+            only the file's structure is checked.
         weights_only: torch's safe unpickler. False lets the pickle run any code it names.
         keys: load only parts: names as ``inspect`` gives them, or what they begin with, up to a
             ``/`` or ``.`` (``"model_state_dict"``, ``"model_state_dict/encoder"``). The result has
@@ -59,71 +60,73 @@ def load(
     source = native_source(f)
     if mmap and not isinstance(source, bytes):
         raise ValueError("mmap=True needs a path, not a file object")
-    position = 0 if isinstance(source, bytes) else source.tell()
+    rewind = _rewinder(source)
+    storage_keys: set[str] | None = None
     try:
-        target = _open_checked(source, position, names, verify, mmap)
-        obj = _unpickle(target, map_location, mmap, weights_only)
+        if names is not None:
+            storage_keys = names.storages(Archive(_tintype.Archive.open(source), _name_of(f)))
+            rewind()
+        check = _Check(source, storage_keys, verify)
+        obj = (_load_mapped if mmap else _load_checked)(check, map_location, weights_only)
+    except pickle.UnpicklingError as error:
+        if not weights_only:
+            raise CorruptCheckpointError(f"{_name_of(f)}: {error}") from error
+        raise UnsafeCheckpointError(_explain(_name_of(f), str(error))) from error
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like
         raise CorruptCheckpointError(f"{_name_of(f)} cannot be read to its end: {error}") from error
+    except (KeyError, TintypeIOError, MemoryError):
+        raise
+    except Exception as error:
+        rewind()
+        if verify and (damage := _damage_of(source, storage_keys)):
+            raise CorruptCheckpointError(damage) from error
+        raise
     return obj if names is None else prune(obj, names)
 
 
-def _open_checked(
-    source: bytes | BinaryIO, position: int, names: NameFilter | None, verify: bool, mmap: bool
-) -> str | BinaryIO:
-    """Checks the file and returns what torch.load shall read."""
+class _Check(NamedTuple):
+    """What to read, and what of it to compare with its CRC."""
 
-    def rewind() -> None:
-        if not isinstance(source, bytes):
-            source.seek(position)
-
-    skipped: list[tuple[int, int]] = []
-    storage_keys: set[str] | None = None
-    if names is not None:
-        archive = Archive(_tintype.Archive.open(source), _name_of(source))
-        rewind()
-        storage_keys = names.storages(archive)
-        skipped = _skipped_ranges(archive, storage_keys)
-    if verify:
-        report = verify_source(source, storage_keys)
-        rewind()
-        if not report.ok:
-            raise CorruptCheckpointError(report.summary)
-    image = _tintype.Image(source)
-    rewind()
-    if mmap or (isinstance(source, bytes) and image.start_offset == 0 and not skipped):
-        if mmap and image.start_offset != 0:
-            raise UnsupportedError(
-                f"{_name_of(source)} has {image.start_offset} bytes before its archive, which "
-                "mmap=True cannot skip: load it without mmap"
-            )
-        return os.fsdecode(cast(bytes, source))
-    if isinstance(source, bytes) or skipped or image.start_offset != 0:
-        return cast(BinaryIO, ImageFile(image, _name_of(source), skipped))
-    return source
+    source: bytes | BinaryIO
+    storage_keys: set[str] | None
+    verify: bool
 
 
-def _skipped_ranges(archive: Archive, wanted: set[str]) -> list[tuple[int, int]]:
-    """Where unwanted storages lie. torch reads nothing between a header's name and the payload."""
-    native = archive._native
-    ranges = []
-    for record in archive.records:
-        prefix, _, key = record.name.rpartition("data/")
-        if prefix or not record.name.startswith("data/") or key in wanted or record.method != 0:
-            continue
-        name_bytes = len(f"{native.root}/{record.name}".encode("utf-8", "surrogatepass"))
-        begin = record.header_offset + 30 + name_bytes - native.start_offset
-        ranges.append((begin, record.limit_offset - native.start_offset))
-    return ranges
+def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> Any:
+    """Each record is checked while torch reads it, before torch sees a byte of it; the pickle too,
+    so that nothing runs of a damaged one. Then what torch did not read."""
+    file = _tintype.ArchiveFile(check.source, check.verify, check.storage_keys)
+    obj = torch.load(cast(BinaryIO, file), map_location=map_location, weights_only=weights_only)
+    file.finish()
+    return obj
 
 
-def _unpickle(target: str | BinaryIO, map_location: Any, mmap: bool, weights_only: bool) -> Any:
-    try:
-        return torch.load(target, map_location=map_location, mmap=mmap, weights_only=weights_only)
-    except pickle.UnpicklingError as error:
-        if not weights_only:
-            raise CorruptCheckpointError(f"{_name_of(target)}: {error}") from error
-        raise UnsafeCheckpointError(_explain(_name_of(target), str(error))) from error
+def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> Any:
+    """torch maps the file by itself, so that everything is checked before."""
+    path = os.fsdecode(cast(bytes, check.source))
+    damage = _damage_of(check.source, check.storage_keys) if check.verify else ""
+    if damage:
+        raise CorruptCheckpointError(damage)
+    start_offset = _tintype.ArchiveFile(check.source, False).start_offset
+    if start_offset != 0:
+        raise UnsupportedError(
+            f"{path} has {start_offset} bytes before its archive, which mmap=True cannot skip: "
+            "load it without mmap"
+        )
+    return torch.load(path, map_location=map_location, mmap=True, weights_only=weights_only)
+
+
+def _damage_of(source: bytes | BinaryIO, storage_keys: set[str] | None) -> str:
+    """All that is wrong, with the tensors it costs; empty for a sound file."""
+    return verify_source(source, storage_keys).summary
+
+
+def _rewinder(source: bytes | BinaryIO) -> Callable[[], None]:
+    """Takes a file object back to where it stands now."""
+    if isinstance(source, bytes):
+        return lambda: None
+    position = source.tell()
+    return lambda: cast(None, source.seek(position))
 
 
 def _explain(name: str, message: str) -> str:

@@ -127,8 +127,12 @@ Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
 }
 
 Status Archive::read_record(const ArchiveRecord& record, MutableBytes target) const {
-  return read_payload(*source_, index_, record, limits_, target)
-      .with_context(fmt::format("'{}'", path()));
+  const auto read = [&] {
+    TINTYPE_RETURN_IF_ERROR(check_method(record, limits_));
+    TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, locate_payload(*source_, index_, record));
+    return read_payload(*source_, payload, record, target);
+  };
+  return read().with_context(fmt::format("'{}'", path()));
 }
 
 }  // namespace tintype

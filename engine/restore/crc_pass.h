@@ -1,12 +1,13 @@
-// Reads every record of an archive by several threads and compares its CRC.
+// Reads records by several threads and compares their CRCs; nothing is kept of their payloads.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "base/status.h"
-#include "engine/restore/verify.h"
+#include "engine/restore/parallel_read.h"
 #include "io/archive/byte_source.h"
+#include "io/archive/read_limits.h"
 #include "io/archive/zip_reader.h"
 
 namespace tintype {
@@ -16,13 +17,12 @@ struct RecordCheck {
   uint64_t end_offset = 0;  // behind its payload and descriptor, where status is ok
 };
 
-// Checks local header, payload and descriptor of each record of the index; payloads without a CRC
-// are not read, nor are storages that the options leave out. `interrupted` where the options'
-// question is answered with true.
+// Checks local header, payload and descriptor of the records at these positions of the index
+// (ascending); the answer has one entry for each. Payloads without a CRC are not read.
+// `interrupted` where the options' question is answered with true.
 Result<std::vector<RecordCheck>> check_records(const ByteSource& source, const ZipIndex& index,
-                                               const VerifyOptions& options);
-
-// Whether the options want the record's payload to be read.
-bool is_wanted(const ArchiveRecord& record, const VerifyOptions& options);
+                                               const std::vector<uint32_t>& positions,
+                                               const ReadOptions& options,
+                                               const ReadLimits& limits = {});
 
 }  // namespace tintype

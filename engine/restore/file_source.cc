@@ -4,6 +4,12 @@
 
 namespace tintype {
 
+Result<std::unique_ptr<FileSource>> FileSource::own(std::unique_ptr<File> file) {
+  TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, file->info());
+  File& opened = *file;
+  return std::unique_ptr<FileSource>(new FileSource(std::move(file), opened, info.size_bytes));
+}
+
 Result<std::unique_ptr<FileSource>> FileSource::over(File& file) {
   TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, file.info());
   return std::unique_ptr<FileSource>(new FileSource(nullptr, file, info.size_bytes));
@@ -13,9 +19,7 @@ Result<std::unique_ptr<FileSource>> FileSource::open(FileSystem& file_system,
                                                      const std::string& path) {
   TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_source(file_system, path));
   TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, target.directory->open(target.name, false));
-  TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, file->info());
-  File& opened = *file;
-  return std::unique_ptr<FileSource>(new FileSource(std::move(file), opened, info.size_bytes));
+  return own(std::move(file));
 }
 
 Status FileSource::read_at(MutableBytes target, uint64_t offset) const {

@@ -11,6 +11,7 @@ namespace tintype {
 
 class FileSource final : public ByteSource {
  public:
+  static Result<std::unique_ptr<FileSource>> own(std::unique_ptr<File> file);
   // `file` outlives this.
   static Result<std::unique_ptr<FileSource>> over(File& file);
   // Opens for reading, symlinks followed. A directory is EISDIR, a device or pipe `unsupported`.

@@ -10,15 +10,16 @@
 namespace tintype {
 namespace {
 
-Status expand(const ByteSource& source, uint64_t offset, const ArchiveRecord& record,
-              MutableBytes target) {
+Result<uint32_t> expand(const ByteSource& source, uint64_t offset, const ArchiveRecord& record,
+                        MutableBytes target) {
   size_t filled = 0;
   const auto append = [&](ByteView piece) {
     std::memcpy(target.data() + filled, piece.data(), piece.size());
     filled += piece.size();
     return Status::ok();
   };
-  return inflate(source, offset, record.stored_bytes, record.size_bytes, append);
+  TINTYPE_RETURN_IF_ERROR(inflate(source, offset, record.stored_bytes, record.size_bytes, append));
+  return crc32(0, target);
 }
 
 }  // namespace
@@ -45,17 +46,15 @@ Status crc_mismatch(const ArchiveRecord& record, uint32_t computed) {
                   record.name, record.header_offset, computed, record.crc32));
 }
 
-Status read_payload(const ByteSource& source, const ZipIndex& index, const ArchiveRecord& record,
-                    const ReadLimits& limits, MutableBytes target) {
+Status read_payload(const ByteSource& source, uint64_t payload_offset, const ArchiveRecord& record,
+                    MutableBytes target, const ReadOptions& options) {
   TINTYPE_CHECK(target.size() == record.size_bytes);
-  TINTYPE_RETURN_IF_ERROR(check_method(record, limits));
-  TINTYPE_ASSIGN_OR_RETURN(const uint64_t offset, locate_payload(source, index, record));
-  const Status read = record.method == ZipMethod::deflated ? expand(source, offset, record, target)
-                                                           : source.read_at(target, offset);
-  if (!read.is_ok()) return read.with_context(fmt::format("record '{}'", record.name));
-  if (!record.is_crc_known()) return Status::ok();
-  const uint32_t computed = crc32(0, target);
-  return computed == record.crc32 ? Status::ok() : crc_mismatch(record, computed);
+  const auto crc = record.method == ZipMethod::deflated
+                       ? expand(source, payload_offset, record, target)
+                       : read_in_parallel(source, payload_offset, target, options);
+  if (!crc.is_ok()) return crc.status().with_context(fmt::format("record '{}'", record.name));
+  const bool is_right = !record.is_crc_known() || *crc == record.crc32;
+  return is_right ? Status::ok() : crc_mismatch(record, *crc);
 }
 
 Result<ByteVector> read_small_payload(const ByteSource& source, const ZipIndex& index,
@@ -65,8 +64,9 @@ Result<ByteVector> read_small_payload(const ByteSource& source, const ZipIndex& 
                                            record.name, record.size_bytes, limit_bytes));
   }
   TINTYPE_RETURN_IF_ERROR(check_method(record, {}));  // before the memory is taken
+  TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, locate_payload(source, index, record));
   ByteVector bytes(record.size_bytes);
-  TINTYPE_RETURN_IF_ERROR(read_payload(source, index, record, {}, bytes));
+  TINTYPE_RETURN_IF_ERROR(read_payload(source, payload, record, bytes));
   return bytes;
 }
 

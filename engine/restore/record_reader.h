@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "engine/restore/parallel_read.h"
 #include "io/archive/byte_source.h"
 #include "io/archive/read_limits.h"
 #include "io/archive/zip_reader.h"
@@ -17,9 +17,9 @@ namespace tintype {
 Status check_method(const ArchiveRecord& record, const ReadLimits& limits);
 
 // Fills `target` (record.size_bytes) and compares the CRC where the file has one. corruption names
-// the record, its offset and both CRCs.
-Status read_payload(const ByteSource& source, const ZipIndex& index, const ArchiveRecord& record,
-                    const ReadLimits& limits, MutableBytes target);
+// the record, its offset and both CRCs. Does not look at limits: see check_method.
+Status read_payload(const ByteSource& source, uint64_t payload_offset, const ArchiveRecord& record,
+                    MutableBytes target, const ReadOptions& options = {});
 
 // The same into memory of its own; unsupported over `limit_bytes`.
 Result<ByteVector> read_small_payload(const ByteSource& source, const ZipIndex& index,

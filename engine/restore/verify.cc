@@ -9,7 +9,7 @@
 #include "engine/restore/checkpoint_contents.h"
 #include "engine/restore/checkpoint_marks.h"
 #include "engine/restore/crc_pass.h"
-#include "engine/restore/file_source.h"
+#include "engine/restore/read_ahead.h"
 #include "engine/restore/record_reader.h"
 #include "io/archive/pickle_reader.h"
 
@@ -32,7 +32,10 @@ class Verification {
     if (!index.is_ok()) return damage_or(index.status());
     index_ = std::move(*index);
     report_.notes = index_.notes;
-    auto checks = check_records(source_, index_, options_);
+    for (uint32_t i = 0; i < index_.records.size(); ++i) {
+      if (options_.storages.wants(index_.records[i].name)) wanted_.push_back(i);
+    }
+    auto checks = check_records(source_, index_, wanted_, options_.reading, options_.limits);
     if (!checks.is_ok()) return checks.status();
     TINTYPE_RETURN_IF_ERROR(judge_kind(*checks));
     TINTYPE_RETURN_IF_ERROR(read_contents());
@@ -88,8 +91,7 @@ class Verification {
 
   void judge_records(const std::vector<RecordCheck>& checks) {
     for (size_t i = 0; i < checks.size(); ++i) {
-      const ArchiveRecord& record = index_.records[i];
-      if (!is_wanted(record, options_)) continue;
+      const ArchiveRecord& record = index_.records[wanted_[i]];
       if (!checks[i].status.is_ok()) {
         add_problem(record.name, record.header_offset, checks[i].status);
         if (record.name == kPickleRecord)
@@ -143,8 +145,7 @@ class Verification {
     size_t unknown_count = 0;
     uint64_t gap_bytes = 0;
     for (size_t i = 0; i < checks.size(); ++i) {
-      const ArchiveRecord& record = index_.records[i];
-      if (!is_wanted(record, options_)) continue;
+      const ArchiveRecord& record = index_.records[wanted_[i]];
       if (!record.is_crc_known()) ++unknown_count;
       if (checks[i].status.is_ok() && record.limit_offset > checks[i].end_offset) {
         gap_bytes += record.limit_offset - checks[i].end_offset;
@@ -164,6 +165,7 @@ class Verification {
   const ByteSource& source_;
   const VerifyOptions& options_;
   ZipIndex index_;
+  std::vector<uint32_t> wanted_;  // positions of the records that are checked
   CheckpointContents contents_;
   std::unordered_map<std::string, std::vector<std::string>> tensors_by_record_;
   VerifyReport report_;
@@ -200,7 +202,7 @@ std::string VerifyReport::summary() const {
 
 Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
                             const VerifyOptions& options) {
-  TINTYPE_ASSIGN_OR_RETURN(const auto source, FileSource::open(file_system, path));
+  TINTYPE_ASSIGN_OR_RETURN(const auto source, open_for_one_pass(file_system, path));
   return verify(*source, options);
 }
 

@@ -3,13 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/restore/parallel_read.h"
+#include "engine/restore/storage_choice.h"
 #include "io/archive/byte_source.h"
 #include "io/archive/read_limits.h"
 #include "io/disk/file_system.h"
@@ -17,12 +16,9 @@
 namespace tintype {
 
 struct VerifyOptions {
-  uint32_t thread_count = 0;  // 0: as many as pay
+  ReadOptions reading;
   ReadLimits limits;
-  // Where set: of the storages, only those with these keys are read (for a partial load).
-  std::optional<std::unordered_set<std::string>> storage_keys;
-  // Asked every few milliseconds, on the calling thread only; true ends with `interrupted`.
-  std::function<bool()> is_interrupted;
+  StorageChoice storages;  // which are read; all other records always are
 };
 
 struct VerifyProblem {

@@ -51,6 +51,9 @@ class File {
   virtual Status try_lock() = 0;
   // Turns O_DIRECT on or off for later transfers.
   virtual Status set_direct(bool is_direct) = 0;
+  // How much of [0, size_bytes) the page cache holds, from 0 to 1, by samples; 1 where the system
+  // does not tell. Reading what is not held is faster past the cache.
+  virtual double cached_share(uint64_t) { return 1; }
   // Shares the blocks of `source` (FICLONE), replacing the content; unsupported where impossible.
   virtual Status clone_from(File& source) = 0;
   // The kernel's descriptor for io_uring; -1 for a simulated file.

@@ -4,9 +4,11 @@
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 namespace tintype {
@@ -16,6 +18,10 @@ namespace {
 constexpr size_t kTransferBytesMax = 0x7ffff000;
 // tmpfs gives up fallocate at every signal and undoes what it had: a timer could stop it for ever.
 constexpr int kAllocateTries = 16;
+
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kCacheSamples = 64;
+constexpr uint64_t kSamplePages = 16;
 
 FileInfo::Kind kind_from(mode_t mode) {
   if (S_ISREG(mode)) return FileInfo::Kind::regular;
@@ -130,6 +136,24 @@ Status PosixFile::set_direct(bool is_direct) {
   const int wanted = is_direct ? flags | O_DIRECT : flags & ~O_DIRECT;
   if (wanted == flags || ::fcntl(descriptor(), F_SETFL, wanted) == 0) return Status::ok();
   return unsupported_status(errno, "set O_DIRECT", path_);
+}
+
+// By mincore: it reads nothing itself, whereas preadv2(RWF_NOWAIT) starts the kernel's read-ahead.
+double PosixFile::cached_share(uint64_t size_bytes) {
+  if (size_bytes < kCacheSamples * kSamplePages * kPageBytes) return 1;
+  void* const mapped = ::mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, descriptor(), 0);
+  if (mapped == MAP_FAILED) return 1;
+  const uint64_t stride = size_bytes / kCacheSamples / kPageBytes * kPageBytes;
+  uint64_t cached_count = 0;
+  std::array<unsigned char, kSamplePages> pages = {};
+  for (uint64_t i = 0; i < kCacheSamples; ++i) {
+    auto* const sample = static_cast<std::byte*>(mapped) + i * stride;
+    if (::mincore(sample, kSamplePages * kPageBytes, pages.data()) != 0) pages.fill(1);
+    cached_count += static_cast<uint64_t>(
+        std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1u; }));
+  }
+  ::munmap(mapped, size_bytes);
+  return static_cast<double>(cached_count) / (kCacheSamples * kSamplePages);
 }
 
 Status PosixFile::clone_from(File& source) {

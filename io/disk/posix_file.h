@@ -28,6 +28,7 @@ class PosixFile final : public File {
   Status set_mode(mode_t mode) override;
   Status try_lock() override;
   Status set_direct(bool is_direct) override;
+  double cached_share(uint64_t size_bytes) override;
   Status clone_from(File& source) override;
   int descriptor() const override { return descriptor_.number(); }
   const std::string& path() const override { return path_; }

@@ -178,7 +178,7 @@ TEST_F(Restore, large_records_are_checked_in_pieces_by_any_number_of_threads) {
                                              {"version", "3\n"}};
   ByteVector bytes = archive_of(records);
   for (const uint32_t threads : {1u, 2u, 5u}) {
-    const auto report = check(bytes, {.thread_count = threads});
+    const auto report = check(bytes, {.reading = {.thread_count = threads}});
     ASSERT_OK(report);
     EXPECT_TRUE(report->is_ok()) << report->summary();
   }
@@ -192,7 +192,7 @@ TEST_F(Restore, storages_that_are_not_asked_for_are_not_read) {
   ByteVector bytes = archive_of(records_of(kTensors));
   bytes[as_text(bytes).find(counting_floats(6))] ^= std::byte{1};
   VerifyOptions options;
-  options.storage_keys = std::unordered_set<std::string>{"1"};
+  options.storages = StorageChoice(std::unordered_set<std::string>{"1"});
   const auto report = check(bytes, options);
   ASSERT_OK(report);
   EXPECT_TRUE(report->is_ok());
@@ -204,8 +204,8 @@ TEST_F(Restore, an_interrupt_ends_the_check) {
   for (int i = 0; i < 40; ++i)
     records.push_back({"data/" + std::to_string(i), std::string(4 << 20, 'x')});
   VerifyOptions options;
-  options.thread_count = 1;
-  options.is_interrupted = [] { return true; };
+  options.reading.thread_count = 1;
+  options.reading.is_interrupted = [] { return true; };
   EXPECT_THAT(check(archive_of(records), options),
               IsStatus(StatusCode::interrupted, HasSubstr("interrupted")));
 }

@@ -122,7 +122,7 @@ ExitCode run(const Options& options, Output& output) {
   ExitCode code = ExitCode::ok;
   Json files = Json::array();
   VerifyOptions verify_options;
-  verify_options.thread_count = options.thread_count;
+  verify_options.reading.thread_count = options.thread_count;
   for (size_t i = 0; i < options.paths.size(); ++i) {
     const std::string& path = options.paths[i];
     output.show_progress(

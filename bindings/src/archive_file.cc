@@ -1,0 +1,107 @@
+#include "bindings/src/archive_file.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unordered_set.h>
+
+#include "bindings/src/python_source.h"
+#include "bindings/src/raise.h"
+#include "bindings/src/without_gil.h"
+#include "engine/restore/checked_reader.h"
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+namespace {
+
+// What torch's reader asks of a file object, without a Python frame in between: it calls seek and
+// readinto four times for every storage. Reads fill the buffer except at the end, and let other
+// Python threads run.
+class ArchiveFile {
+ public:
+  ArchiveFile(const nb::object& file, bool is_checking,
+              std::optional<std::unordered_set<std::string>> storage_keys) {
+    CheckedReadOptions options;
+    options.is_checking = is_checking;
+    options.storages = StorageChoice(std::move(storage_keys));
+    options.reading.is_interrupted = is_signal_pending;
+    const bool is_one_pass = is_checking && options.storages.is_all();
+    auto source = open_source(file, is_one_pass ? Access::one_pass : Access::random);
+    reader_ = value_or_raise(call_without_gil(
+        [&] { return CheckedReader::open(std::move(source), std::move(options)); }));
+  }
+
+  uint64_t start_offset() const { return reader_->start_offset(); }
+  uint64_t tell() const { return position_; }
+
+  uint64_t seek(int64_t offset, int whence) {
+    const uint64_t bases[] = {0, position_, reader_->size_bytes()};
+    if (whence < 0 || whence > 2) {
+      throw nb::value_error(("whence=" + std::to_string(whence) + " is not 0, 1 or 2").c_str());
+    }
+    const auto position = static_cast<int64_t>(bases[whence]) + offset;
+    if (position < 0) throw nb::value_error("a place before the start of the file");
+    return position_ = static_cast<uint64_t>(position);
+  }
+
+  uint64_t read_into(const nb::object& buffer) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(buffer.ptr(), &view, PyBUF_WRITABLE) != 0) throw nb::python_error();
+    const MutableBytes target(static_cast<std::byte*>(view.buf), static_cast<size_t>(view.len));
+    const auto count = without_gil([&] { return read_from_position(target); });
+    PyBuffer_Release(&view);
+    raise_pending();
+    return value_or_raise(count);
+  }
+
+  nb::object read(int64_t size) {
+    const uint64_t count = size < 0 ? left() : std::min(static_cast<uint64_t>(size), left());
+    nb::object bytes =
+        nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(count)));
+    if (!bytes.is_valid()) throw nb::python_error();
+    const MutableBytes target(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())), count);
+    value_or_raise(call_without_gil([&] { return read_from_position(target); }));
+    return bytes;
+  }
+
+  void finish() {
+    raise_if_error(call_without_gil([&] { return reader_->finish(); }));
+  }
+
+ private:
+  uint64_t left() const {
+    return position_ < reader_->size_bytes() ? reader_->size_bytes() - position_ : 0;
+  }
+
+  Result<uint64_t> read_from_position(MutableBytes target) {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(target.size(), left()));
+    TINTYPE_RETURN_IF_ERROR(reader_->read(target.first(count), position_));
+    position_ += count;
+    return count;
+  }
+
+  std::unique_ptr<CheckedReader> reader_;
+  uint64_t position_ = 0;
+};
+
+}  // namespace
+
+void bind_archive_file(nb::module_& module) {
+  nb::class_<ArchiveFile>(module, "ArchiveFile")
+      .def(nb::init<const nb::object&, bool, std::optional<std::unordered_set<std::string>>>(),
+           nb::arg("file"), nb::arg("is_checking"), nb::arg("storage_keys").none() = nb::none())
+      .def_prop_ro("start_offset", &ArchiveFile::start_offset)
+      .def("tell", &ArchiveFile::tell)
+      .def("seek", &ArchiveFile::seek, nb::arg("offset"), nb::arg("whence") = 0)
+      .def("readinto", &ArchiveFile::read_into, nb::arg("buffer"))
+      .def("read", &ArchiveFile::read, nb::arg("size") = -1)
+      .def("finish", &ArchiveFile::finish);
+}
+
+}  // namespace tintype::python

@@ -1,0 +1,105 @@
+#include "engine/restore/checked_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/restore/checkpoint_marks.h"
+#include "engine/restore/crc_pass.h"
+#include "engine/restore/huge_pages.h"
+#include "engine/restore/record_reader.h"
+
+namespace tintype {
+
+Result<std::unique_ptr<CheckedReader>> CheckedReader::open(std::unique_ptr<ByteSource> source,
+                                                           CheckedReadOptions options) {
+  TINTYPE_ASSIGN_OR_RETURN(ZipIndex index, read_zip_index(*source));
+  TINTYPE_RETURN_IF_ERROR(check_kind(*source, index).status());
+  return std::unique_ptr<CheckedReader>(
+      new CheckedReader(std::move(source), std::move(index), std::move(options)));
+}
+
+CheckedReader::CheckedReader(std::unique_ptr<ByteSource> source, ZipIndex index,
+                             CheckedReadOptions options)
+    : source_(std::move(source)),
+      structure_(*source_),
+      index_(std::move(index)),
+      options_(std::move(options)),
+      payloads_(index_.records.size(), 0) {
+  for (const ArchiveRecord& record : index_.records) {
+    const bool is_wanted = options_.storages.wants(record.name);
+    states_.push_back(!is_wanted             ? RecordState::left_out
+                      : options_.is_checking ? RecordState::unchecked
+                                             : RecordState::checked);
+  }
+}
+
+std::optional<size_t> CheckedReader::record_at(uint64_t offset) const {
+  const auto& records = index_.records;
+  if (records.empty() || offset >= index_.directory_offset) return std::nullopt;
+  const auto begins_behind = [](uint64_t at, const ArchiveRecord& record) {
+    return at < record.header_offset;
+  };
+  const auto next = std::upper_bound(records.begin(), records.end(), offset, begins_behind);
+  return static_cast<size_t>(next - records.begin()) - 1;  // the archive begins with a record
+}
+
+Result<uint64_t> CheckedReader::payload_of(size_t position) {
+  if (payloads_[position] == 0) {
+    TINTYPE_ASSIGN_OR_RETURN(payloads_[position],
+                             locate_payload(structure_, index_, index_.records[position]));
+  }
+  return payloads_[position];
+}
+
+Status CheckedReader::read(MutableBytes target, uint64_t offset) {
+  const uint64_t begin = index_.start_offset + offset;
+  const uint64_t end = begin + target.size();
+  const auto position = record_at(begin);
+  if (!position.has_value()) return structure_.read_at(target, begin);
+  const ArchiveRecord& record = index_.records[*position];
+  TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, payload_of(*position));
+  const uint64_t payload_end = payload + record.stored_bytes;
+  if (begin < payload || end > payload_end) return structure_.read_at(target, begin);
+  const bool is_whole = begin == payload && end == payload_end;
+  if (is_whole && record.method == ZipMethod::stored) {
+    return read_payload_of(*position, payload, target);
+  }
+  if (states_[*position] == RecordState::unchecked) {
+    TINTYPE_RETURN_IF_ERROR(check({static_cast<uint32_t>(*position)}));
+  }
+  return source_->read_at(target, begin);
+}
+
+Status CheckedReader::read_payload_of(size_t position, uint64_t payload, MutableBytes target) {
+  const ArchiveRecord& record = index_.records[position];
+  const RecordState state = states_[position];
+  if (state == RecordState::left_out) return Status::ok();
+  advise_huge_pages(target);
+  if (state == RecordState::checked) {
+    return read_in_parallel(*source_, payload, target, options_.reading).status();
+  }
+  TINTYPE_RETURN_IF_ERROR(read_payload(*source_, payload, record, target, options_.reading));
+  TINTYPE_RETURN_IF_ERROR(check_descriptor(structure_, record, payload));
+  states_[position] = RecordState::checked;
+  return Status::ok();
+}
+
+Status CheckedReader::finish() {
+  std::vector<uint32_t> left;
+  for (uint32_t i = 0; i < states_.size(); ++i) {
+    if (states_[i] == RecordState::unchecked) left.push_back(i);
+  }
+  return check(left);
+}
+
+Status CheckedReader::check(const std::vector<uint32_t>& positions) {
+  TINTYPE_ASSIGN_OR_RETURN(const auto checks,
+                           check_records(*source_, index_, positions, options_.reading));
+  for (size_t i = 0; i < checks.size(); ++i) {
+    TINTYPE_RETURN_IF_ERROR(checks[i].status);
+    states_[positions[i]] = RecordState::checked;
+  }
+  return Status::ok();
+}
+
+}  // namespace tintype

@@ -1,0 +1,67 @@
+// An archive's bytes for a reader that knows nothing of CRCs (torch's): each record is compared
+// with its CRC in the same pass that hands its bytes out, before the reader sees one of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "engine/restore/parallel_read.h"
+#include "engine/restore/storage_choice.h"
+#include "engine/restore/window_source.h"
+#include "io/archive/byte_source.h"
+#include "io/archive/zip_reader.h"
+
+namespace tintype {
+
+struct CheckedReadOptions {
+  ReadOptions reading;
+  StorageChoice storages;
+  bool is_checking = true;  // false: only the structure is looked at
+};
+
+// Offsets are from the start of the archive, whatever stands before it in the source. Not for
+// several threads at once.
+class CheckedReader {
+ public:
+  // Reads the structure and the marks by which check_kind knows a checkpoint; errors as there.
+  static Result<std::unique_ptr<CheckedReader>> open(std::unique_ptr<ByteSource> source,
+                                                     CheckedReadOptions options);
+
+  const std::string& name() const { return source_->name(); }
+  uint64_t size_bytes() const { return index_.end_offset - index_.start_offset; }
+  uint64_t start_offset() const { return index_.start_offset; }
+
+  // Fills `target`. A read of exactly one stored payload goes straight into `target`, by several
+  // threads where that pays, and is compared with its CRC before it returns. A read of a part of
+  // an unchecked payload has the whole record checked first, and so read twice. A read across the
+  // bounds of a payload is a look at the structure (torch searches the file's end for its end
+  // record): what it holds of payloads is not checked. A storage that nobody chose is not read:
+  // `target` keeps what it had. corruption names the record; `target` is then not to be looked at.
+  Status read(MutableBytes target, uint64_t offset);
+
+  // Checks what was not read so far. After ok, every chosen record is what its CRC says.
+  Status finish();
+
+ private:
+  enum class RecordState : uint8_t { unchecked, checked, left_out };
+
+  CheckedReader(std::unique_ptr<ByteSource> source, ZipIndex index, CheckedReadOptions options);
+  std::optional<size_t> record_at(uint64_t offset) const;  // position of the one it lies in
+  Result<uint64_t> payload_of(size_t position);
+  Status read_payload_of(size_t position, uint64_t payload, MutableBytes target);
+  Status check(const std::vector<uint32_t>& positions);
+
+  const std::unique_ptr<ByteSource> source_;
+  const WindowSource structure_;  // for headers, descriptors and other small reads
+  const ZipIndex index_;
+  const CheckedReadOptions options_;
+  std::vector<RecordState> states_;  // by the index's positions
+  std::vector<uint64_t> payloads_;   // offsets in the source; 0: not looked for yet
+};
+
+}  // namespace tintype

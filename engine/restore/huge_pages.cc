@@ -1,0 +1,21 @@
+#include "engine/restore/huge_pages.h"
+
+#include <sys/mman.h>
+
+namespace tintype {
+namespace {
+
+constexpr uintptr_t kHugePageBytes = uintptr_t{2} << 20;
+constexpr size_t kWorthBytes = size_t{4} << 20;
+
+}  // namespace
+
+void advise_huge_pages(MutableBytes target) {
+  if (target.size() < kWorthBytes) return;
+  const auto begin = reinterpret_cast<uintptr_t>(target.data());
+  const size_t head = align_up(begin, kHugePageBytes) - begin;
+  const size_t size = (target.size() - head) / kHugePageBytes * kHugePageBytes;
+  if (size != 0) ::madvise(target.data() + head, size, MADV_HUGEPAGE);  // refused: no harm
+}
+
+}  // namespace tintype

@@ -1,0 +1,72 @@
+#include "engine/restore/parallel_read.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "base/crc32_combine.h"
+#include "base/threads.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint64_t kBytesPerThread = uint64_t{2} << 20;  // starting a thread is worth that much
+constexpr uint32_t kMaxThreads = 16;
+constexpr auto kAskInterval = std::chrono::milliseconds(20);
+
+}  // namespace
+
+uint32_t threads_that_pay(const ByteSource& source, uint64_t total_bytes,
+                          const ReadOptions& options) {
+  if (source.is_serial()) return 1;
+  const uint64_t useful = std::min<uint64_t>(total_bytes / kBytesPerThread + 1, kMaxThreads);
+  static const uint32_t processors = std::max(1u, std::thread::hardware_concurrency());
+  const uint32_t available = options.thread_count != 0 ? options.thread_count : processors;
+  return static_cast<uint32_t>(std::min<uint64_t>(useful, available));
+}
+
+Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptions& options,
+                      const std::function<void(size_t, uint32_t)>& work) {
+  std::atomic<size_t> next{0};
+  std::atomic<bool> is_stopped{false};
+  std::vector<std::thread> helpers;
+  for (uint32_t thread = 1; thread < std::min<size_t>(thread_count, piece_count); ++thread) {
+    helpers.push_back(start_thread("tintype-read", [&, thread] {
+      for (size_t i; (i = next++) < piece_count && !is_stopped;) work(i, thread);
+    }));
+  }
+  auto asked = std::chrono::steady_clock::now();
+  for (size_t i; (i = next++) < piece_count && !is_stopped;) {
+    work(i, 0);
+    const auto now = std::chrono::steady_clock::now();
+    if (!options.is_interrupted || now - asked < kAskInterval) continue;
+    asked = now;
+    is_stopped = options.is_interrupted();
+  }
+  for (std::thread& helper : helpers) helper.join();
+  return is_stopped ? Status(StatusCode::interrupted, "reading was interrupted") : Status::ok();
+}
+
+Result<uint32_t> read_in_parallel(const ByteSource& source, uint64_t offset, MutableBytes target,
+                                  const ReadOptions& options) {
+  if (target.size() <= kPieceBytes) return source.read_with_crc(target, offset);
+  const auto piece_of = [&](size_t i) {
+    return target.subspan(i * kPieceBytes, std::min(kPieceBytes, target.size() - i * kPieceBytes));
+  };
+  std::vector<Result<uint32_t>> crcs(divide_up(target.size(), kPieceBytes), uint32_t{0});
+  const auto read_piece = [&](size_t i, uint32_t) {
+    crcs[i] = source.read_with_crc(piece_of(i), offset + i * kPieceBytes);
+  };
+  TINTYPE_RETURN_IF_ERROR(for_each_piece(
+      crcs.size(), threads_that_pay(source, target.size(), options), options, read_piece));
+  uint32_t crc = 0;
+  for (size_t i = 0; i < crcs.size(); ++i) {
+    if (!crcs[i].is_ok()) return crcs[i].status();
+    crc = crc32_combine(crc, *crcs[i], piece_of(i).size());
+  }
+  return crc;
+}
+
+}  // namespace tintype

@@ -1,0 +1,30 @@
+// Which storages a partial load needs.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+namespace tintype {
+
+class StorageChoice {
+ public:
+  StorageChoice() = default;  // all
+  explicit StorageChoice(std::optional<std::unordered_set<std::string>> keys)
+      : keys_(std::move(keys)) {}
+
+  bool is_all() const { return !keys_.has_value(); }
+  // True for every record that is no storage.
+  bool wants(std::string_view record_name) const {
+    constexpr std::string_view kStorages = "data/";
+    if (is_all() || !record_name.starts_with(kStorages)) return true;
+    return keys_->contains(std::string(record_name.substr(kStorages.size())));
+  }
+
+ private:
+  std::optional<std::unordered_set<std::string>> keys_;
+};
+
+}  // namespace tintype
