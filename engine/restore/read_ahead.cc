@@ -39,7 +39,7 @@ class ReadAhead::Window {
       std::lock_guard lock(mutex_);
       is_ending_ = true;
     }
-    changed_.notify_all();
+    has_room_.notify_all();
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -82,9 +82,10 @@ class ReadAhead::Window {
     if (!is_here() && (extent < first_ || extent >= first_ + kExtentCount)) return nullptr;
     if (extent > first_ + kKeptExtents) {
       first_ = extent - kKeptExtents;
-      changed_.notify_all();
+      has_room_.notify_all();
+      has_arrived_.notify_all();  // those who wait for what lies before it now
     }
-    changed_.wait(lock, [&] { return is_here() || extent < first_; });
+    has_arrived_.wait(lock, [&] { return is_here() || extent < first_; });
     if (!is_here()) return nullptr;
     if (!place.status.is_ok()) return place.status;
     ++place.holder_count;
@@ -93,14 +94,14 @@ class ReadAhead::Window {
 
   void release(Place& place) {
     std::lock_guard lock(mutex_);
-    if (--place.holder_count == 0 && place.extent < first_) changed_.notify_all();
+    if (--place.holder_count == 0 && place.extent < first_) has_room_.notify_all();
   }
 
   void fetch_all() {
     const uint64_t extent_count = divide_up(source_.size_bytes(), kExtentBytes);
     std::unique_lock lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [&] { return is_ending_ || next_ == extent_count || has_room(); });
+      has_room_.wait(lock, [&] { return is_ending_ || next_ == extent_count || can_fetch(); });
       if (is_ending_ || next_ == extent_count) return;
       const uint64_t extent = next_++;
       Place& place = place_of(extent);
@@ -111,11 +112,12 @@ class ReadAhead::Window {
       lock.lock();
       place.status = std::move(status);
       place.state = State::ready;
-      changed_.notify_all();
+      has_arrived_.notify_all();
+      if (extent < first_) has_room_.notify_all();  // nobody wants it any more
     }
   }
 
-  bool has_room() {
+  bool can_fetch() {
     const Place& place = place_of(next_);
     return next_ < first_ + kExtentCount && place.holder_count == 0 &&
            place.state != State::fetching;
@@ -144,7 +146,8 @@ class ReadAhead::Window {
   std::atomic<bool> is_direct_{true};
 
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable has_room_;        // for the fetchers
+  std::condition_variable has_arrived_;     // for the readers
   std::array<Place, kExtentCount> places_;  // guarded by mutex_, but for the bytes
   uint64_t first_ = 0;                      // extent of the window; guarded by mutex_
   uint64_t next_ = 0;                       // extent to fetch; guarded by mutex_

@@ -43,6 +43,7 @@ def refusal(content: bytes, path: Path) -> str | None:
     return None
 
 
+@pytest.mark.timeout(1800)  # for the full count on a busy machine
 def test_random_bit_flips_are_detected_or_harmless(
     image: bytes, expected: object, tmp_path: Path
 ) -> None:

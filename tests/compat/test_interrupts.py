@@ -160,6 +160,42 @@ def test_interrupted_save_does_not_wait_for_an_earlier_slow_one(tmp_path: Path) 
     assert os.listdir(tmp_path) == ["slow.pth"]
 
 
+def test_interrupt_in_a_load_raises_soon_and_the_next_load_is_whole(
+    tmp_path: Path, full: bool
+) -> None:
+    code = """
+    import random, signal, threading, time
+    path, rounds = sys.argv[1], int(sys.argv[2])
+    tintype.save({"a": torch.ones(48 << 20), "b": torch.arange(9)}, path)
+    rng = random.Random(10)
+    interrupted, late_s = 0, []
+    for _ in range(rounds):
+        sent = []
+        def send():
+            sent.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+        timer = threading.Timer(rng.uniform(0, 0.1), send)
+        try:
+            timer.start()
+            tintype.load(path)
+            timer.join()
+            time.sleep(0.001)
+        except KeyboardInterrupt:
+            interrupted += 1
+            late_s.append(time.perf_counter() - sent[0])
+        timer.join()
+    loaded = tintype.load(path)
+    whole = bool((loaded["a"] == 1).all()) and loaded["b"].tolist() == list(range(9))
+    print(f"interrupted={interrupted}", f"late_s={sorted(late_s)[rounds // 2]}", f"whole={whole}",
+          sep="\\n")
+    """
+    rounds = 100 if full else 10
+    told = children.answers(children.run(code, tmp_path / "x.pth", rounds))
+    print(f"{rounds} interrupts in a load: {told}")
+    assert (told["interrupted"], told["whole"]) == (str(rounds), "True")
+    assert float(told["late_s"]) < 2  # a busy machine takes that long for a piece
+
+
 def test_handler_that_does_not_raise_is_run_and_the_save_completes(tmp_path: Path) -> None:
     code = """
     import signal, time
