@@ -208,7 +208,7 @@ std::unique_ptr<File> open_direct(const TargetPath& path, const FileInfo& expect
 
 Result<std::unique_ptr<ByteSource>> open_for_one_pass(FileSystem& file_system,
                                                       const std::string& path) {
-  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_target(file_system, path, true));
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_source(file_system, path));
   TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, target.directory->open(target.name, false));
   TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, file->info());
   std::unique_ptr<File> direct;
