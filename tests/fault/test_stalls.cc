@@ -184,7 +184,8 @@ TEST_P(Stalls, from_8b_on_the_error_says_that_the_new_file_may_stand) {
 
 TEST_P(Stalls, memory_of_a_stalled_write_is_not_used_again_before_it_completes) {
   // The hung write keeps its slot; a save three times the pool uses all others over and over.
-  engine_ = make_engine(*disk_, {.queue_depth = 2, .max_in_flight = 4});
+  // Time enough to start the other one before the first is given up.
+  engine_ = make_engine(*disk_, {.queue_depth = 2, .max_in_flight = 4, .stall_timeout_ms = 3'000});
   disk_->hang_at("");
   const std::string other = directory_ / "y.pth";
   const auto hung = SeededSave(5, 60'000).start(*engine_, path());
