@@ -34,7 +34,7 @@ from tintype._errors import (
     UnpicklableError,
     UnsupportedError,
 )
-from tintype._image import open  # noqa: A004 - the public name
+from tintype._image import open
 from tintype._load import load
 from tintype._snapshot import Snapshot
 

@@ -60,7 +60,7 @@ def check_ranking(save_n_best: Any, main_metric: Any, minimize_metric: Any) -> N
     wanted = "give the key of metrics that decides, say 'loss'"
     if not _as_text("main_metric", main_metric, wanted):
         raise ValueError(f"main_metric is empty: {wanted}")
-    if minimize_metric not in (True, False):
+    if not isinstance(minimize_metric, bool):
         raise TypeError(
             f"minimize_metric={minimize_metric!r} must be True (the smaller the better) or False"
         )

@@ -88,7 +88,7 @@ class ImageFile(io.RawIOBase):
             raise ValueError(f"{self.name} is closed")
 
 
-def open(path: PathLike) -> ImageFile:  # noqa: A001 - tintype.open
+def open(path: PathLike) -> ImageFile:
     """Opens a checkpoint as a read-only, seekable binary file that holds its plain image:
     ``torch.load(tintype.open(path))`` works.
 

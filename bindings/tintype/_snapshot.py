@@ -198,5 +198,5 @@ class _CallbackThread:
     def _call(snapshot: Snapshot, fn: DoneCallback) -> None:
         try:
             fn(snapshot)
-        except Exception:  # as concurrent.futures: a callback's error is shown, not raised
+        except Exception:  # noqa: BLE001 - shown, not raised, as concurrent.futures does
             traceback.print_exc(file=sys.stderr)

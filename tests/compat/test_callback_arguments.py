@@ -13,7 +13,6 @@ from torch import nn
 import tintype
 from checkpoint_jobs import open_callback, save_epoch
 
-
 WRONG_OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
     ("logdir", None, ValueError, "logdir is None: give the directory"),
     ("logdir", "", ValueError, "logdir is empty: give the directory"),

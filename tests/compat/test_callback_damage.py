@@ -13,7 +13,6 @@ import torch
 
 import tintype
 from checkpoint_jobs import (
-    mark,
     names,
     no_warnings,
     open_callback,

@@ -17,7 +17,6 @@ from torch import nn
 import tintype
 from checkpoint_jobs import (
     every_file,
-    mark,
     names,
     open_callback,
     pairs,

@@ -88,7 +88,7 @@ def test_a_bare_light_file_is_the_state_dict(tmp_path: Path) -> None:
     folder = run(tmp_path, [1.0], light_layout="bare")
     light = torch.load(folder / "best.pth", weights_only=True)
     assert list(light) == ["weight"]
-    assert list(torch.load(folder / "best_full.pth", weights_only=True))[0] == "model_state_dict"
+    assert next(iter(torch.load(folder / "best_full.pth", weights_only=True))) == "model_state_dict"
 
 
 def test_dicts_of_parts_have_a_key_each_in_both_forms(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_numpy_is_only_imported_for_a_job_that_used_it(tmp_path: Path) -> None:
         callback.on_stage_start("train")
         callback.on_epoch_end("train", 1, {"loss": 1.0})
     """
-    for number, what in enumerate(("", "last")):
+    for what in ("", "last"):
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), what],
             capture_output=True,

@@ -154,7 +154,8 @@ def test_file_objects_of_damaged_files_raise(checkpoint: Path) -> None:
         tintype.load(io.BytesIO(content[:-1000]))
     packed = gzip.compress(bytes(content))
     with pytest.raises(tintype.CorruptCheckpointError, match="end"):
-        tintype.load(gzip.open(io.BytesIO(packed[:-500])))
+        with gzip.open(io.BytesIO(packed[:-500])) as file:
+            tintype.load(file)
 
 
 def test_an_exception_of_a_file_object_comes_through(checkpoint: Path) -> None:
