@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "io/disk/target_path.h"
 
 namespace tintype {
 namespace {
@@ -32,15 +33,12 @@ std::string thread_name() {
 }  // namespace
 
 Result<std::unique_ptr<Trace>> Trace::create(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  if (name.empty()) return Status::invalid_argument("trace '" + path + "' is not a file's name");
-  TINTYPE_ASSIGN_OR_RETURN(auto directory, posix_file_system().open_directory(folder));
-  if (auto status = directory->remove(name); status.code() != StatusCode::not_found) {
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target,
+                           resolve_target(posix_file_system(), path, true));
+  if (auto status = target.directory->remove(target.name); status.code() != StatusCode::not_found) {
     TINTYPE_RETURN_IF_ERROR(status);
   }
-  TINTYPE_ASSIGN_OR_RETURN(auto file, directory->create(name, 0666));
+  TINTYPE_ASSIGN_OR_RETURN(auto file, target.directory->create(target.name, 0666));
   return std::unique_ptr<Trace>(new Trace(std::move(file)));
 }
 

@@ -99,7 +99,8 @@ TEST(Trace, replaces_the_file_of_an_earlier_run_and_needs_its_folder) {
   Trace::create(path).value()->add("copy", Clock::now(), Clock::now(), 1);
   EXPECT_EQ(events_of(path, "X").size(), 1u);
   EXPECT_EQ(Trace::create(directory / "none/trace.json").status().code(), StatusCode::not_found);
-  EXPECT_EQ(Trace::create(directory / "").status().code(), StatusCode::invalid_argument);
+  EXPECT_EQ(Trace::create(directory / "").status().error_number(), EISDIR);
+  EXPECT_EQ(Trace::create("/dev/null").status().code(), StatusCode::unsupported);
 }
 
 TEST(StageTimer, measures_once_with_and_without_a_trace) {
