@@ -271,6 +271,9 @@ void Engine::Impl::give_up(const CorePointer& core) {
 }
 
 Status Engine::Impl::prepare(uint64_t storage_bytes) {
+  bool is_closed = false;
+  turnstile_.notify([&] { is_closed = is_closed_; });
+  if (is_closed) return closed_status();
   if (is_stalled()) return stalled_status("");
   TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
   pool_.touch_all(crew_.size());

@@ -289,11 +289,13 @@ TEST_F(EngineTest, destructor_drains_pending_saves) {
   EXPECT_EQ(content("x.pth"), expected("x.pth", 4, 9 << 20));
 }
 
-TEST_F(EngineTest, closed_engine_refuses_saves) {
+TEST_F(EngineTest, closed_engine_refuses_saves_and_memory) {
   auto engine = make_engine();
   ASSERT_TRUE(engine->close().is_ok());
   ASSERT_TRUE(engine->close().is_ok());
   EXPECT_FALSE(engine->save_async(request("x.pth", 1)).is_ok());
+  EXPECT_FALSE(engine->prepare(1 << 20).is_ok());
+  EXPECT_EQ(engine->stats().staging_bytes, 0u);
 }
 
 TEST_F(EngineTest, byte_rate_limit_paces_the_writes_and_progress_follows) {
