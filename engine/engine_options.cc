@@ -8,12 +8,12 @@
 
 #include <fmt/format.h>
 
+#include "base/page_sizes.h"
 #include "engine/memory_budget.h"
 
 namespace tintype {
 namespace {
 
-constexpr uint64_t kExtentBytesMin = 4096;
 constexpr uint64_t kSpareSlots = 4;  // slots beyond those that one save's copying threads hold
 constexpr unsigned kCopyThreadsMax = 8;
 constexpr uint32_t kPwriteThreads = 4;
@@ -27,9 +27,9 @@ uint64_t machine_memory_bytes() {
 }  // namespace
 
 Status check_options(const EngineOptions& options) {
-  if (options.extent_bytes == 0 || options.extent_bytes % kExtentBytesMin != 0) {
+  if (options.extent_bytes == 0 || options.extent_bytes % kDirectAlignmentBytes != 0) {
     return Status::invalid_argument(fmt::format("extent_bytes {} is not a positive multiple of {}",
-                                                options.extent_bytes, kExtentBytesMin));
+                                                options.extent_bytes, kDirectAlignmentBytes));
   }
   if (options.queue_depth == 0 || options.queue_depth > 4096) {
     return Status::invalid_argument("queue_depth must be between 1 and 4096");
@@ -41,7 +41,7 @@ Status check_options(const EngineOptions& options) {
   if (options.max_in_flight == 0) {
     return Status::invalid_argument("max_in_flight must be at least 1");
   }
-  if (options.staging_bytes != 0 && options.staging_bytes < kExtentBytesMin) {
+  if (options.staging_bytes != 0 && options.staging_bytes < kDirectAlignmentBytes) {
     return Status::invalid_argument("staging_bytes must be at least 4096");
   }
   if (options.staging_bytes > machine_memory_bytes()) {
@@ -61,7 +61,7 @@ uint64_t fitting_extent_bytes(const EngineOptions& options, unsigned copy_thread
   uint64_t extent_bytes = options.extent_bytes;
   const uint64_t pool = options.staging_bytes != 0 ? options.staging_bytes
                                                    : staging_bytes_for(0, staging_budget_bytes());
-  while (extent_bytes % (2 * kExtentBytesMin) == 0 &&
+  while (extent_bytes % (2 * kDirectAlignmentBytes) == 0 &&
          pool / extent_bytes < copy_threads + kSpareSlots) {
     extent_bytes /= 2;
   }

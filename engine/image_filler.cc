@@ -5,13 +5,12 @@
 
 #include "base/check.h"
 #include "base/crc32_combine.h"
+#include "base/page_sizes.h"
 #include "io/archive/crc32.h"
 #include "io/archive/serialization_id.h"
 
 namespace tintype {
 namespace {
-
-constexpr uint64_t kDirectAlignment = 4096;
 
 void copy(MutableBytes target, ByteView source) {
   if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());
@@ -20,7 +19,7 @@ void copy(MutableBytes target, ByteView source) {
 }  // namespace
 
 uint64_t padded_bytes(const Extent& extent) {
-  return align_up(extent.size_bytes, kDirectAlignment);
+  return align_up(extent.size_bytes, kDirectAlignmentBytes);
 }
 
 ImageFiller::ImageFiller(const SavePlan& plan, const std::vector<SourceStorage>& storages)

@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/page_sizes.h"
 #include "io/archive/crc32.h"
+#include "io/archive/record_names.h"
 #include "io/archive/serialization_id.h"
 
 namespace tintype {
@@ -25,15 +27,16 @@ std::vector<RecordSize> record_sizes(const TargetFile& file,
                                      const std::vector<SourceStorage>& storages) {
   std::vector<RecordSize> sizes;
   sizes.reserve(file.object.storages.size() + kLeadingRecords + kTrailingRecords);
-  sizes.push_back({"data.pkl", file.object.pickle.size()});
-  sizes.push_back({".format_version", kFormatVersion.size()});
-  sizes.push_back({".storage_alignment", std::to_string(file.alignment).size()});
-  sizes.push_back({"byteorder", kByteOrder.size()});
+  sizes.push_back({std::string(kPickleRecord), file.object.pickle.size()});
+  sizes.push_back({std::string(kFormatVersionRecord), kFormatVersion.size()});
+  sizes.push_back({std::string(kStorageAlignmentRecord), std::to_string(file.alignment).size()});
+  sizes.push_back({std::string(kByteOrderRecord), kByteOrder.size()});
   for (size_t i = 0; i < file.object.storages.size(); ++i) {
-    sizes.push_back({"data/" + std::to_string(i), storages[file.object.storages[i]].size_bytes});
+    const uint64_t size_bytes = storages[file.object.storages[i]].size_bytes;
+    sizes.push_back({storage_record(std::to_string(i)), size_bytes});
   }
-  sizes.push_back({"version", kVersion.size()});
-  sizes.push_back({".data/serialization_id", kSerializationIdBytes});
+  sizes.push_back({std::string(kVersionRecord), kVersion.size()});
+  sizes.push_back({std::string(kSerializationIdRecord), kSerializationIdBytes});
   return sizes;
 }
 
@@ -237,7 +240,7 @@ void replace_pickle(FileImage& image, ByteView pickle) {
 }
 
 Result<SavePlan> plan_save(const SaveRequest& request, uint64_t extent_bytes) {
-  TINTYPE_CHECK(extent_bytes > 0 && extent_bytes % 4096 == 0);
+  TINTYPE_CHECK(extent_bytes > 0 && extent_bytes % kDirectAlignmentBytes == 0);
   TINTYPE_CHECK(!request.files.empty());
   SavePlan plan;
   std::vector<bool> is_storage_checked(request.storages.size(), false);

@@ -9,18 +9,18 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/page_sizes.h"
 
 namespace tintype {
 namespace {
 
 constexpr uint64_t kRegionBytesMax = 1ull << 30;  // the kernel's limit for one registered buffer
-constexpr uint64_t kHugePageBytes = 2ull << 20;
 
 void touch(MutableBytes bytes) {
 #ifdef MADV_POPULATE_WRITE
   if (::madvise(bytes.data(), bytes.size(), MADV_POPULATE_WRITE) == 0) return;
 #endif
-  for (size_t offset = 0; offset < bytes.size(); offset += 4096) bytes[offset] = std::byte{0};
+  for (size_t offset = 0; offset < bytes.size(); offset += kPageBytes) bytes[offset] = std::byte{0};
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ Status SlotPool::grow_to(uint64_t count) {
 }
 
 Status SlotPool::add_region(uint64_t slot_count) {
-  const uint64_t bytes = align_up(slot_count * slot_bytes_, 4096);
+  const uint64_t bytes = align_up(slot_count * slot_bytes_, kPageBytes);
   void* address =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) return errno_status(errno, "map staging memory", "");

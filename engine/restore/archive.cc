@@ -8,6 +8,7 @@
 #include "engine/restore/file_source.h"
 #include "engine/restore/record_reader.h"
 #include "io/archive/pickle_reader.h"
+#include "io/archive/record_names.h"
 
 namespace tintype {
 namespace {

@@ -1,10 +1,13 @@
 #include "engine/restore/checkpoint_marks.h"
 
 #include <charconv>
+#include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include "engine/restore/record_reader.h"
+#include "io/archive/record_names.h"
 #include "io/archive/zip_end.h"
 
 namespace tintype {
@@ -26,7 +29,7 @@ Status unsupported(const ByteSource& source, std::string_view what) {
 }
 
 Status check_version(const ByteSource& source, const ZipIndex& index) {
-  const ArchiveRecord* record = index.find("version");
+  const ArchiveRecord* record = index.find(kVersionRecord);
   if (record == nullptr) record = index.find(".data/version");
   if (record == nullptr) {
     return unsupported(source,
@@ -47,7 +50,7 @@ Status check_version(const ByteSource& source, const ZipIndex& index) {
 }
 
 Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& index) {
-  const ArchiveRecord* record = index.find("byteorder");
+  const ArchiveRecord* record = index.find(kByteOrderRecord);
   if (record == nullptr) return ByteOrder::little;  // before torch 2.1
   TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
   if (text == "little") return ByteOrder::little;
@@ -57,8 +60,6 @@ Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& inde
 }
 
 }  // namespace
-
-std::string storage_record(std::string_view key) { return fmt::format("data/{}", key); }
 
 Result<ByteOrder> check_kind(const ByteSource& source, const ZipIndex& index) {
   if (index.find("constants.pkl") != nullptr) {

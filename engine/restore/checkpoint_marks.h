@@ -1,19 +1,11 @@
 // The records by which a zip shows to be a torch checkpoint, and of which kind.
 #pragma once
 
-#include <string>
-#include <string_view>
-
 #include "base/status.h"
 #include "io/archive/byte_source.h"
 #include "io/archive/zip_reader.h"
 
 namespace tintype {
-
-inline constexpr std::string_view kPickleRecord = "data.pkl";
-
-// "data/" + key.
-std::string storage_record(std::string_view key);
 
 enum class ByteOrder { little, big };
 

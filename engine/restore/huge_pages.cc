@@ -2,10 +2,11 @@
 
 #include <sys/mman.h>
 
+#include "base/page_sizes.h"
+
 namespace tintype {
 namespace {
 
-constexpr uintptr_t kHugePageBytes = uintptr_t{2} << 20;
 constexpr size_t kWorthBytes = size_t{4} << 20;
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/crc32_combine.h"
+#include "base/page_sizes.h"
 #include "base/threads.h"
 #include "engine/restore/file_source.h"
 #include "engine/slot_pool.h"
@@ -24,7 +25,6 @@ constexpr uint64_t kExtentBytes = uint64_t{2} << 20;
 constexpr uint64_t kExtentCount = 24;  // of the window
 constexpr uint64_t kKeptExtents = 4;   // behind the foremost reader, for those beside it
 constexpr unsigned kFetchThreads = 8;  // reads in flight
-constexpr uint64_t kDirectAlignment = 4096;
 constexpr uint64_t kFileBytesMin = uint64_t{32} << 20;  // below, the set-up costs what it gains
 
 }  // namespace
@@ -129,7 +129,8 @@ class ReadAhead::Window {
     const uint64_t wanted = std::min(kExtentBytes, source_.size_bytes() - offset);
     uint64_t count = 0;
     if (is_direct_) {
-      const auto read = direct_->read_at(target.first(align_up(wanted, kDirectAlignment)), offset);
+      const auto read =
+          direct_->read_at(target.first(align_up(wanted, kDirectAlignmentBytes)), offset);
       if (read.is_ok()) {
         count = std::min<uint64_t>(*read, wanted);
       } else {

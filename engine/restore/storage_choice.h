@@ -7,6 +7,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "io/archive/record_names.h"
+
 namespace tintype {
 
 class StorageChoice {
@@ -18,9 +20,8 @@ class StorageChoice {
   bool is_all() const { return !keys_.has_value(); }
   // True for every record that is no storage.
   bool wants(std::string_view record_name) const {
-    constexpr std::string_view kStorages = "data/";
-    if (is_all() || !record_name.starts_with(kStorages)) return true;
-    return keys_->contains(std::string(record_name.substr(kStorages.size())));
+    if (is_all() || !record_name.starts_with(kStoragePrefix)) return true;
+    return keys_->contains(std::string(record_name.substr(kStoragePrefix.size())));
   }
 
  private:

@@ -12,6 +12,7 @@
 #include "engine/restore/read_ahead.h"
 #include "engine/restore/record_reader.h"
 #include "io/archive/pickle_reader.h"
+#include "io/archive/record_names.h"
 
 namespace tintype {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/page_sizes.h"
 #include "io/disk/process_registry.h"
 #include "io/disk/target_path.h"
 #include "io/disk/temp_names.h"
@@ -14,7 +15,6 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kBlockBytes = 4096;
 constexpr mode_t kNewFileMode = 0666;  // less the umask, which the kernel applies
 constexpr int kTriesMax = 8;
 
@@ -140,7 +140,7 @@ Status AtomicFile::State::lock_temp() {
 // Whole blocks: a padded direct write of the last extent does not grow the file.
 Status AtomicFile::State::allocate(uint64_t planned_bytes) {
   if (planned_bytes == 0) return Status::ok();
-  const Status status = file->allocate(align_up(planned_bytes, kBlockBytes));
+  const Status status = file->allocate(align_up(planned_bytes, kDirectAlignmentBytes));
   return is_ok_or_unsupported(status) ? Status::ok() : status;
 }
 

@@ -11,6 +11,8 @@
 #include <array>
 #include <cerrno>
 
+#include "base/page_sizes.h"
+
 namespace tintype {
 namespace {
 
@@ -19,7 +21,6 @@ constexpr size_t kTransferBytesMax = 0x7ffff000;
 // tmpfs gives up fallocate at every signal and undoes what it had: a timer could stop it for ever.
 constexpr int kAllocateTries = 16;
 
-constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kCacheSamples = 64;
 constexpr uint64_t kSamplePages = 16;
 

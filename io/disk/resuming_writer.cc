@@ -6,11 +6,11 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/page_sizes.h"
 
 namespace tintype {
 namespace {
 
-constexpr uint64_t kDirectAlignment = 4096;
 constexpr int kFruitlessTriesMax = 64;
 constexpr int kTriesWithoutPause = 8;
 
@@ -80,7 +80,7 @@ bool ResumingWriter::is_over(Write& write, int64_t result, Status& status) {
 bool ResumingWriter::advance(Write& write, uint64_t written_bytes, Status& status) {
   if (written_bytes >= write.rest.data.size()) return true;
   ++counters_.short_writes;
-  if (write.is_direct) written_bytes -= written_bytes % kDirectAlignment;
+  if (write.is_direct) written_bytes -= written_bytes % kDirectAlignmentBytes;
   if (written_bytes == 0) {
     if (may_retry(write)) return false;
     status = errno_status(EIO, "write (no progress)", write.rest.file->path());

@@ -199,7 +199,7 @@ MUTANTS = (
         (
             Edit(
                 "io/disk/resuming_writer.cc",
-                "if (write.is_direct) written_bytes -= written_bytes % kDirectAlignment;",
+                "if (write.is_direct) written_bytes -= written_bytes % kDirectAlignmentBytes;",
                 "",
             ),
         ),
