@@ -194,7 +194,7 @@ class VerifyReport:
 
     def __str__(self) -> str:
         sound = f"{self.path}: ok, {self.record_count} records, {self.checked_bytes} bytes"
-        return self.summary or sound
+        return "; ".join((self.summary or sound, *self.notes))
 
 
 def verify(path: PathLike) -> VerifyReport:

@@ -207,6 +207,7 @@ def test_bytes_before_and_behind_are_tolerated_and_noted(checkpoint: Path, tmp_p
         path.write_bytes(image)
         report = tintype.verify(path)
         assert report.ok and any(note in text for text in report.notes), (note, report.notes)
+        assert note in str(report)
         assert equal(tintype.load(path), expected)
     path.write_bytes(content + bytes(65537))
     assert not tintype.verify(path).ok
