@@ -165,7 +165,6 @@ Result<std::unique_ptr<CheckpointDirectory>> CheckpointDirectory::open(
     state->run_id = state->index.run_id;
     state->next_sequence = state->index.next_sequence;
     TINTYPE_RETURN_IF_ERROR(write_index(*state, state->index));
-    evict_losers(*state);
   }
   return std::unique_ptr<CheckpointDirectory>(new CheckpointDirectory(std::move(state)));
 }
@@ -249,14 +248,15 @@ Status CheckpointDirectory::resumed_from(const ResumePoint& point) {
     }
     CheckpointIndex& index = state_->index;
     const bool is_last = index.last.has_value() && index.last->sequence == point.sequence;
-    if (is_last && !index.resumed_at.has_value()) return Status::ok();
     index.resumed_at.reset();
     if (!is_last) index.resumed_at = {.stage = point.stage, .epoch = point.epoch};
     std::erase_if(index.ended_stages,
                   [&](const EndedStage& ended) { return ended.sequence > point.sequence; });
     next = state_->index;
   }
-  return write_index(*state_, next);
+  TINTYPE_RETURN_IF_ERROR(write_index(*state_, next));
+  evict_losers(*state_);
+  return Status::ok();
 }
 
 uint64_t CheckpointDirectory::first_epoch(const std::string& stage) const {

@@ -68,8 +68,9 @@ class CheckpointDirectory {
   // Creates logdir/checkpoints, takes `.tintype.lock` (code `locked` names the holder), removes
   // orphans, reads the index if resumed and reconciles it with what stands in the directory, writes
   // index and metrics. Reconciling drops entries whose files are missing or damaged, adopts newer
-  // full files of the same run, deletes losers that a crash left behind, and deletes nothing else.
-  // corruption: the index is not ours to read; unsupported: a newer program wrote it.
+  // full files of the same run, and deletes nothing: losers, which a crash or a smaller save_n_best
+  // left, go when the job has resumed or published. corruption: the index is not ours to read;
+  // unsupported: a newer program wrote it; invalid_argument: no epoch has the main metric.
   static Result<std::unique_ptr<CheckpointDirectory>> open(CheckpointDirectoryOptions options);
   // In a forked child nothing is released or written.
   ~CheckpointDirectory();
@@ -97,7 +98,7 @@ class CheckpointDirectory {
   // not_found: nothing to resume from; corruption: the named file is damaged.
   Result<ResumePoint> find_resume_point(const std::string& what) const;
   // Tells what the job really resumed from: stages that ended later no longer count as ended, and a
-  // file that was asked for by stem or path is not deleted by this directory.
+  // file that was asked for by stem or path is not deleted by this directory. Deletes losers.
   Status resumed_from(const ResumePoint& point);
 
   // 1; after resumed_from the epoch behind it, for a stage that had ended the one behind its last.

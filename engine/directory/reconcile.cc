@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/file_digest.h"
@@ -20,12 +24,14 @@ namespace {
 struct Wanted {
   CheckpointEntry entry;
   std::vector<std::string_view> bases;
+  bool is_loser = false;  // may be gone
 };
 
 // One epoch whose full file was found, and under which base.
 struct Survivor {
   CheckpointEntry entry;
   std::string base;
+  bool is_adopted = false;
   bool has_light = false;
   bool is_light_new = false;
 
@@ -48,13 +54,16 @@ class Reconciler {
  private:
   std::vector<Wanted> list_wanted() const;
   Status look_for(const Wanted& wanted);
+  void drop(const CheckpointEntry& entry, const Status& reason);
   Status check_is(const CheckpointEntry& entry, std::string_view base) const;
   Status adopt_unindexed();
   void adopt(const std::string& name, std::string_view base);
   bool is_newer_than_index(const FullFileFacts& facts) const;
+  Status check_main_metric() const;
   void score(CheckpointEntry& entry);
   void restore_light(Survivor& survivor);
   void select();
+  void add_losers(std::vector<CheckpointEntry> losers);
   Status link(const CheckpointEntry& entry, std::string_view to);
 
   bool matches(std::string_view name, const FileDigest& digest) const {
@@ -83,6 +92,7 @@ class Reconciler {
 Result<CheckpointIndex> Reconciler::run() {
   for (const Wanted& wanted : list_wanted()) TINTYPE_RETURN_IF_ERROR(look_for(wanted));
   TINTYPE_RETURN_IF_ERROR(adopt_unindexed());
+  TINTYPE_RETURN_IF_ERROR(check_main_metric());
   if (are_epochs_added_) index_.resumed_at.reset();
   for (Survivor& survivor : survivors_) {
     score(survivor.entry);
@@ -98,20 +108,23 @@ Result<CheckpointIndex> Reconciler::run() {
   return std::move(index_);
 }
 
-// Each entry once: what is best or last mostly is among the kept as well.
+// Each entry once: what is best or last mostly is among the kept as well. Losers that still stand
+// take part: the rule by which they lost may be another one now, or the file that beat them gone.
 std::vector<Wanted> Reconciler::list_wanted() const {
   std::vector<Wanted> wanted;
-  const auto add = [&](const CheckpointEntry& entry, std::vector<std::string_view> bases) {
+  const auto add = [&](const CheckpointEntry& entry, std::vector<std::string_view> bases,
+                       bool is_loser = false) {
     for (Wanted& known : wanted) {
       if (known.entry.sequence != entry.sequence) continue;
       known.bases.insert(known.bases.end(), bases.begin(), bases.end());
       return;
     }
-    wanted.push_back({entry, std::move(bases)});
+    wanted.push_back({entry, std::move(bases), is_loser});
   };
   for (const CheckpointEntry& entry : index_.kept) add(entry, {entry.stem});
   if (index_.best.has_value()) add(*index_.best, {kBestBase, kLastBase});
   if (index_.last.has_value()) add(*index_.last, {kLastBase, kBestBase});
+  for (const CheckpointEntry& entry : index_.evicting) add(entry, {entry.stem}, true);
   return wanted;
 }
 
@@ -123,12 +136,19 @@ Status Reconciler::look_for(const Wanted& wanted) {
       survivors_.push_back({.entry = wanted.entry, .base = std::string(base)});
       return Status::ok();
     }
-    if (is_unreadable_now(status)) return status;
+    if (is_unreadable_now(status) && !wanted.is_loser) return status;
     if (first_error.is_ok()) first_error = status;
   }
-  note(wanted.entry.stem +
-       " cannot be used and is no longer in the index: " + std::string(first_error.message()));
+  if (!wanted.is_loser) drop(wanted.entry, first_error);
   return Status::ok();
+}
+
+// A stage that ended with it has to run that epoch again.
+void Reconciler::drop(const CheckpointEntry& entry, const Status& reason) {
+  std::erase_if(index_.ended_stages,
+                [&](const EndedStage& ended) { return ended.sequence == entry.sequence; });
+  note(entry.stem +
+       " cannot be used and is no longer in the index: " + std::string(reason.message()));
 }
 
 Status Reconciler::check_is(const CheckpointEntry& entry, std::string_view base) const {
@@ -185,8 +205,8 @@ void Reconciler::adopt(const std::string& name, std::string_view base) {
                         .light = {}};
   std::erase_if(index_.ended_stages, [&](const auto& ended) { return ended.stage == entry.stage; });
   are_epochs_added_ = true;
-  note(name + " was saved after the index was written; it is taken up as " + stem);
-  survivors_.push_back({.entry = std::move(entry), .base = std::string(base)});
+  note(name + " is not in the index; it is taken up as " + stem);
+  survivors_.push_back({.entry = std::move(entry), .base = std::string(base), .is_adopted = true});
 }
 
 // A file of this run whose content the index does not know was saved after the index was written,
@@ -213,6 +233,20 @@ bool Reconciler::is_newer_than_index(const FullFileFacts& facts) const {
   if (index_.best.has_value()) count_in(*index_.best);
   if (index_.last.has_value()) count_in(*index_.last);
   return facts.epoch > newest;
+}
+
+// Ranking by a metric that no epoch has would give best away to whatever is oldest.
+Status Reconciler::check_main_metric() const {
+  std::set<std::string> known;
+  for (const Survivor& survivor : survivors_) {
+    for (const auto& [name, value] : survivor.entry.metrics) known.insert(name);
+  }
+  const std::string& wanted = state_.options.main_metric;
+  if (survivors_.empty() || known.contains(wanted)) return Status::ok();
+  return Status::invalid_argument(
+      fmt::format("no epoch in '{}' has the main metric '{}', which is to rank them; they have {}: "
+                  "set main_metric to one of these, or start in another logdir",
+                  state_.path, wanted, fmt::join(known, ", ")));
 }
 
 // The main metric may be another one than before.
@@ -243,9 +277,11 @@ void Reconciler::restore_light(Survivor& survivor) {
   survivor.has_light = status.is_ok() && digest.is_ok();
   survivor.is_light_new = survivor.has_light;
   survivor.entry.light = survivor.has_light ? *digest : FileDigest{};
-  note(survivor.has_light
-           ? light + " was missing, damaged or of another epoch; it was made again"
-           : light + " is missing, damaged or of another epoch: " + std::string(status.message()));
+  if (!survivor.has_light) {
+    note(light + " is missing, damaged or of another epoch: " + std::string(status.message()));
+  } else if (!survivor.is_adopted) {
+    note(light + " was missing, damaged or of another epoch; it was made again");
+  }
 }
 
 void Reconciler::select() {
@@ -259,13 +295,27 @@ void Reconciler::select() {
   }
   Selection selection = select_kept(std::move(entries), state_.rule());
   index_.kept = std::move(selection.kept);
-  for (CheckpointEntry& loser : selection.evicted) {
-    if (find(loser.sequence)->is_numbered()) index_.evicting.push_back(std::move(loser));
-  }
+  add_losers(std::move(selection.evicted));
   std::erase_if(index_.evicting, [&](const CheckpointEntry& loser) {
     return std::any_of(index_.kept.begin(), index_.kept.end(),
                        [&](const auto& kept) { return kept.stem == loser.stem; });
   });
+}
+
+void Reconciler::add_losers(std::vector<CheckpointEntry> losers) {
+  const auto is_listed = [&](const CheckpointEntry& loser) {
+    return std::any_of(index_.evicting.begin(), index_.evicting.end(),
+                       [&](const auto& known) { return known.sequence == loser.sequence; });
+  };
+  std::vector<std::string> stems;
+  for (CheckpointEntry& loser : losers) {
+    if (!find(loser.sequence)->is_numbered() || is_listed(loser)) continue;
+    stems.push_back(loser.stem);
+    index_.evicting.push_back(std::move(loser));
+  }
+  if (stems.empty()) return;
+  note(fmt::format("save_n_best is {}: {} lost the place and will be deleted once the job resumes",
+                   state_.options.save_n_best, fmt::join(stems, ", ")));
 }
 
 Status Reconciler::link(const CheckpointEntry& entry, std::string_view to) {

@@ -128,6 +128,10 @@ Result<ResumePoint> locate_base(DirectoryState& state, const std::string& base) 
     if (entry.stem == base) return locate_indexed(state, {entry, base});
   }
   const std::string name = full_name(base);
+  const Result<FileDigest> digest = read_digest(*state.caller_directory, name);
+  for (const CheckpointEntry& loser : index.evicting) {  // still there
+    if (digest.is_ok() && loser.full == *digest) return locate_indexed(state, {loser, base});
+  }
   if (state.caller_directory->info(name).status().code() == StatusCode::not_found) {
     return no_such_checkpoint(state, name, index);
   }

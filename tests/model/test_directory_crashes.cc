@@ -88,6 +88,8 @@ class Aftermath {
       if (acknowledged_ == 0) return "";
       return "nothing to resume: " + std::string(point.status().message());
     }
+    const Status status = directory.resumed_from(*point);
+    if (!status.is_ok()) return "cannot resume: " + std::string(status.message());
     const Labels labels = labels_in(disk_, kFolder, kStorageBytes);
     const std::string name = point->path.substr(point->path.rfind('/') + 1);
     newest_ = version_of_label(labels.at(name));

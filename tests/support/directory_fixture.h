@@ -96,6 +96,19 @@ class CheckpointDirectoryTest : public testing::Test {
     publish(made);
   }
 
+  // Losses .1, .2, .3: the first is the best.
+  void save_three() {
+    options_.save_n_best = 3;
+    open();
+    for (uint64_t epoch = 1; epoch <= 3; ++epoch) save("train", epoch, .1 * double(epoch));
+  }
+
+  void resume(const std::string& what) {
+    const auto point = directory_->find_resume_point(what);
+    ASSERT_TRUE(point.is_ok()) << point.status().message();
+    ASSERT_TRUE(directory_->resumed_from(*point).is_ok());
+  }
+
   std::set<std::string> names() const {
     std::set<std::string> found;
     for (const auto& file : std::filesystem::directory_iterator(folder_)) {

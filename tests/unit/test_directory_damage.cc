@@ -23,6 +23,7 @@ namespace {
 using namespace testing_support;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 // --- damaged files, lost indexes ---
 
@@ -209,7 +210,7 @@ TEST_F(CheckpointDirectoryTest, files_of_other_runs_and_older_epochs_are_not_ado
   }
 }
 
-TEST_F(CheckpointDirectoryTest, a_loser_that_a_crash_left_behind_goes_at_the_next_start) {
+TEST_F(CheckpointDirectoryTest, a_loser_that_a_crash_left_behind_goes_when_the_job_has_resumed) {
   options_.save_n_best = 1;
   open();
   save("train", 1, .3);
@@ -220,6 +221,8 @@ TEST_F(CheckpointDirectoryTest, a_loser_that_a_crash_left_behind_goes_at_the_nex
   cut.publisher.reset();  // dies before it evicts
   EXPECT_TRUE(names().contains("train.1_full.pth"));
   open(true);
+  EXPECT_THAT(directory_->notes(), IsEmpty());
+  resume("last");
   EXPECT_FALSE(names().contains("train.1_full.pth"));
   EXPECT_FALSE(names().contains("train.1.pth"));
   EXPECT_EQ(names().size(), 7u);

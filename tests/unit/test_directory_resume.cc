@@ -115,17 +115,50 @@ TEST_F(CheckpointDirectoryTest, the_file_that_was_resumed_from_by_name_is_not_de
   EXPECT_EQ(shown_by("train.1"), "train.1");
 }
 
-TEST_F(CheckpointDirectoryTest, a_smaller_top_evicts_at_resume_and_another_metric_ranks_anew) {
-  options_.save_n_best = 3;
-  open();
-  for (uint64_t epoch = 1; epoch <= 3; ++epoch) save("train", epoch, .1 * double(epoch));
+TEST_F(CheckpointDirectoryTest, a_smaller_top_evicts_at_resume_and_another_direction_ranks_anew) {
+  save_three();
   options_.save_n_best = 1;
   options_.is_metric_minimized = false;
   open(true);
+  EXPECT_THAT(directory_->notes(), ElementsAre(HasSubstr("save_n_best is 1: train.2, train.1")));
+  resume("last");
   ASSERT_EQ(directory_->entries().size(), 1u);
   EXPECT_EQ(directory_->entries()[0].stem, "train.3");
   EXPECT_EQ(shown_by("best"), "train.3");
   EXPECT_EQ(names().size(), 7u);
+}
+
+TEST_F(CheckpointDirectoryTest, a_smaller_top_spares_the_file_that_is_resumed_from_by_name) {
+  save_three();
+  options_.save_n_best = 1;
+  open(true);
+  resume("train.1");
+  EXPECT_EQ(directory_->first_epoch("train"), 2u);
+  EXPECT_EQ(shown_by("train.1"), "train.1");
+  EXPECT_FALSE(names().contains("train.2_full.pth"));
+}
+
+TEST_F(CheckpointDirectoryTest, without_a_resume_a_smaller_top_takes_nothing_away) {
+  save_three();
+  const auto before = names();
+  options_.save_n_best = 0;
+  open(true);
+  options_.save_n_best = 3;
+  open(true);
+  resume("last");
+  EXPECT_EQ(names(), before);
+  EXPECT_EQ(directory_->entries().size(), 3u);
+}
+
+TEST_F(CheckpointDirectoryTest, a_main_metric_that_no_epoch_has_is_refused_and_changes_nothing) {
+  save_three();
+  const std::string index = read(folder_ + "/.tintype.json");
+  options_.main_metric = "lss";
+  const Status status = try_open(true);
+  EXPECT_EQ(status.code(), StatusCode::invalid_argument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("they have loss: set main_metric"));
+  EXPECT_EQ(shown_by("best"), "train.1");
+  EXPECT_EQ(read(folder_ + "/.tintype.json"), index);
 }
 
 TEST_F(CheckpointDirectoryTest, a_best_that_had_no_numbered_file_gets_one_when_places_open) {
@@ -182,6 +215,17 @@ TEST_F(CheckpointDirectoryTest, a_stage_ends_when_its_last_save_is_published) {
   EXPECT_EQ(directory_->first_epoch("train"), 2u);
   open(true);
   EXPECT_EQ(directory_->first_epoch("train"), 2u);
+}
+
+TEST_F(CheckpointDirectoryTest, an_ended_stage_that_lost_its_last_epoch_has_it_to_run_again) {
+  save_three();
+  ASSERT_TRUE(directory_->mark_stage_ended("train").is_ok());
+  for (const char* base : {"train.3", "last"}) {
+    std::filesystem::remove(folder_ + "/" + base + "_full.pth");
+  }
+  open(true);
+  resume("last");
+  EXPECT_EQ(directory_->first_epoch("train"), 3u);
 }
 
 TEST_F(CheckpointDirectoryTest, a_stage_whose_last_save_failed_has_not_ended) {
