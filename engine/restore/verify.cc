@@ -38,6 +38,7 @@ class Verification {
     }
     auto checks = check_records(source_, index_, wanted_, options_.reading, options_.limits);
     if (!checks.is_ok()) return checks.status();
+    TINTYPE_RETURN_IF_ERROR(refuse_unreadable(*checks));
     TINTYPE_RETURN_IF_ERROR(judge_kind(*checks));
     TINTYPE_RETURN_IF_ERROR(read_contents());
     judge_records(*checks);
@@ -59,6 +60,17 @@ class Verification {
     const auto found = tensors_by_record_.find(problem.record);
     if (found != tensors_by_record_.end()) problem.tensors = found->second;
     report_.problems.push_back(std::move(problem));
+  }
+
+  // A record over a limit, or in a form that is not read here, is no damage; it leaves the file
+  // unjudged, unless another record is damaged.
+  static Status refuse_unreadable(const std::vector<RecordCheck>& checks) {
+    Status first;
+    for (const RecordCheck& check : checks) {
+      if (check.status.code() == StatusCode::corruption) return Status::ok();
+      if (first.is_ok() && check.status.code() == StatusCode::unsupported) first = check.status;
+    }
+    return first;
   }
 
   // A pickle that cannot be understood leaves records without tensors. Damage of it is told by its

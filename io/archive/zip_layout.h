@@ -40,7 +40,8 @@ struct RecordSize {
   uint64_t size_bytes = 0;
 };
 
-// invalid_argument for an alignment outside 1..32768: above that torch writes files it cannot read.
+// invalid_argument for an alignment outside 1..32768, up to which the padding always fits its 16
+// bits.
 Result<ZipLayout> lay_out_zip(std::vector<RecordSize> records, uint64_t alignment);
 
 // The local header with its padding: data_offset - header_offset bytes.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -25,16 +26,17 @@ Status damaged(const ByteSource& source, std::string_view name, uint64_t offset,
       fmt::format("record '{}' (byte {} of '{}'): {}", name, offset, source.name(), what));
 }
 
-// Replaces those of `fields` that are saturated by the values of the zip64 extra, which has exactly
-// the saturated ones, in this order. False where the extra is malformed or lacks one.
+// Replaces those of `fields` that are saturated by the values of the zip64 extra, which has them in
+// this order, and in front. False where the extra is malformed, there twice, or lacks one.
 bool expand_zip64(ByteView extra, std::span<uint64_t* const> fields) {
   ByteView zip64;
+  bool is_found = false;
   while (extra.size() >= 4) {
     const auto id = load_little_endian<uint16_t>(extra, 0);
     const size_t length = load_little_endian<uint16_t>(extra, 2);
     if (length > extra.size() - 4) return false;
     if (id == kZip64ExtraId) {
-      if (!zip64.empty()) return false;
+      if (std::exchange(is_found, true)) return false;
       zip64 = extra.subspan(4, length);
     }
     extra = extra.subspan(4 + length);

@@ -276,4 +276,16 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "trusts local headers that differ from the directory",
+        "test_zip_reader",
+        "ZipReader.without_descriptor_the_local_header_has_the_directorys_crc_and_sizes",
+        (
+            Edit(
+                "io/archive/zip_reader.cc",
+                "if (!record.has_descriptor() &&",
+                "if (record.flags == UINT16_MAX &&",
+            ),
+        ),
+    ),
 )

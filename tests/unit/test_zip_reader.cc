@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <random>
 #include <string>
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "io/archive/zip_reader.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
@@ -48,6 +50,70 @@ TEST(ZipReader, records_are_found_where_the_writer_put_them) {
     EXPECT_EQ(index->find(record.name), &record);
   }
   EXPECT_EQ(index->find("data/2"), nullptr);
+}
+
+size_t local_header(const ByteVector& bytes, const std::string& name) {
+  return as_text(bytes).find("archive/" + name) - 30;
+}
+
+size_t directory_entry(const ByteVector& bytes, const std::string& name) {
+  return as_text(bytes).rfind("archive/" + name) - 46;
+}
+
+// As other writers have it: CRC and sizes stand in the local header.
+ByteVector without_descriptor(ByteVector bytes, const std::string& name) {
+  const size_t local = local_header(bytes, name);
+  const size_t entry = directory_entry(bytes, name);
+  for (const size_t flags : {local + 6, entry + 8}) {
+    put(bytes, flags, static_cast<uint16_t>(load_little_endian<uint16_t>(bytes, flags) & ~8u));
+  }
+  std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(entry) + 16, 12,
+              bytes.begin() + static_cast<ptrdiff_t>(local) + 14);
+  return bytes;
+}
+
+Status locate(const ByteVector& bytes, const std::string& name) {
+  const MemorySource source(bytes, "x.pth");
+  TINTYPE_ASSIGN_OR_RETURN(const ZipIndex index, read_zip_index(source));
+  return locate_payload(source, index, *index.find(name)).status();
+}
+
+TEST(ZipReader, without_descriptor_the_local_header_has_the_directorys_crc_and_sizes) {
+  const ByteVector sound = without_descriptor(archive_of(kRecords), "data/0");
+  EXPECT_OK(locate(sound, "data/0"));
+  for (const size_t field : {14u, 18u, 22u}) {
+    ByteVector damaged = sound;
+    damaged[local_header(damaged, "data/0") + field] ^= std::byte{1};
+    EXPECT_THAT(locate(damaged, "data/0"),
+                IsStatus(StatusCode::corruption, HasSubstr("another CRC or size")));
+  }
+}
+
+// Moves the sizes of data/0 into a zip64 extra, behind `front`, in what was padding.
+ByteVector with_wide_sizes(const ByteVector& front) {
+  ByteVector bytes = without_descriptor(archive_of(kRecords), "data/0");
+  const size_t local = local_header(bytes, "data/0");
+  const size_t extra = local + 30 + load_little_endian<uint16_t>(bytes, local + 26);
+  const size_t extra_bytes = load_little_endian<uint16_t>(bytes, local + 28);
+  ByteVector fields = front;
+  append_little_endian<uint16_t>(fields, 1);
+  append_little_endian<uint16_t>(fields, 16);
+  append_little_endian<uint64_t>(fields, 1000);
+  append_little_endian<uint64_t>(fields, 1000);
+  TINTYPE_CHECK(fields.size() + 4 <= extra_bytes);
+  append_text(fields, "FB");
+  append_little_endian(fields, static_cast<uint16_t>(extra_bytes - fields.size() - 2));
+  std::copy(fields.begin(), fields.end(), bytes.begin() + static_cast<ptrdiff_t>(extra));
+  put<uint32_t>(bytes, local + 18, UINT32_MAX);
+  put<uint32_t>(bytes, local + 22, UINT32_MAX);
+  return bytes;
+}
+
+TEST(ZipReader, sizes_of_64_bits_stand_in_one_extra) {
+  EXPECT_OK(locate(with_wide_sizes({}), "data/0"));
+  const ByteVector empty_one = {std::byte{1}, {}, {}, {}};
+  EXPECT_THAT(locate(with_wide_sizes(empty_one), "data/0"),
+              IsStatus(StatusCode::corruption, HasSubstr("another CRC or size")));
 }
 
 TEST(ZipReader, an_archive_behind_other_bytes_is_found) {
