@@ -28,7 +28,7 @@ from tintype._epoch_values import as_epoch, as_numbers, as_stage, check_extra, f
 from tintype._errors import BusyError, CorruptCheckpointError, TintypeError
 from tintype._load import load
 from tintype._pending_saves import OnError, PendingSaves
-from tintype._readable import check_readable
+from tintype._readable import ReadableCheck
 from tintype._rng import capture_rng_state, restore_rng_state
 from tintype._snapshot import Snapshot
 
@@ -89,7 +89,7 @@ class CheckpointCallback:
         self._engine = engine
         self._process = os.getpid()
         self._is_closed = False
-        self._is_state_checked = False
+        self._readable = ReadableCheck()
         self._stage: str | None = None
         self._next_epoch = 1
         #: After a resume, what the full checkpoint held beside the parts: stage, epoch, metrics and
@@ -204,7 +204,8 @@ class CheckpointCallback:
             run_id=self._directory.run_id,
             **extra,
         )
-        self._check_readable(full, extra)
+        for key, value in full.items():
+            self._readable.check(value, key)
         plan = self._directory.plan_epoch(stage, epoch, list(numbers.items()))
         light = _light(full, self._model_keys, self._light_layout)
         table = StorageTable()
@@ -220,15 +221,6 @@ class CheckpointCallback:
         self._next_epoch = epoch + 1
         self._saves.tell(snapshot)
         return snapshot
-
-    def _check_readable(self, full: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-        """Model and optimizer, which are large and all tensors, are looked through only once."""
-        optimizers = [key for key, _ in members("optimizer", self._parts["optimizer"])]
-        tensors = self._model_keys + optimizers
-        for key, value in full.items():
-            if not self._is_state_checked or key in extra or key not in tensors:
-                check_readable(value, key)
-        self._is_state_checked = True
 
     def on_stage_end(self, stage: str) -> None:
         """Waits until everything of the stage is published, and remembers that it has ended."""
