@@ -48,7 +48,8 @@ class CheckpointCallback:
     starts a new index; "last", "best", a stem as "train.3" or a path continues. ``on_error``:
     "raise" raises the error of a failed save from the next ``on_epoch_end``, which has started its
     own save by then (``error.snapshot``), ``on_stage_end`` or ``close``; "warn" warns there and
-    lets training go on. Wrong arguments raise in any case. ``light_layout="bare"``: light files
+    lets training go on; an error that the job has seen by itself, say from a snapshot's wait, is
+    not told again. Wrong arguments raise in any case. ``light_layout="bare"``: light files
     hold the model's state dict itself. ``engine``: None means the one behind ``tintype.save``.
 
     One callback writes to a directory at a time: LockedError names the other process; an older one

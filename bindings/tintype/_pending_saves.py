@@ -15,7 +15,8 @@ OnError = Literal["raise", "warn"]
 
 
 class PendingSaves:
-    """Every failure is told once: raised or warned of, by ``on_error``. Cancelled saves are not."""
+    """Every failure is told once: raised or warned of, by ``on_error``. Not told are cancelled
+    saves and failures that the job has seen: it waited, awaited or has a done-callback."""
 
     def __init__(self, on_error: OnError) -> None:
         self._on_error = on_error
@@ -32,6 +33,7 @@ class PendingSaves:
             return start()
         except TintypeError as error:
             if isinstance(error.snapshot, Snapshot):
+                self._collect()  # it may be one of these, failed meanwhile
                 self._failures.append(error)
                 return error.snapshot
             if self._on_error == "raise":
@@ -53,7 +55,7 @@ class PendingSaves:
         """Waits until all saves are published or have failed."""
         for snapshot in self._snapshots:
             try:
-                snapshot.wait_published()
+                snapshot._native.wait("published", -1)  # nobody sees what it raises
             except Exception:  # noqa: BLE001 - collected just below
                 pass
         self._collect()
@@ -79,7 +81,7 @@ class PendingSaves:
         finished = [snapshot for snapshot in self._snapshots if snapshot.done()]
         self._snapshots = [snapshot for snapshot in self._snapshots if snapshot not in finished]
         for snapshot in finished:
-            error = snapshot.exception()
+            error = None if snapshot._is_seen else snapshot.exception()
             snapshot._native.mark_seen()
             if error is not None and not isinstance(error, concurrent.futures.CancelledError):
                 self._failures.append(error)

@@ -29,6 +29,7 @@ class Snapshot:
 
     def __init__(self, native: _tintype.Snapshot) -> None:
         self._native = native
+        self._is_seen = False  # somebody was given the error of this save
 
     def wait_staged(self, timeout: float | None = None) -> None:
         """Waits until the tensors have been copied. ``timeout`` in seconds; TimeoutError changes
@@ -45,7 +46,12 @@ class Snapshot:
 
     def _wait(self, milestone: str, timeout: float | None) -> None:
         seconds = -1.0 if timeout is None else _as_seconds(timeout)
-        if not self._native.wait(milestone, seconds):
+        try:
+            is_reached = self._native.wait(milestone, seconds)
+        except Exception:  # also what a signal handler raises: then there is no error to see
+            self._is_seen = self.exception() is not None
+            raise
+        if not is_reached:
             raise TimeoutError(
                 f"{self.path} was not {milestone} within {timeout} s; the save goes on"
             )
@@ -63,7 +69,7 @@ class Snapshot:
         it is done already. An error of the save then counts as seen; one of ``fn`` is printed."""
         if not callable(fn):
             raise TypeError(f"add_done_callback needs a function of one snapshot, not {fn!r}")
-        self._native.mark_seen()
+        self._mark_seen()
         _CallbackThread.shared().watch(self, fn)
 
     def progress(self) -> float:
@@ -90,6 +96,10 @@ class Snapshot:
         error: BaseException | None = self._native.error()
         return error
 
+    def _mark_seen(self) -> None:
+        self._is_seen = True
+        self._native.mark_seen()
+
     def __await__(self) -> Generator[Any, None, Snapshot]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Snapshot] = loop.create_future()
@@ -101,7 +111,7 @@ class Snapshot:
             if error is None:
                 future.set_result(self)
             else:
-                self._native.mark_seen()
+                self._mark_seen()
                 future.set_exception(error)
 
         def wake(_: Snapshot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -69,12 +70,57 @@ def test_a_failure_is_raised_by_what_waits(tmp_path: Path, method: str) -> None:
     open_callback(tmp_path).close()  # the lock is free
 
 
-def test_a_failure_that_was_waited_for_is_raised_by_the_callback_too(tmp_path: Path) -> None:
-    callback, snapshot = open_failing(tmp_path, nn.Linear(1, 1, bias=False))
-    with pytest.raises(tintype.TintypeIOError):
-        snapshot.wait_published()
-    with pytest.raises(tintype.TintypeIOError):
+@pytest.mark.parametrize("how", ["wait", "callback", "await"])
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_a_failure_that_was_seen_is_not_told_again(tmp_path: Path, how: str, on_error: str) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    callback, snapshot = open_failing(tmp_path, model, on_error=on_error)
+
+    async def awaited() -> None:
+        await snapshot
+
+    if how == "callback":
+        seen: list[Any] = []
+        snapshot.add_done_callback(lambda done: seen.append(done.exception()))
+        assert isinstance(seen[0], tintype.TintypeIOError)
+    else:
+        with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth"):
+            asyncio.run(awaited()) if how == "await" else snapshot.wait_published()
+    with no_warnings():
+        save_epoch(callback, model, "train", 2, 0.5)
         callback.close()
+    assert names(tmp_path) == pairs("train.2")
+
+
+def test_a_failure_that_only_a_look_found_is_told(tmp_path: Path) -> None:
+    callback, snapshot = open_failing(tmp_path, nn.Linear(1, 1, bias=False))
+    assert isinstance(snapshot.exception(), tintype.TintypeIOError)
+    with pytest.raises(tintype.TintypeIOError, match="train.1_full.pth"):
+        callback.close()
+
+
+def test_a_failure_during_the_next_epochs_call_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Linear(300, 300)
+    with tintype.Engine(byte_rate_limit=2_000_000) as engine:
+        callback = open_callback(tmp_path, model, engine=engine)
+        callback.on_stage_start("train")
+        first = callback.on_epoch_end("train", 1, {"loss": 0.6})
+        start = engine._start
+
+        def start_after_the_failure(*arguments: Any, **options: Any) -> tintype.Snapshot:
+            assert not first.done()
+            os.mkdir(tmp_path / "checkpoints" / "train.1.pth")
+            while not first.done():
+                pass
+            return start(*arguments, **options)
+
+        monkeypatch.setattr(engine, "_start", start_after_the_failure)
+        with pytest.raises(tintype.TintypeIOError, match="train.1.pth"):
+            callback.on_epoch_end("train", 2, {"loss": 0.5})
+        callback.close()
+    assert names(tmp_path) == pairs("train.2") | {"train.1.pth"}
 
 
 def test_a_stage_whose_last_save_failed_is_run_again(tmp_path: Path) -> None:
