@@ -70,6 +70,8 @@ class Engine:
         for name, value in numbers.items():
             _check_count(name, value)
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
+        for name, choice in choices.items():
+            _check_choice(name, choice)
         trace_path = "" if trace is None else absolute_path(trace)
         self._native = _tintype.Engine.create({**numbers, **choices, "trace": trace_path})
         self._is_closed = False
@@ -213,6 +215,19 @@ class Engine:
     def __repr__(self) -> str:
         stats = self.stats()
         return f"<Engine {stats['backend']} pool {stats['staging_bytes'] >> 20} MiB>"
+
+
+_CHOICES = {
+    "direct_io": ("preferred", "required", "off"),
+    "when_busy": ("wait", "skip", "raise"),
+    "backend": ("automatic", "io_uring", "pwrite"),
+}
+
+
+def _check_choice(name: str, value: object) -> None:
+    if value not in _CHOICES[name]:
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"{name}={value!r} is none of {', '.join(map(repr, _CHOICES[name]))}")
 
 
 def _check_count(name: str, value: object) -> None:

@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -359,12 +360,21 @@ def test_engine_options_are_checked_and_named() -> None:
         ({"queue_depth": 0}, "queue_depth"),
         ({"max_in_flight": 0}, "max_in_flight"),
         ({"staging_bytes": 100}, "staging_bytes"),
-        ({"when_busy": "panic"}, "when_busy"),
-        ({"direct_io": "maybe"}, "direct_io"),
-        ({"backend": "aio"}, "backend"),
+        ({"when_busy": "panic"}, "when_busy='panic' is none of 'wait', 'skip', 'raise'"),
+        ({"direct_io": "maybe"}, "direct_io='maybe' is none of 'preferred', 'required', 'off'"),
+        ({"backend": "aio"}, "backend='aio' is none of 'automatic', 'io_uring', 'pwrite'"),
     ]:
         with pytest.raises(ValueError, match=text):
             tintype.Engine(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", ["when_busy", "direct_io", "backend"])
+@pytest.mark.parametrize("value", [None, True, 1, ["wait"], b"off"], ids=repr)
+def test_engine_choice_that_is_no_text_is_a_type_error_with_the_choices(
+    option: str, value: Any
+) -> None:
+    with pytest.raises(TypeError, match=rf"^{option}={re.escape(repr(value))} is none of '\w+', "):
+        tintype.Engine(**{option: value})
 
 
 def test_module_functions_share_one_default_engine(tmp_path: Path) -> None:
