@@ -30,7 +30,7 @@ def load(
     *,
     mmap: bool = False,
     verify: bool = True,
-    weights_only: bool = True,
+    weights_only: bool | None = True,
     keys: str | Iterable[str] | None = None,
 ) -> Any:
     """Loads a checkpoint as ``torch.load`` does, after checking that it is whole.
@@ -42,7 +42,8 @@ def load(
         verify: compares every CRC, in the same pass and without the GIL: no byte reaches torch
             before its record was checked, and no object is returned before all were. Without it
             only the file's structure is checked.
-        weights_only: torch's safe unpickler. False lets the pickle run any code it names.
+        weights_only: torch's safe unpickler; None means True, as in ``torch.load``. False lets the
+            pickle run any code it names.
         keys: load only parts: names as ``inspect`` gives them, or what they begin with, up to a
             ``/`` or ``.`` (``"model_state_dict"``, ``"model_state_dict/encoder"``). The result has
             the same nesting; other dict entries are left out, other list and tuple items are None.
@@ -56,6 +57,7 @@ def load(
         TintypeIOError: the system's errors, also ``FileNotFoundError`` and the like.
         KeyError: ``keys`` names nothing in the file.
     """
+    weights_only = weights_only is None or bool(weights_only)
     names = None if keys is None else NameFilter(keys)
     source = native_source(f)
     if mmap and not isinstance(source, bytes):

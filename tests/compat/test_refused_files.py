@@ -126,6 +126,18 @@ def test_calls_in_a_pickle_are_never_made(tmp_path: Path, monkeypatch: pytest.Mo
     assert not mark.exists()
 
 
+def test_weights_only_none_means_true_as_in_torch(tmp_path: Path) -> None:
+    tintype.save({"a": torch.arange(3)}, tmp_path / "x.pth")
+    assert tintype.load(tmp_path / "x.pth", weights_only=None)["a"].tolist() == [0, 1, 2]
+    module = torch.nn.Linear(1, 1)
+    tintype.save(module, tmp_path / "module.pth")
+    with pytest.raises(
+        tintype.UnsupportedError, match="needs torch.nn.modules.linear.Linear, which"
+    ):
+        tintype.load(tmp_path / "module.pth", weights_only=None)
+    assert tintype.load(tmp_path / "module.pth", weights_only=0).weight.equal(module.weight)
+
+
 def test_a_disallowed_class_is_named(tmp_path: Path) -> None:
     import numpy
 
