@@ -31,6 +31,7 @@ from tintype._pending_saves import OnError, PendingSaves
 from tintype._readable import ReadableCheck
 from tintype._rng import capture_rng_state, restore_rng_state
 from tintype._snapshot import Snapshot
+from tintype._target import absolute_path
 
 _OpenCallbacks = weakref.WeakValueDictionary[str, "CheckpointCallback"]
 _open_callbacks: _OpenCallbacks = weakref.WeakValueDictionary()
@@ -77,7 +78,7 @@ class CheckpointCallback:
         metrics_filename: str = "_metrics.json",
         engine: Engine | None = None,
     ) -> None:
-        self.logdir = os.path.abspath(as_logdir(logdir))
+        self.logdir = os.path.abspath(absolute_path(as_logdir(logdir)))
         self._resume = as_resume(resume)
         check_ranking(save_n_best, main_metric, minimize_metric)
         check_choices(on_error, light_layout, metrics_filename, engine)

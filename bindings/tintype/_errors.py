@@ -71,6 +71,11 @@ class LockedError(TintypeIOError):
     """Another process writes to this checkpoint directory; the text names it."""
 
 
+def io_error(error_number: int, message: str, path: str) -> TintypeIOError:
+    """A TintypeIOError that is also FileNotFoundError and the like, by the errno."""
+    return _io_error(TintypeIOError, error_number, message, path)
+
+
 def _io_error(
     base: type[TintypeIOError], error_number: int, message: str, path: str | None
 ) -> TintypeIOError:

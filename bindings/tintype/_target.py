@@ -9,7 +9,7 @@ import pickle
 import warnings
 from typing import Any, BinaryIO, Literal
 
-from tintype._errors import TintypeIOError, UnsupportedError
+from tintype._errors import TintypeIOError, UnsupportedError, io_error
 
 Compression = Literal["by-name", "zstd", "planes", "auto"]
 PathLike = str | os.PathLike[str]
@@ -32,7 +32,16 @@ def absolute_path(path: PathLike) -> str:
         raise TypeError("the path must be str or os.PathLike, not bytes: use os.fsdecode(path)")
     if not text:
         raise ValueError("the path is empty: give the name of a file")
-    return os.path.join(os.getcwd(), text)
+    return text if os.path.isabs(text) else os.path.join(_working_directory(text), text)
+
+
+def _working_directory(path: str) -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        reason = f"the working directory, from which it counts, is not there ({error.strerror})"
+        remedy = "give an absolute path, or os.chdir to a directory that exists"
+        raise io_error(error.errno or 0, f"{path!r}: {reason}; {remedy}", path) from None
 
 
 def compressed_form(path: PathLike) -> str | None:

@@ -70,6 +70,30 @@ def test_relative_path_is_resolved_at_the_call(
     assert os.listdir(tmp_path / "there") == []
 
 
+def test_from_a_deleted_working_directory_absolute_paths_work_and_relative_ones_say_why(
+    tmp_path: Path, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, engine = numbered_state(1, SMALL), make_engine()
+    model = torch.nn.Linear(1, 1)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    engine.save(state, tmp_path / "a.pth")
+    engine.save_async(state, tmp_path / "b.pth").wait_durable()
+    tintype.save_checkpoint(state, tmp_path, "c", is_best=True)
+    tintype.CheckpointCallback(tmp_path / "run", model=model).close()
+    assert {number_in(tmp_path / f"{name}.pth") for name in ("a", "b", "c", "best")} == {1}
+    for refused in (
+        lambda: engine.save(state, "x.pth"),
+        lambda: engine.save_async(state, "x.pth"),
+        lambda: tintype.Engine(trace="x.json"),
+        lambda: tintype.CheckpointCallback("run", model=model),
+    ):
+        with pytest.raises(tintype.TintypeIOError, match="give an absolute path") as caught:
+            refused()
+        assert isinstance(caught.value, FileNotFoundError) and caught.value.errno == errno.ENOENT
+
+
 def test_directory_that_is_renamed_after_the_call_gets_the_file(
     tmp_path: Path, slow_engine: tintype.Engine
 ) -> None:
