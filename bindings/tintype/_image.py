@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from tintype import _tintype
 from tintype._errors import UnsupportedError
@@ -88,7 +88,7 @@ class ImageFile(io.RawIOBase):
             raise ValueError(f"{self.name} is closed")
 
 
-def open(path: PathLike) -> ImageFile:
+def open(path: PathLike) -> BinaryIO:
     """Opens a checkpoint as a read-only, seekable binary file that holds its plain image:
     ``torch.load(tintype.open(path))`` works.
 
@@ -96,4 +96,5 @@ def open(path: PathLike) -> ImageFile:
     once. Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file
     that is cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
     """
-    return ImageFile(_tintype.ArchiveFile(native_path(path), False), os.fspath(path))
+    file = ImageFile(_tintype.ArchiveFile(native_path(path), False), os.fspath(path))
+    return cast(BinaryIO, file)  # it is one in all but its bases
