@@ -23,15 +23,16 @@ KILLED_EPOCH = 3
 SLOW_BYTES_PER_SECOND = 100_000_000  # makes a save of about 200 MB last about two seconds
 KILL_RANGE = (0.10, 0.90)  # bytes written over total, as the dying process last printed it
 
+MARK = ".tintype-demo"  # in every directory that this program made
+RUNS = ("undisturbed", "killed")
+
 TRAIN = Path(__file__).with_name("train_transformer.py")
 
 
 def main() -> None:
     args = parse_arguments()
     start = time.perf_counter()
-    shutil.rmtree(args.logdir, ignore_errors=True)
-    args.logdir.mkdir(parents=True)
-
+    print(f"{args.steps} training steps a run, in {EPOCHS} epochs of equal length")
     heading("1  Train without a disturbance")
     expected = run_undisturbed(args)
     heading(f"2  Train again, and kill the process while it saves epoch {KILLED_EPOCH}")
@@ -51,14 +52,54 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20, help="training steps of one run")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=20,
+        help=f"training steps of one run, rounded down to a multiple of {EPOCHS} (default: 20)",
+    )
     parser.add_argument("--text", type=Path, help="text to learn (default: the GPL of this system)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--logdir", type=Path, default=Path("demo-run"))
+    parser.add_argument(
+        "--logdir",
+        type=Path,
+        default=Path("demo-run"),
+        help="directory for the runs, new or of an earlier demo, whose runs are replaced "
+        "(default: demo-run)",
+    )
     args = parser.parse_args()
-    if args.steps < EPOCHS:
-        parser.error(f"--steps must be at least {EPOCHS}, one for each epoch")
+    try:
+        check(args)
+        prepare(args.logdir)
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}")
+    except ValueError as error:
+        parser.error(str(error))
+    args.steps -= args.steps % EPOCHS
     return args
+
+
+def check(args: argparse.Namespace) -> None:
+    if args.steps < EPOCHS:
+        raise ValueError(f"--steps must be at least {EPOCHS}, one for each epoch")
+    if args.text:
+        args.text.open("rb").close()
+    if args.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ValueError("--device cuda: torch finds no CUDA device here")
+
+
+def prepare(logdir: Path) -> None:
+    """An empty directory for the runs. Removes nothing but the runs of an earlier demo."""
+    logdir.mkdir(parents=True, exist_ok=True)
+    if not (logdir / MARK).exists() and any(logdir.iterdir()):
+        raise ValueError(f"--logdir {logdir} is not empty and not of a demo: give another one")
+    (logdir / MARK).touch()
+    for run in RUNS:
+        if (logdir / run).exists():
+            shutil.rmtree(logdir / run)
 
 
 def training(args: argparse.Namespace, run: str, *more: str) -> subprocess.Popen[str]:

@@ -43,7 +43,10 @@ class TextBatches:
     """
 
     def __init__(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise SystemExit(f"{path} cannot be read ({error.strerror}): give --text") from None
         self.alphabet = sorted(set(text))
         index = {character: i for i, character in enumerate(self.alphabet)}
         self._text = np.array([index[character] for character in text])

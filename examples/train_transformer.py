@@ -147,7 +147,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--byte-rate-limit", type=int, help="bytes per second of the saves")
     parser.add_argument("--compare", action="store_true", help="time torch.save + fsync beside it")
     parser.add_argument("--show-progress-of", type=int, help="epoch whose save is shown as it goes")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no CUDA device here")
+    return args
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 DEMO = Path(__file__).resolve().parent.parent.parent / "examples" / "demo.py"
 
@@ -30,6 +33,50 @@ def run_demo(*arguments: str | Path) -> str:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, output
     return output
+
+
+WRONG_ARGUMENTS = [
+    (["--text", "nowhere.txt"], "nowhere.txt: No such file or directory"),
+    (["--text", "."], ".: Is a directory"),
+    (["--device", "cuda"], "--device cuda: torch finds no CUDA device here"),
+    (["--steps", "3"], "--steps must be at least 4, one for each epoch"),
+    (["--logdir", "own"], "--logdir own is not empty and not of a demo: give another one"),
+    (["--logdir", "own/kept.txt"], "own/kept.txt: File exists"),
+]
+
+
+@pytest.mark.parametrize(
+    "arguments, text", WRONG_ARGUMENTS, ids=[" ".join(c[0]) for c in WRONG_ARGUMENTS]
+)
+def test_wrong_arguments_are_usage_errors_and_nothing_is_erased(
+    tmp_path: Path, arguments: list[str], text: str
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "kept.txt").write_text("mine")
+    done = subprocess.run(
+        [sys.executable, DEMO, *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith(f"demo.py: error: {text}\n"), done.stderr
+    assert [p.name for p in tmp_path.rglob("*")] == ["own", "kept.txt"]
+
+
+def test_steps_are_rounded_down_and_only_an_earlier_demo_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(DEMO.parent)
+    demo = importlib.import_module("demo")
+    logdir = tmp_path / "new" / "run"
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--steps", "7", "--logdir", str(logdir)])
+    assert demo.parse_arguments().steps == 4
+    (logdir / "killed" / "checkpoints").mkdir(parents=True)
+    (logdir / "notes.txt").write_text("mine")
+    demo.parse_arguments()
+    assert sorted(os.listdir(logdir)) == [demo.MARK, "notes.txt"]
 
 
 def test_demo_is_killed_resumes_and_ends_with_equal_losses(tmp_path: Path) -> None:
