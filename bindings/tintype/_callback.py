@@ -154,7 +154,9 @@ class CheckpointCallback:
 
         The first call loads what ``resume`` names into the parts and puts back the random states.
         "last" and "best" go on to an older or the next best file, with a warning, where the first
-        is damaged. Raises FileNotFoundError where there is nothing to resume from, and what
+        is damaged. Another stage that is still open ends here, as by :meth:`on_stage_end`.
+
+        Raises FileNotFoundError where there is nothing to resume from, and what
         :func:`unpack_checkpoint` raises where the file does not fit: then nothing was loaded.
         """
         self._check_usable()
@@ -163,6 +165,8 @@ class CheckpointCallback:
         if self._resume is not None:
             self._load_resumed(self._resume)
             self._resume = None
+        if self._stage is not None and self._stage != stage:
+            self.on_stage_end(self._stage)
         self._stage = stage
         self._next_epoch = self._directory.first_epoch(stage)
         return self._next_epoch

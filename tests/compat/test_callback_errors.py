@@ -20,6 +20,7 @@ import tintype
 from checkpoint_jobs import (
     every_file,
     names,
+    no_warnings,
     open_callback,
     pairs,
     save_epoch,
@@ -208,6 +209,21 @@ def test_calls_outside_of_their_stage_are_refused(tmp_path: Path) -> None:
             with pytest.raises(RuntimeError, match="no stage is open"):
                 late()
     assert names(tmp_path) == {"_metrics.json"}
+
+
+def test_the_start_of_the_next_stage_ends_the_one_before(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with no_warnings(), open_callback(tmp_path, model) as callback:
+        callback.on_stage_start("warm")
+        save_epoch(callback, model, "warm", 1, 0.5)
+        callback.on_stage_start("warm")  # no other one: it goes on
+        snapshot = save_epoch(callback, model, "warm", 2, 0.5)
+        callback.on_stage_start("main")
+        assert snapshot.done()
+        save_epoch(callback, model, "main", 1, 0.4)
+    with open_callback(tmp_path, model, resume="last") as callback:
+        assert callback.on_stage_start("warm") == 3, "it has ended: nothing is left to run"
+        assert callback.on_stage_start("main") == 2
 
 
 def test_epochs_may_have_gaps_and_go_back(tmp_path: Path) -> None:
