@@ -35,7 +35,7 @@ from tintype._errors import (
     UnsupportedError,
 )
 from tintype._image import open
-from tintype._load import load
+from tintype._load import UnsafeCheckpointError, load
 from tintype._snapshot import Snapshot
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "TintypeIOError",
     "TornSnapshotError",
     "UnpicklableError",
+    "UnsafeCheckpointError",
     "UnsupportedError",
     "ValueEntry",
     "VerifyProblem",

@@ -57,8 +57,8 @@ def unpack_checkpoint(
 
     Raises KeyError, naming what is missing, for a part that the checkpoint does not hold;
     RuntimeError for a module whose keys or shapes do not fit; ValueError for an optimizer with
-    other parameter groups; TypeError for a part without a ``load_state_dict()``; whatever that
-    raises.
+    other parameter groups, or (torch's own optimizers) state of other shapes; TypeError for a part
+    without a ``load_state_dict()``; whatever that raises.
     """
     if not isinstance(checkpoint, Mapping):
         raise TypeError(

@@ -38,7 +38,8 @@ class TornSnapshotError(TintypeError):
 
 
 class BusyError(TintypeError):
-    """``max_in_flight`` saves are running and the engine was made with ``when_busy="raise"``."""
+    """``max_in_flight`` saves are running and the engine was made with ``when_busy="raise"``; from
+    ``save`` also with ``"skip"``, since it has no snapshot to say that nothing was saved."""
 
 
 class UnsupportedError(TintypeError):

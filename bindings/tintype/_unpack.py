@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,6 +92,46 @@ def _check_groups(name: str, optimizer: torch.optim.Optimizer, state: Any) -> No
             f"{name} does not fit {type(optimizer).__qualname__}: it has parameter groups of "
             f"{saved} parameters, the optimizer of {own}"
         )
+    has_hooks = bool(optimizer._optimizer_load_state_dict_pre_hooks)  # they may reshape it first
+    if type(optimizer) in _PARAMETER_SHAPED and not has_hooks:
+        _check_state_shapes(name, optimizer, state)
+
+
+# Their step() goes element by element: whatever state has a shape has its parameter's.
+_PARAMETER_SHAPED = (
+    torch.optim.ASGD,
+    torch.optim.Adadelta,
+    torch.optim.Adagrad,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.Adamax,
+    torch.optim.NAdam,
+    torch.optim.RAdam,
+    torch.optim.RMSprop,
+    torch.optim.Rprop,
+    torch.optim.SGD,
+    torch.optim.SparseAdam,
+)
+
+
+def _check_state_shapes(name: str, optimizer: torch.optim.Optimizer, state: Any) -> None:
+    for key, parameter in _parameters(optimizer, state):
+        for what, value in state["state"].get(key, {}).items():
+            # torch 1.12 counted steps in tensors of one element.
+            is_shaped = isinstance(value, torch.Tensor) and value.numel() > 1
+            if is_shaped and value.shape != parameter.shape:
+                raise ValueError(
+                    f"{name} does not fit {type(optimizer).__qualname__}: {what} of parameter "
+                    f"{key} is {tuple(value.shape)}, the parameter {tuple(parameter.shape)}"
+                )
+
+
+def _parameters(
+    optimizer: torch.optim.Optimizer, state: Any
+) -> Iterator[tuple[Any, torch.nn.Parameter]]:
+    """(key in this state, the optimizer's own parameter)."""
+    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        yield from zip(saved["params"], own["params"], strict=True)
 
 
 def _can_only_succeed(member: Any, state: Any) -> bool:

@@ -132,7 +132,7 @@ def test_weights_only_none_means_true_as_in_torch(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1)
     tintype.save(module, tmp_path / "module.pth")
     with pytest.raises(
-        tintype.UnsupportedError, match="needs torch.nn.modules.linear.Linear, which"
+        tintype.UnsafeCheckpointError, match="needs torch.nn.modules.linear.Linear, which"
     ):
         tintype.load(tmp_path / "module.pth", weights_only=None)
     assert tintype.load(tmp_path / "module.pth", weights_only=0).weight.equal(module.weight)
