@@ -21,6 +21,7 @@ from tintype._tintype import Captured, StorageTable
 
 __all__ = ["Captured", "StorageTable", "capture", "capture_by_pickler"]
 
+TOO_DEEP = "an object that is nested too deep for Python's pickler: put flat lists or dicts there"
 _DEVICE_TYPES = ("cpu", "cuda", "meta")
 
 
@@ -49,6 +50,8 @@ def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Capture
 
     try:
         StoragePickler(buffer, protocol=2).dump(obj)
+    except RecursionError as error:
+        raise UnpicklableError(f"cannot save {TOO_DEEP}") from error
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         place, name = locate_unpicklable(obj)
         raise UnpicklableError(f"cannot save {place}, a {name}: {error}") from error

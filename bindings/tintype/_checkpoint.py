@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ import torch
 
 from tintype import _tintype
 from tintype._engine import save
+from tintype._errors import io_error
 from tintype._load import load
 from tintype._unpack import load_parts
 
@@ -163,8 +165,11 @@ def save_checkpoint(
         raise ValueError("logdir is empty: give a directory, '.' for the present one")
     name = _file_name("suffix", suffix)
     wanted = (("best", is_best), ("last", is_last))
+    if not isinstance(special_suffix, str):
+        kind = type(special_suffix).__qualname__
+        raise TypeError(f"special_suffix must be str ('' for none), not {kind}")
     links = [_file_name("special_suffix", base + special_suffix) for base, is_on in wanted if is_on]
-    os.makedirs(folder, exist_ok=True)
+    _make_directory(folder)
     target = os.path.join(folder, name)
     saver(checkpoint, target)
     if saver_fn is None:
@@ -172,6 +177,17 @@ def save_checkpoint(
     else:
         _copy_files(folder, name, links)
     return target
+
+
+def _make_directory(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        number = error.errno or 0
+        is_file = number in (errno.EEXIST, errno.ENOTDIR)
+        remedy = "logdir leads to a file: give a directory" if is_file else "see its permissions"
+        reason = f"{os.strerror(number)} [{errno.errorcode.get(number)}, errno {number}]"
+        raise io_error(number, f"create directory {folder!r}: {reason}; {remedy}", folder) from None
 
 
 def _file_name(argument: str, base: str) -> str:

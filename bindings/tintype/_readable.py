@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tintype._capture import TOO_DEEP
 from tintype._errors import UnpicklableError, UnsupportedError
 
 _PLAIN_LEAVES = {type(None), bool, int, float, complex, str, bytes, bytearray, torch.Size}
@@ -32,7 +33,10 @@ class ReadableCheck:
         UnpicklableError where it cannot even be written. Types that the job gave to
         ``torch.serialization.add_safe_globals`` pass.
         """
-        self._check(value, name, set())
+        try:
+            self._check(value, name, set())
+        except RecursionError as error:
+            raise UnpicklableError(f"{name} holds {TOO_DEEP}") from error
 
     def _check(self, value: Any, name: str, seen: set[int]) -> None:
         if type(value) in self._leaves or id(value) in seen:

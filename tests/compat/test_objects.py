@@ -9,7 +9,6 @@ import io
 import lzma
 import os
 import pickle
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -287,6 +286,21 @@ def test_unpicklable_part_is_named_by_its_type_and_place(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("kind", [list, dict])
+def test_what_is_nested_too_deep_for_pickle_is_unpicklable(tmp_path: Path, kind: type) -> None:
+    nested: Any = kind()
+    for _ in range(100_000):
+        nested = [nested] if kind is list else {"a": nested}
+    for save in (tintype.save, tintype.save_async):
+        with pytest.raises(tintype.UnpicklableError, match="nested too deep for Python's pickler"):
+            save({"a": nested}, tmp_path / "x.pth")
+    with tintype.CheckpointCallback(tmp_path / "run", model=torch.nn.Linear(1, 1)) as callback:
+        callback.on_stage_start("train")
+        with pytest.raises(tintype.UnpicklableError, match="extra holds .* nested too deep"):
+            callback.on_epoch_end("train", 1, {"loss": 1.0}, extra=nested)
+    assert os.listdir(tmp_path) == ["run"]
+
+
 def test_error_that_an_objects_own_reduce_raises_is_passed_on(tmp_path: Path) -> None:
     class Broken:
         def __reduce__(self) -> Any:
@@ -352,29 +366,6 @@ def test_compute_crc32_false_is_ignored_and_said_once(tmp_path: Path) -> None:
 
     with zipfile.ZipFile(tmp_path / "x.pth") as archive:
         assert archive.testzip() is None
-
-
-def test_engine_options_are_checked_and_named() -> None:
-    for options, text in [
-        ({"extent_bytes": 1000}, "extent_bytes"),
-        ({"queue_depth": 0}, "queue_depth"),
-        ({"max_in_flight": 0}, "max_in_flight"),
-        ({"staging_bytes": 100}, "staging_bytes"),
-        ({"when_busy": "panic"}, "when_busy='panic' is none of 'wait', 'skip', 'raise'"),
-        ({"direct_io": "maybe"}, "direct_io='maybe' is none of 'preferred', 'required', 'off'"),
-        ({"backend": "aio"}, "backend='aio' is none of 'automatic', 'io_uring', 'pwrite'"),
-    ]:
-        with pytest.raises(ValueError, match=text):
-            tintype.Engine(**options)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("option", ["when_busy", "direct_io", "backend"])
-@pytest.mark.parametrize("value", [None, True, 1, ["wait"], b"off"], ids=repr)
-def test_engine_choice_that_is_no_text_is_a_type_error_with_the_choices(
-    option: str, value: Any
-) -> None:
-    with pytest.raises(TypeError, match=rf"^{option}={re.escape(repr(value))} is none of '\w+', "):
-        tintype.Engine(**{option: value})
 
 
 def test_module_functions_share_one_default_engine(tmp_path: Path) -> None:

@@ -105,6 +105,22 @@ def test_a_special_suffix_that_makes_no_file_name_is_refused(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["file.pth", "file.pth/run"])
+def test_a_file_as_logdir_is_refused_with_what_to_give(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file.pth").write_text("mine")
+    with pytest.raises(tintype.TintypeIOError, match="file.pth.*: give a directory") as caught:
+        tintype.save_checkpoint({}, tmp_path / name, "x")
+    assert isinstance(caught.value, (FileExistsError, NotADirectoryError))
+    assert (tmp_path / "file.pth").read_text() == "mine"
+
+
+def test_a_special_suffix_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    for wrong in (None, 3):
+        with pytest.raises(TypeError, match="special_suffix must be str"):
+            tintype.save_checkpoint({}, tmp_path, "x", is_best=True, special_suffix=wrong)
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_longest_name_is_saved(tmp_path: Path) -> None:
     path = tintype.save_checkpoint({"a": 1}, tmp_path, "x" * 251, is_best=True)
     assert tintype.load_checkpoint(path) == tintype.load_checkpoint(tmp_path / "best.pth")
