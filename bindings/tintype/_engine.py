@@ -174,8 +174,8 @@ class Engine:
 
     def close(self) -> None:
         """Refuses new saves and waits for pending ones. Raises the first unseen error."""
+        self._native.close()  # raises in a forked child, and changes nothing there
         self._is_closed = True
-        self._native.close()
         self._raise_unseen(None)
 
     def stats(self) -> dict[str, Any]:

@@ -53,7 +53,13 @@ def test_data_loader_workers_start_and_end_during_a_save(tmp_path: Path) -> None
 def refuses_its_parents_engine(
     engine: tintype.Engine, pending: tintype.Snapshot, path: str
 ) -> None:
-    for call in (lambda: engine.save({"x": 1}, path), engine.wait, pending.wait_durable):
+    for call in (
+        lambda: engine.save({"x": 1}, path),
+        engine.wait,
+        pending.wait_durable,
+        engine.close,
+        lambda: engine.prepare({"x": torch.ones(3)}),
+    ):
         with pytest.raises(Exception, match="parent process"):
             call()
 
