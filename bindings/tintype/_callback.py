@@ -94,8 +94,9 @@ class CheckpointCallback:
         self._readable = ReadableCheck()
         self._stage: str | None = None
         self._next_epoch = 1
-        #: After a resume, what the full checkpoint held beside the parts: stage, epoch, metrics and
-        #: the extra values of ``on_epoch_end``. None before or without.
+        #: After a resume, what the full checkpoint held beside the parts of this callback: stage,
+        #: epoch, metrics, ``rng_state``, ``run_id``, the extra values of ``on_epoch_end``, and the
+        #: states of parts that this callback was not given. None before or without.
         self.resumed: dict[str, Any] | None = None
         self._close_older()
         self._directory = _tintype.CheckpointDirectory.open(

@@ -92,6 +92,18 @@ class Engine:
         is then its owner's). Ctrl-C cancels: the old file stands. Other arguments of ``torch.save``
         are taken at their defaults; UnsupportedError names one with another value. An error of an
         earlier save that nobody waited for is raised after this save (``error.snapshot``).
+
+        Raises:
+            TintypeIOError: the system refused or failed, also ``FileNotFoundError`` and the like by
+                its errno, NoSpaceError where there is no room; the old file stands.
+            UnpicklableError: the object holds what Python cannot pickle.
+            UnsupportedError: a device or a pipe as the target, a compressed form, a tensor on a
+                device other than CPU, CUDA and meta, another value of an argument of torch.save.
+            BusyError: ``max_in_flight`` saves are running, and ``when_busy`` is "raise" or "skip".
+            RuntimeError: two tensors see one storage as different dtypes, which torch.save refuses
+                too.
+            ValueError, TypeError: a wrong argument, an engine that is closed or that is of the
+                parent process.
         """
         start_ns = time.perf_counter_ns()
         check_torch_arguments(torch_arguments)
@@ -111,6 +123,11 @@ class Engine:
 
         The file holds the state at the call. An error of an earlier save that nobody waited for is
         raised here, after this save was started (``error.snapshot``).
+
+        Raises what :meth:`save` raises of what is seen before the call returns: wrong arguments, an
+        object that cannot be saved, a target or directory that refuses, no room, and BusyError
+        (``when_busy="raise"`` alone: "skip" gives a snapshot that is ``skipped``). What fails later
+        is raised by the snapshot's waits.
         """
         start_ns = time.perf_counter_ns()
         if not isinstance(path, (str, os.PathLike)):
@@ -282,14 +299,20 @@ def save(
     compression: Compression | None = "by-name",
     **torch_arguments: Any,
 ) -> None:
-    """:meth:`Engine.save` of the default engine: durable at return, drop-in for ``torch.save``."""
+    """:meth:`Engine.save` of the default engine: durable at return, drop-in for ``torch.save``.
+
+    Raises TintypeIOError (NoSpaceError, FileNotFoundError and so on), UnpicklableError,
+    UnsupportedError, ValueError, TypeError: see :meth:`Engine.save`.
+    """
     default_engine().save(obj, f, compression=compression, **torch_arguments)
 
 
 def save_async(
     obj: object, path: PathLike, *, compression: Compression | None = "by-name"
 ) -> Snapshot:
-    """:meth:`Engine.save_async` of the default engine."""
+    """:meth:`Engine.save_async` of the default engine: returns as soon as the caller may change its
+    tensors. Raises as :func:`save`, of what is seen until then; the waits of the snapshot raise
+    what fails later."""
     return default_engine().save_async(obj, path, compression=compression)
 
 

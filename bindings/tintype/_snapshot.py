@@ -78,8 +78,12 @@ class Snapshot:
 
     def report(self) -> dict[str, Any]:
         """What the save cost and where the time went: ``*_ns`` in nanoseconds from the call or of
-        the stage, ``*_bytes`` in bytes, the write backend, how the object was captured."""
-        return self._native.report()
+        the stage, ``*_bytes`` in bytes, the write backend, how the object was captured.
+        docs/report.md explains each key."""
+        report = self._native.report()
+        if report["state"] == "skipped":  # the engine was asked only after this was done
+            report["blocking_ns"] = report["capture_ns"] + report["plan_ns"]
+        return report
 
     @property
     def path(self) -> str:

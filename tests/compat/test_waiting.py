@@ -18,6 +18,7 @@ import pytest
 import tintype
 from states import MakeEngine, failing_save, number_in, numbered_state, temps_in
 
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 WAITS = ["wait_staged", "wait_durable", "wait_published"]
 
 
@@ -223,6 +224,9 @@ def test_report_says_what_the_save_cost(tmp_path: Path, slow_engine: tintype.Eng
     assert 0 < report["commit_ns"] < report["published_ns"]
     assert report["backend"] == slow_engine.stats()["backend"]
     assert report["capture_path"]
+    explained = (DOCS / "report.md").read_text("utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", explained, re.MULTILINE) != []
+    assert set(re.findall(r"^\| `(\w+)` \|", explained, re.MULTILINE)) == set(report)
 
 
 def test_path_is_absolute_and_a_snapshot_has_a_readable_repr(
