@@ -127,6 +127,18 @@ def test_the_table_shows_name_type_shape_and_totals(tmp_path: Path) -> None:
     assert lines[5].startswith("3 tensors, 128,001 elements, 250.0 KiB in 2 storages; 0 other")
 
 
+def test_only_a_value_alone_is_called_the_files_only_one(tmp_path: Path) -> None:
+    for obj, cell in (
+        (torch.ones(3), "(the file's only value)"),
+        ({"": torch.ones(3), "a": torch.ones(3)}, "(empty key)"),
+        ({"": torch.ones(3), "a": 3}, "(empty key)"),
+    ):
+        tintype.save(obj, tmp_path / "x.pth")
+        done = run_command("inspect", tmp_path / "x.pth")
+        assert done.returncode == OK and done.stdout.count(cell) == 1
+        assert ("only value" in done.stdout) == ("only value" in cell)
+
+
 def test_remarks_tell_views_and_kinds_apart(tmp_path: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4)
     state = {

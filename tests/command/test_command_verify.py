@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,32 @@ def test_what_is_no_sound_checkpoint_has_its_exit_code(
     assert done.returncode == code, done.stderr
     assert str(path) in done.stdout + done.stderr
     assert word in done.stdout + done.stderr
+
+
+def test_json_names_every_file_as_it_was_given(tmp_path: Path, checkpoint: Path) -> None:
+    done = run_command("verify", "--json", "model.pth", "./model.pth", "nope", cwd=tmp_path)
+    files = json.loads(done.stdout)["files"]
+    assert done.returncode == IO_ERROR
+    assert [file["path"] for file in files] == ["model.pth", "./model.pth", "nope"]
+    assert run_command("verify", "model.pth", cwd=tmp_path).stdout.startswith("model.pth: sound")
+
+
+@pytest.mark.parametrize("name", ["k.pth.zst", "k.ttz", "K.ZST"])
+def test_names_of_compressed_forms_are_refused_as_python_refuses_them(
+    tmp_path: Path, checkpoint: Path, name: str
+) -> None:
+    path = checkpoint.rename(tmp_path / name)
+    with pytest.raises(tintype.UnsupportedError, match="compressed forms"):
+        tintype.verify(path)
+    for command in ("verify", "inspect"):
+        done = run_command(command, path)
+        assert done.returncode == UNSUPPORTED and done.stdout == ""
+        assert f"{path}: compressed forms are not in this version" in done.stderr
+
+
+@pytest.mark.parametrize("name", [".zst", "..ttz", "k.zst.pth", "zst"])
+def test_other_names_are_judged_by_what_the_file_holds(
+    tmp_path: Path, checkpoint: Path, name: str
+) -> None:
+    path = checkpoint.rename(tmp_path / name)
+    assert tintype.verify(path).ok and run_command("verify", path).returncode == OK

@@ -12,6 +12,7 @@
 #include "engine/restore/archive.h"
 #include "engine/restore/file_source.h"
 #include "tools/command/commands.h"
+#include "tools/command/form.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
@@ -48,6 +49,7 @@ struct Opened {
 };
 
 Result<Opened> open_archive(const std::string& path) {
+  TINTYPE_RETURN_IF_ERROR(check_form(path));
   TINTYPE_ASSIGN_OR_RETURN(auto source, FileSource::open(posix_file_system(), path));
   const ByteSource* view = source.get();
   TINTYPE_ASSIGN_OR_RETURN(auto archive, Archive::open(std::move(source)));
@@ -125,9 +127,11 @@ std::string remarks_on(const TensorEntry& tensor) {
 void print_tensors(Output& output, const Archive& archive) {
   Table table({Align::left, Align::left, Align::left, Align::right, Align::left, Align::left});
   table.add({"TENSOR", "DTYPE", "SHAPE", "SIZE", "STORAGE", "REMARKS"});
+  const bool is_only_value = archive.tensors().size() == 1 && archive.values().empty();
+  const char* nameless = is_only_value ? "(the file's only value)" : "(empty key)";
   for (const TensorEntry& tensor : archive.tensors()) {
-    table.add({tensor.name.empty() ? "(the file's only value)" : printable(tensor.name),
-               printable(tensor.dtype), shape_text(tensor.shape), format_size(tensor.size_bytes),
+    table.add({tensor.name.empty() ? nameless : printable(tensor.name), printable(tensor.dtype),
+               shape_text(tensor.shape), format_size(tensor.size_bytes),
                printable(tensor.storage_key), remarks_on(tensor)});
   }
   output.print(table.text());

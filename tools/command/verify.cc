@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/command/commands.h"
+#include "tools/command/form.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
@@ -118,6 +119,13 @@ Json to_json(const std::string& path, const Outcome& outcome) {
             {"message", status.message()}}}};
 }
 
+Outcome judge(const std::string& path, const VerifyOptions& options) {
+  TINTYPE_RETURN_IF_ERROR(check_form(path));
+  TINTYPE_ASSIGN_OR_RETURN(VerifyReport report, verify(posix_file_system(), path, options));
+  report.path = path;  // as it was given, like everywhere in the output
+  return report;
+}
+
 ExitCode run(const Options& options, Output& output) {
   ExitCode code = ExitCode::ok;
   Json files = Json::array();
@@ -127,7 +135,7 @@ ExitCode run(const Options& options, Output& output) {
     const std::string& path = options.paths[i];
     output.show_progress(
         fmt::format("verifying {} of {}: {}", i + 1, options.paths.size(), printable(path)));
-    const Outcome outcome = verify(posix_file_system(), path, verify_options);
+    Outcome outcome = judge(path, verify_options);
     code = worse_of(code, exit_code_of(outcome));
     if (!outcome.is_ok()) output.print_error(printable(outcome.status().message()));
     if (options.is_json) {
