@@ -63,6 +63,7 @@ std::string_view to_string(StatusCode code) {
     case StatusCode::interrupted: return "interrupted";
     case StatusCode::locked: return "locked";
     case StatusCode::busy: return "busy";
+    case StatusCode::torn: return "torn";
     case StatusCode::internal: return "internal";
   }
   return "unknown";

@@ -27,6 +27,7 @@ enum class StatusCode {
   interrupted,  // a signal handler asked the blocking call to stop
   locked,
   busy,
+  torn,  // the job changed bytes of a guarded save before they were copied
   internal,
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,19 +54,31 @@ struct EngineStats {
 // Asked at least every 50 ms while a call blocks; true makes the call stop (a pending Ctrl-C).
 using InterruptCheck = std::function<bool()>;
 
-// All methods are thread-safe. A forked child must not use an engine of its parent: every call
-// there returns an error, and the destructor does nothing.
+// All methods are thread-safe, and none may be called with the GIL held. A forked child must not
+// use an engine of its parent: every call there returns an error, and the destructor does nothing.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> create(EngineOptions options);
   // close(). Threads and memory that a hanging disk holds are left to it.
   ~Engine();
 
-  // Returns when every byte has been copied out of the caller's storages. The snapshot may already
-  // have failed: then its waits say so, and this call still returns it. Refused with ETIMEDOUT
-  // while the disk has not answered for an earlier save that was given up.
+  // Returns when the caller may change its storages: when every byte was copied, or, for devices,
+  // every copy was started and the streams were made to wait for it. A guarded save (one with a
+  // witness) returns sooner, when everything but the lazy storages is safe: those the caller
+  // changes only after before_mutation(). The snapshot may already have failed: then its waits say
+  // so, and this call still returns it. Refused with ETIMEDOUT while the disk has not answered for
+  // an earlier save that was given up.
   Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
                                                const InterruptCheck& is_interrupted = {});
+  // To be called before anything changes lazy storages: from an optimizer's pre-step hook, say.
+  // Returns when no guarded save reads them any more, in no time where none does. For devices that
+  // is when all copies have been started; then the saves' streams, and `streams` (those on which
+  // the changes will be made), wait for them. How long the caller was held is in that snapshot's
+  // report. A save that fails or is cancelled lets this return, and so does a fork's child, whose
+  // memory nobody reads. The only error is interrupted: the save goes on, nothing may be changed
+  // yet.
+  Status before_mutation(const InterruptCheck& is_interrupted = {},
+                         std::span<const DeviceStream> streams = {});
   // Grows the pool for a state of this size, touches and registers its memory. `storage_bytes` is
   // the sum over the storages.
   Status prepare(uint64_t storage_bytes);

@@ -38,33 +38,34 @@ const Extent& ImageFiller::extent(size_t position) const {
   return plan_.images[ref.image].extents[ref.extent];
 }
 
-void ImageFiller::fill(size_t position, MutableBytes target) {
+std::span<const Segment> ImageFiller::segments(size_t position) const {
+  return plan_.images[plan_.order[position].image].segments_of(extent(position));
+}
+
+void ImageFiller::fill(size_t position, MutableBytes target, SourcePieces& pieces) {
   const ExtentRef ref = plan_.order[position];
   const FileImage& image = plan_.images[ref.image];
   const Extent& extent = image.extents[ref.extent];
   for (uint32_t i = 0; i < extent.segment_count; ++i) {
-    const size_t segment = extent.first_segment + i;
-    copy_segment(image, segment, piece_crcs_[ref.image][segment], target);
+    const size_t index = extent.first_segment + i;
+    const Segment& segment = image.segments[index];
+    const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
+    if (segment.source == Segment::Source::literal) {
+      copy(place, ByteView(image.literals).subspan(segment.source_offset, segment.size_bytes));
+    } else if (segment.source == Segment::Source::storage) {
+      pieces.add(storages_[segment.index].device,
+                 piece_of(segment, piece_crcs_[ref.image][index], place));
+    }
   }
   const uint64_t padding = padded_bytes(extent) - extent.size_bytes;
   std::memset(target.data() + extent.size_bytes, 0, padding);
 }
 
-void ImageFiller::copy_segment(const FileImage& image, size_t segment_index, uint32_t& crc,
-                               MutableBytes target) const {
-  const Segment& segment = image.segments[segment_index];
-  const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
-  if (segment.source == Segment::Source::literal) {
-    copy(place, ByteView(image.literals).subspan(segment.source_offset, segment.size_bytes));
-  } else if (segment.source == Segment::Source::storage) {
-    const ByteView source(storages_[segment.index].address + segment.source_offset,
-                          segment.size_bytes);
-    if (segment.is_checked) {
-      crc = copy_with_crc32(place, source);
-    } else {
-      copy(place, source);
-    }
-  }
+CopyPiece ImageFiller::piece_of(const Segment& segment, uint32_t& crc, MutableBytes place) const {
+  return {.source = storages_[segment.index].address + segment.source_offset,
+          .target = place.data(),
+          .size_bytes = segment.size_bytes,
+          .crc = segment.is_checked ? &crc : nullptr};
 }
 
 void ImageFiller::seal(size_t position, MutableBytes target) {

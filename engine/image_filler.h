@@ -5,9 +5,11 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
+#include "engine/device/source_copies.h"
 #include "engine/plan.h"
 #include "engine/save_request.h"
 #include "io/archive/serialization_id.h"
@@ -15,7 +17,7 @@
 namespace tintype {
 
 // Thread rule: fill() of different positions may run at the same time; seal() calls come one at a
-// time, in order of position, each after its fill().
+// time, in order of position, each after the copies that its fill() asked for are done.
 class ImageFiller {
  public:
   // Both outlive this object.
@@ -23,16 +25,16 @@ class ImageFiller {
 
   size_t extent_count() const { return plan_.order.size(); }
   const Extent& extent(size_t position) const;
+  std::span<const Segment> segments(size_t position) const;
 
-  // Copies everything known into `target` (at least the extent's padded size; the padding is
-  // zeroed).
-  void fill(size_t position, MutableBytes target);
+  // Writes what planning knew into `target` (at least the extent's padded size; the padding is
+  // zeroed), and says in `pieces` what is to be copied there from the storages.
+  void fill(size_t position, MutableBytes target, SourcePieces& pieces);
   // Combines this extent's piece CRCs and writes descriptors and tail into it.
   void seal(size_t position, MutableBytes target);
 
  private:
-  void copy_segment(const FileImage& image, size_t segment_index, uint32_t& crc,
-                    MutableBytes target) const;
+  CopyPiece piece_of(const Segment& segment, uint32_t& crc, MutableBytes place) const;
   void seal_segment(uint32_t image_index, const Segment& segment, uint32_t piece_crc,
                     MutableBytes target);
   void see_piece(const Segment& segment, uint32_t piece_crc, ByteView piece);

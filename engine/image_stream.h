@@ -17,8 +17,10 @@ class ImageStream {
   ~ImageStream();
 
   uint64_t total_bytes() const;
-  // The next piece, valid until the next call; empty at the end.
+  // The next piece, valid until the next call; empty at the end, which comes too early where a
+  // device fails: ask status() then.
   ByteView next();
+  const Status& status() const;
 
   ImageStream(const ImageStream&) = delete;
   ImageStream& operator=(const ImageStream&) = delete;

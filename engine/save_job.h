@@ -5,10 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "engine/device/source_copies.h"
 #include "engine/image_filler.h"
 #include "engine/plan.h"
 #include "engine/save_request.h"
 #include "engine/snapshot_core.h"
+#include "engine/tear_watch.h"
 #include "engine/trace.h"
 #include "io/disk/atomic_file.h"
 
@@ -21,19 +23,24 @@ struct JobFile {
 };
 
 // Shared by the writer's extents and the committer. `request.storages` may be read only until the
-// snapshot is staged.
+// staging is over.
 struct SaveJob {
   SaveJob(std::shared_ptr<SnapshotCore> core_in, SaveRequest request_in, SavePlan plan_in)
       : core(std::move(core_in)),
         request(std::move(request_in)),
         plan(std::move(plan_in)),
-        filler(plan, request.storages) {}
+        filler(plan, request.storages),
+        copies(request.devices) {
+    if (request.witness != nullptr) tears = std::make_shared<TearWatch>(std::move(request.witness));
+  }
 
   std::shared_ptr<SnapshotCore> core;
   SaveRequest request;
   SavePlan plan;
   ImageFiller filler;
-  std::vector<JobFile> files;  // parallel to plan.images
+  SourceCopies copies;
+  std::shared_ptr<TearWatch> tears;  // of a guarded save; null: of another
+  std::vector<JobFile> files;        // parallel to plan.images
   TraceContext trace;
   Clock::time_point first_write = Clock::time_point::max();  // writer thread only
 

@@ -1,4 +1,4 @@
-// What a front end hands to the engine: storages (plain memory), and one or more files over them.
+// What a front end hands to the engine: storages, and one or more files over them.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,33 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "engine/device/device.h"
+#include "engine/mutation_witness.h"
 
 namespace tintype {
 
-// One storage as it lies in host memory. The memory stays valid until the snapshot is staged.
+inline constexpr uint32_t kHostMemory = UINT32_MAX;
+
+// One storage as it lies in memory. The memory stays valid until SaveRequest::storage_owner is
+// released (without one: until save_async returns).
 struct SourceStorage {
   const std::byte* address = nullptr;  // may be null when size_bytes is 0
   uint64_t size_bytes = 0;             // what the record holds: numel * item size of its dtype
+  uint32_t device = kHostMemory;       // or a position in SaveRequest::devices
+  // May be copied after save_async has returned: the job changes it only after before_mutation().
+  // Means something only in a guarded save (one with a witness).
+  bool is_lazy = false;
+};
+
+// A device that holds storages of a save, and the stream whose work so far the snapshot includes:
+// the caller's current one.
+struct SourceDevice {
+  Device* device = nullptr;
+  StreamHandle stream = 0;
+  // Device memory that the save may use until it is staged; empty: none. Where all of the device's
+  // storages fit in (each rounded up to 256 bytes), they are copied there on the stream and nobody
+  // waits for the way to the host. The front end gives the same slab to each save of an engine.
+  MutableBytes slab;
 };
 
 // The pickle of one object, and which storages it names: record data/i is storages[i] of the
@@ -43,10 +63,18 @@ class Publisher {
   virtual void evict() = 0;
 };
 
+// With a witness the save is guarded: save_async() copies what is not lazy and returns, the rest is
+// copied in the background, and Engine::before_mutation() waits for it. Give none where nothing is
+// lazy.
 struct SaveRequest {
   std::vector<SourceStorage> storages;
+  std::vector<SourceDevice> devices;     // of the storages that are not in host memory
   std::vector<TargetFile> files;         // committed in this order; at least one
   std::unique_ptr<Publisher> publisher;  // null without a checkpoint directory
+  std::unique_ptr<MutationWitness> witness;
+  // Keeps the storages' memory. Released by any thread as soon as nothing reads it any more, which
+  // for guarded saves and devices is after save_async has returned; must not need the GIL then.
+  std::shared_ptr<const void> storage_owner;
   uint64_t blocking_ns_before = 0;  // capture time already spent by the front end, for the report
   std::string capture_path;         // "native" or "pickler: the first type that forced it"
 };

@@ -1,51 +1,47 @@
-// Staging: the job's storages are copied into slots by several threads, in file order.
+// The thread on which stagings go on after save_async() has returned.
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <vector>
 
-#include "engine/engine.h"
-#include "engine/save_job.h"
-#include "engine/slot_pool.h"
-#include "engine/writer.h"
+#include "engine/staging.h"
 
 namespace tintype {
 
-// Threads that run one function together with the caller.
-class CopyCrew {
+// Serves one staging at a time, as the engine has no more. The job may still change storages while
+// their copies are to be issued: that is what wait_issued() is for.
+class Stager {
  public:
-  explicit CopyCrew(unsigned helper_count);
-  ~CopyCrew();
+  // Called on the stager's thread when a staging is complete.
+  using OnStaged = std::function<void(const std::shared_ptr<Staging>&)>;
+  explicit Stager(OnStaged on_staged);
+  ~Stager();  // REQUIRES: nothing is staging
 
-  // Runs body on every helper and on the caller; returns when all have returned. `while_waiting` is
-  // called on the caller's thread at least every 50 ms once the caller's own part is done.
-  void run(const std::function<void(bool is_caller)>& body,
-           const std::function<void()>& while_waiting);
-  unsigned size() const { return static_cast<unsigned>(helpers_.size()) + 1; }
+  // Issues the copies where that is still to be done, and completes. The staging counts as guarded
+  // (see below) in the first case.
+  void submit(std::shared_ptr<Staging> staging, bool is_issued);
+
+  // The staging that reads storages on the strength of before_mutation(); null where there is none.
+  std::shared_ptr<Staging> guarded() const;
+  // True once the staging has issued all copies; false when that took longer.
+  bool wait_issued(const Staging& staging, std::chrono::milliseconds timeout) const;
 
  private:
-  void help();
+  void run();
+  void work_on(const std::shared_ptr<Staging>& staging);
 
-  std::mutex mutex_;
-  std::condition_variable started_;
-  std::condition_variable finished_;
-  const std::function<void(bool)>* body_ = nullptr;  // all below guarded by mutex_
-  uint64_t round_ = 0;
-  unsigned running_ = 0;
+  const OnStaged on_staged_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  std::shared_ptr<Staging> staging_;  // all below guarded by mutex_; null: idle
+  bool is_issued_ = false;            // of staging_
+  bool is_guarded_ = false;           // of staging_
   bool is_stopping_ = false;
-  std::vector<std::thread> helpers_;
+  std::thread thread_;
 };
-
-// Stages one job: returns when every extent was handed to the writer, or the job is doomed. The
-// snapshot is cancelled when the interrupt check says so (then true is returned).
-// Thread rule: one call at a time per crew.
-bool stage(const std::shared_ptr<SaveJob>& job, SlotPool& pool, Writer& writer, CopyCrew& crew,
-           const InterruptCheck& is_interrupted);
 
 }  // namespace tintype

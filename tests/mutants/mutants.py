@@ -156,14 +156,9 @@ MUTANTS = (
         "EngineTest.file_holds_the_state_at_the_call_with_a_pool_smaller_than_the_state",
         (
             Edit(
-                "engine/engine.cc",
-                "was_interrupted = stage(job, pool_, writer_, crew_, is_interrupted);",
-                """job->core->add_work(1);
-    std::thread([this, job] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      static_cast<void>(stage(job, pool_, writer_, crew_, {}));
-      job->core->finish_work(1);
-    }).detach();""",
+                "engine/engine_impl.cc",
+                "staging->holds_caller() || job.core->is_doomed();",
+                "job.core->is_doomed();",
             ),
         ),
     ),

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/device/host_device.h"
 #include "engine/image_filler.h"
 #include "engine/image_stream.h"
 #include "engine/plan.h"
@@ -69,8 +70,12 @@ std::vector<ByteVector> filled_images(const SaveRequest& request, uint64_t exten
   std::vector<size_t> order(slots.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::shuffle(order.begin(), order.end(), random);
-  for (size_t position : order) filler.fill(position, slots[position]);  // any order
-  for (size_t i = 0; i < slots.size(); ++i) filler.seal(i, slots[i]);    // file order
+  for (size_t position : order) {  // any order
+    SourcePieces pieces;
+    filler.fill(position, slots[position], pieces);
+    EXPECT_TRUE(host_device().copy(pieces.host, nullptr).is_ok());
+  }
+  for (size_t i = 0; i < slots.size(); ++i) filler.seal(i, slots[i]);  // file order
   std::vector<ByteVector> images(plan.images.size());
   for (size_t i = 0; i < slots.size(); ++i) {
     const Extent& extent = filler.extent(i);

@@ -22,6 +22,7 @@ ExitCode exit_code_for(const Status& status) {
     case StatusCode::busy: return ExitCode::locked;
     case StatusCode::cancelled:
     case StatusCode::interrupted:
+    case StatusCode::torn:
     case StatusCode::internal: return ExitCode::failed;
   }
   return ExitCode::failed;

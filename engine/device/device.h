@@ -1,0 +1,72 @@
+// A place where storages lie (a GPU, say), as the engine sees it: it copies to host memory, orders
+// copies against the work of the job's streams, and tells when they are done.
+//
+// Implementations: host memory (host_device.h), CUDA (an adapter over kernels/), and the simulated
+// device of the tests, on which every rule below is proven without a GPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace tintype {
+
+// A stream of the job as its runtime names it (a cudaStream_t); 0 is the default stream.
+using StreamHandle = uintptr_t;
+
+// One range to copy. All memory stays valid until the copy's event is done.
+struct CopyPiece {
+  const std::byte* source = nullptr;  // on the device
+  std::byte* target = nullptr;        // in host memory; for gather(): on the device
+  uint64_t size_bytes = 0;
+  uint32_t* crc = nullptr;  // gets the CRC-32 of what `target` got; null: not wanted
+};
+
+// A point in the work of a device. Thread-safe. May be dropped before it is done.
+class DeviceEvent {
+ public:
+  virtual ~DeviceEvent() = default;
+  // True when the work before it has ended, well or not: nothing of it touches memory any more.
+  virtual bool is_done() const = 0;
+  // Sleeps until then; how the work went. May be called again and by several threads.
+  virtual Status wait() = 0;
+};
+
+using EventPointer = std::shared_ptr<DeviceEvent>;  // null: done, and well
+
+// Thread-safe. Outlives every engine that uses it. No call waits for the device, but for the
+// host's, whose copies are over when copy() returns.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual std::string name() const = 0;  // "cuda:0"
+
+  // The present end of a stream: done when all that was given to it so far is.
+  virtual Result<EventPointer> record(StreamHandle stream) = 0;
+
+  // Starts copying all pieces to the host, on a queue of the device's own: not before `after`, and
+  // in the order of the calls, so that the last event covers the earlier ones. CRCs stand when the
+  // event is done. On an error nothing is in flight. `pieces` is read during the call only.
+  virtual Result<EventPointer> copy(std::span<const CopyPiece> pieces,
+                                    const EventPointer& after) = 0;
+
+  // Work given to `stream` from now on starts after the event. Does not hold the caller.
+  virtual Status make_wait(StreamHandle stream, const EventPointer& event) = 0;
+
+  // Copies within the device, on `stream`, in order with the work given to it before and after:
+  // into the slab, from where copy() takes it later. No CRCs.
+  virtual Status gather(std::span<const CopyPiece> pieces, StreamHandle stream) = 0;
+};
+
+struct DeviceStream {
+  Device* device = nullptr;
+  StreamHandle stream = 0;
+};
+
+}  // namespace tintype

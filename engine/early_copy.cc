@@ -1,0 +1,87 @@
+#include "engine/early_copy.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint64_t kAlignmentBytes = 64;              // a cache line: neighbours do not share one
+constexpr uint64_t kPieceBytes = 1ull << 20;          // what one thread copies at a time
+constexpr uint64_t kCrewThresholdBytes = 4ull << 20;  // below, waking helpers does not pay
+
+bool is_early(const SaveJob& job, const SourceStorage& storage) {
+  return !storage.is_lazy && !job.copies.is_gathered(storage);
+}
+
+uint64_t early_bytes(const SaveJob& job) {
+  uint64_t total = 0;
+  for (const SourceStorage& storage : job.request.storages) {
+    if (is_early(job, storage)) total += align_up(storage.size_bytes, kAlignmentBytes);
+  }
+  return total;
+}
+
+void add_pieces(const SourceStorage& storage, std::byte* target, SourcePieces& pieces) {
+  const uint64_t step = storage.device == kHostMemory ? kPieceBytes : storage.size_bytes;
+  for (uint64_t offset = 0; offset < storage.size_bytes; offset += step) {
+    pieces.add(storage.device, {.source = storage.address + offset,
+                                .target = target + offset,
+                                .size_bytes = std::min(step, storage.size_bytes - offset)});
+  }
+}
+
+// Gives each early storage its place behind the other; the copies to get there.
+SourcePieces move_to_buffer(SaveJob& job, std::byte* target) {
+  SourcePieces pieces;
+  for (SourceStorage& storage : job.request.storages) {
+    if (!is_early(job, storage)) continue;
+    add_pieces(storage, target, pieces);
+    storage.address = target;
+    storage.device = kHostMemory;
+    target += align_up(storage.size_bytes, kAlignmentBytes);
+  }
+  return pieces;
+}
+
+void copy_host(const std::vector<CopyPiece>& pieces, CopyCrew& crew,
+               const std::function<bool()>& is_stopped) {
+  std::atomic<size_t> next{0};
+  std::atomic<bool> is_stopping{false};
+  const auto copy_some = [&](bool is_caller) {
+    for (size_t i = 0; !is_stopping && (i = next.fetch_add(1)) < pieces.size();) {
+      std::memcpy(pieces[i].target, pieces[i].source, pieces[i].size_bytes);
+      if (is_caller && is_stopped()) is_stopping = true;
+    }
+  };
+  uint64_t total = 0;
+  for (const CopyPiece& piece : pieces) total += piece.size_bytes;
+  if (total < kCrewThresholdBytes) {
+    copy_some(true);
+  } else {
+    crew.run(copy_some, [&] { is_stopping = is_stopping || is_stopped(); });
+  }
+}
+
+}  // namespace
+
+Status copy_early(SaveJob& job, EarlyBuffer& buffer, CopyCrew& crew, CopiesInFlight& in_flight,
+                  const std::function<bool()>& is_stopped) {
+  const uint64_t total = early_bytes(job);
+  if (total == 0) return Status::ok();
+  TINTYPE_ASSIGN_OR_RETURN(const MutableBytes memory, buffer.reserve(total));
+  SourcePieces pieces = move_to_buffer(job, memory.data());
+  const std::vector<CopyPiece> host = std::move(pieces.host);
+  pieces.host.clear();
+  TINTYPE_RETURN_IF_ERROR(job.copies.copy(pieces, in_flight));
+  TINTYPE_RETURN_IF_ERROR(job.copies.release_streams());
+  copy_host(host, crew, is_stopped);
+  return Status::ok();
+}
+
+}  // namespace tintype

@@ -1,0 +1,302 @@
+#include "engine/engine_impl.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/memory_budget.h"
+
+namespace tintype {
+namespace {
+
+// `path` is what was to be saved; empty for other calls.
+Status stalled_status(const std::string& path) {
+  return errno_status(ETIMEDOUT, "save", path)
+      .with_context("refused, as the disk has not answered for an earlier save yet");
+}
+
+void count_guarded(const SaveRequest& request, SnapshotReport& report) {
+  if (request.witness == nullptr) return;
+  for (const SourceStorage& storage : request.storages) {
+    (storage.is_lazy ? report.lazy_bytes : report.eager_bytes) += storage.size_bytes;
+  }
+}
+
+}  // namespace
+
+Status closed_status() { return Status::invalid_argument("this engine is closed: make a new one"); }
+
+bool Engine::Impl::may_start() const {
+  if (is_closed_ || is_stalled()) return true;  // to be refused
+  return options_.when_busy != WhenBusy::wait || in_flight_ < options_.max_in_flight;
+}
+
+Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
+  if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
+  const auto start = Clock::now();
+  auto core =
+      std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);
+  const TraceContext trace{trace_.get(), ++save_count_};
+  trace.add("capture", core->started(), start);
+  StageTimer timer(trace, "plan");
+  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plans_.plan(request, pool_.slot_bytes()));
+  const uint64_t plan_ns = timer.stop_ns();
+  core->update([&](SnapshotReport& report) {
+    report.plan_ns = plan_ns;
+    report.total_bytes = plan.total_bytes;
+    report.storage_bytes = plan.storage_bytes;
+    report.file_count = plan.images.size();
+    report.capture_path = request.capture_path;
+    count_guarded(request, report);
+    report.backend = queue_->name();
+  });
+  auto job = std::make_shared<SaveJob>(std::move(core), std::move(request), std::move(plan));
+  job->trace = trace;
+  TINTYPE_RETURN_IF_ERROR(open_targets(*job));
+  return job;
+}
+
+// Before anything blocks or is touched: what cannot be a target is refused here.
+Status Engine::Impl::open_targets(SaveJob& job) {
+  FileSystem& file_system =
+      options_.file_system != nullptr ? *options_.file_system : posix_file_system();
+  for (const TargetFile& file : job.request.files) {
+    auto target =
+        AtomicFile::open(file_system, file.path, {.is_symlink_followed = file.is_symlink_followed});
+    if (!target.is_ok()) return target.status().with_context("save " + file.path);
+    job.files.push_back({.target = std::move(target).value()});
+  }
+  return Status::ok();
+}
+
+// REQUIRES: under the turnstile's lock.
+Status Engine::Impl::check_room(const SaveJob& job, bool& is_skipped) const {
+  if (is_closed_) return closed_status();
+  if (is_stalled()) return stalled_status(job.core->path());
+  if (in_flight_ < options_.max_in_flight || options_.when_busy == WhenBusy::wait) {
+    return Status::ok();
+  }
+  is_skipped = options_.when_busy == WhenBusy::skip;
+  if (is_skipped) return Status::ok();
+  return {StatusCode::busy,
+          fmt::format("{} saves are in flight, max_in_flight allows {}: wait for one, or use "
+                      "when_busy=\"wait\"",
+                      in_flight_, options_.max_in_flight)};
+}
+
+// Waits for this save's turn to stage. On success the turn is held and the save is in flight.
+// Whoever does not want to wait is told at once, even while an earlier save stages.
+Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
+  StageTimer timer(job.trace, "wait for turn");
+  Status status;
+  turnstile_.notify([&] { status = check_room(job, is_skipped); });
+  if (!status.is_ok() || is_skipped) return status;
+  if (!turnstile_.enter(is_interrupted, [this] { return may_start(); })) {
+    return {StatusCode::interrupted, "interrupted while waiting for an earlier save"};
+  }
+  turnstile_.notify([&] {
+    status = check_room(job, is_skipped);
+    if (!status.is_ok() || is_skipped) return;
+    ++in_flight_;
+    ++running_;
+  });
+  if (!status.is_ok() || is_skipped) turnstile_.leave();
+  const uint64_t waited_ns = timer.stop_ns();
+  job.core->update([&](SnapshotReport& report) { report.busy_wait_ns = waited_ns; });
+  return status;
+}
+
+Status Engine::Impl::ensure_pool(uint64_t image_bytes) {
+  const uint64_t wanted = options_.staging_bytes != 0
+                              ? options_.staging_bytes
+                              : staging_bytes_for(image_bytes, staging_budget_bytes());
+  const uint64_t slots = std::max<uint64_t>(1, wanted / pool_.slot_bytes());
+  return slots > pool_.slot_count() ? pool_.grow_to(slots) : Status::ok();
+}
+
+// From here on the committer waits for the job, and the staging is a piece of its work.
+void Engine::Impl::begin_job(const std::shared_ptr<SaveJob>& job) {
+  job->core->add_work(1);
+  committer_.enqueue(job);
+  watchdog_.watch(job->core);
+  if (Status status = ensure_pool(job->plan.total_bytes); !status.is_ok()) {
+    job->core->fail(std::move(status));
+  }
+}
+
+// REQUIRES: this save's turn is held. It is given back when the staging ends, on whichever thread.
+Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
+                                 const InterruptCheck& is_interrupted) {
+  begin_job(job);
+  InterruptPoll interrupts(*job->core, is_interrupted);
+  const auto staging =
+      std::make_shared<Staging>(job, StagingTools{pool_, writer_, crew_, early_buffer_});
+  stage(staging, interrupts);
+  if (!interrupts.was_interrupted()) return Status::ok();
+  Snapshot(job->core).wait_published(std::nullopt);  // the temp is gone before the caller goes on
+  return {StatusCode::interrupted, "interrupted: the save was cancelled, the old file stands"};
+}
+
+// Holds the caller for as long as it must not go on.
+void Engine::Impl::stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts) {
+  SaveJob& job = staging->job();
+  staging->begin(interrupts);
+  const bool is_held = staging->holds_caller() || job.core->is_doomed();
+  if (is_held) {
+    staging->issue(interrupts);
+    staging->release_streams();
+  }
+  const bool is_over = is_held && !staging->has_copies_in_flight();
+  if (is_over) staging->complete();
+  const auto end = Clock::now();
+  job.trace.add("save_async", job.core->started(), end);
+  job.core->update(
+      [&](SnapshotReport& report) { report.blocking_ns = ns_between(job.core->started(), end); });
+  if (is_over) {
+    end_staging(*staging);
+  } else {
+    stager_.submit(staging, is_held);
+  }
+}
+
+void Engine::Impl::end_staging(Staging& staging) {
+  SaveJob& job = staging.job();
+  job.request.storage_owner.reset();
+  if (!job.core->is_doomed()) job.core->set_staged();
+  job.core->finish_work(1);
+  turnstile_.leave();
+}
+
+Status Engine::Impl::before_mutation(const InterruptCheck& is_interrupted,
+                                     std::span<const DeviceStream> streams) {
+  const auto staging = stager_.guarded();
+  if (staging == nullptr) return Status::ok();
+  SaveJob& job = staging->job();
+  StageTimer timer(job.trace, "guard");
+  if (job.tears != nullptr) job.tears->ask_witness();
+  Status status;
+  while (status.is_ok() && !stager_.wait_issued(*staging, kInterruptPeriod)) {
+    if (is_interrupted && is_interrupted()) {
+      status = {StatusCode::interrupted, "interrupted while the guarded save copies; it goes on"};
+    }
+  }
+  if (status.is_ok()) staging->release_streams(streams);
+  const uint64_t waited_ns = timer.stop_ns();
+  job.core->update([&](SnapshotReport& report) {
+    report.guard_wait_ns += waited_ns;
+    report.blocking_ns += waited_ns;
+  });
+  return status;
+}
+
+Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
+                                                           const InterruptCheck& is_interrupted) {
+  // Making the job looks at the disk, which must not hold the caller as well.
+  if (is_stalled()) return stalled_status(request.files.empty() ? "" : request.files.front().path);
+  TINTYPE_ASSIGN_OR_RETURN(auto job, make_job(std::move(request)));
+  auto snapshot = std::make_shared<Snapshot>(job->core);
+  bool is_skipped = false;
+  TINTYPE_RETURN_IF_ERROR(enter(*job, is_interrupted, is_skipped));
+  {
+    std::lock_guard lock(mutex_);
+    ++(is_skipped ? stats_.saves_skipped : stats_.saves_started);
+  }
+  if (is_skipped) {
+    job->core->finish_as_skipped();
+    return snapshot;
+  }
+  TINTYPE_RETURN_IF_ERROR(run_staging(job, is_interrupted));
+  return snapshot;
+}
+
+// A save gives its place back before anybody can see that it ended.
+void Engine::Impl::account(const CorePointer& core, SnapshotState state) {
+  turnstile_.notify([this] { --in_flight_; });
+  std::lock_guard lock(mutex_);
+  stats_.written_bytes += core->report().written_bytes;
+  if (state == SnapshotState::published) ++stats_.saves_published;
+  if (state == SnapshotState::cancelled) ++stats_.saves_cancelled;
+  if (state == SnapshotState::failed) {
+    ++stats_.saves_failed;
+    failures_.push_back(std::make_shared<Snapshot>(core));
+  }
+}
+
+void Engine::Impl::leave(bool was_given_up) {
+  turnstile_.notify([&] {
+    was_given_up ? --stalled_ : --running_;
+    idle_.notify_all();
+  });
+}
+
+// The save ends for everybody but the threads and the kernel, which may hold its slots and files
+// for as long as the disk hangs: they are cleared away when it answers.
+void Engine::Impl::give_up(const CorePointer& core) {
+  ++stalled_;  // whoever sees the failure finds new saves refused
+  const bool is_ended_here =
+      core->give_up(stall_timeout(), [&](SnapshotState state) { account(core, state); });
+  leave(!is_ended_here);
+}
+
+Status Engine::Impl::prepare(uint64_t storage_bytes) {
+  bool is_closed = false;
+  turnstile_.notify([&] { is_closed = is_closed_; });
+  if (is_closed) return closed_status();
+  if (is_stalled()) return stalled_status("");
+  TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
+  pool_.touch_all(crew_.size());
+  writer_.register_memory([this] { return is_stalled(); });
+  return Status::ok();
+}
+
+Status Engine::Impl::wait(const InterruptCheck& is_interrupted) {
+  for (;;) {
+    bool is_idle = false;
+    turnstile_.notify([&] { is_idle = running_ == 0; });
+    if (is_idle) {
+      if (trace_ != nullptr) trace_->flush();
+      return Status::ok();
+    }
+    if (is_interrupted && is_interrupted()) {
+      return {StatusCode::interrupted, "interrupted while waiting; the saves go on"};
+    }
+    std::unique_lock lock(mutex_);
+    idle_.wait_for(lock, std::chrono::milliseconds(10));
+  }
+}
+
+void Engine::Impl::refuse_new_saves() {
+  turnstile_.notify([this] { is_closed_ = true; });
+}
+
+EngineStats Engine::Impl::stats() const {
+  std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.staging_bytes = pool_.total_bytes();
+  stats.in_flight =
+      stats.saves_started - stats.saves_published - stats.saves_failed - stats.saves_cancelled;
+  stats.saves_stalled = stalled_;
+  stats.backend = queue_->name();
+  stats.backend_note = backend_note_;
+  return stats;
+}
+
+std::vector<std::shared_ptr<Snapshot>> Engine::Impl::take_unseen_failures(const Snapshot* except) {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Snapshot>> unseen;
+  std::deque<std::shared_ptr<Snapshot>> kept;
+  for (auto& snapshot : failures_) {
+    if (snapshot->core_->is_seen()) continue;
+    if (except != nullptr && snapshot->core_ == except->core_) {
+      kept.push_back(std::move(snapshot));
+    } else {
+      unseen.push_back(std::move(snapshot));
+    }
+  }
+  failures_.swap(kept);
+  return unseen;
+}
+
+}  // namespace tintype

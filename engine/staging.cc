@@ -1,0 +1,192 @@
+#include "engine/staging.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/early_copy.h"
+#include "engine/torn_status.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint64_t kCrewThresholdBytes = 4ull << 20;  // below, waking helpers does not pay
+
+}  // namespace
+
+Staging::Staging(std::shared_ptr<SaveJob> job, const StagingTools& tools)
+    : job_(std::move(job)), tools_(tools) {}
+
+Staging::~Staging() { TINTYPE_CHECK(filled_.empty()); }
+
+void Staging::fail_on_error(const Status& status) {
+  if (!status.is_ok()) job_->core->fail(status.with_context("save " + job_->core->path()));
+}
+
+void Staging::begin(InterruptPoll& interrupts) {
+  StageTimer timer(job_->trace, "copy early");
+  Status status = job_->copies.record_start();
+  if (status.is_ok()) status = job_->copies.gather(job_->request.storages);
+  if (status.is_ok() && job_->tears != nullptr) {
+    status = copy_early(*job_, tools_.early_buffer, tools_.crew, early_copies_,
+                        [&] { return interrupts.poll(); });
+    read_probes(job_->tears->probe(job_->request.storages, std::random_device{}()));
+  }
+  fail_on_error(status);
+}
+
+bool Staging::holds_caller() const {
+  if (job_->tears != nullptr) return false;
+  const auto& storages = job_->request.storages;
+  return storages.empty() || !std::all_of(storages.begin(), storages.end(), [&](const auto& s) {
+           return job_->copies.is_gathered(s);
+         });
+}
+
+void Staging::issue(InterruptPoll& interrupts) {
+  StageTimer timer(job_->trace, "stage");
+  fail_on_error(early_copies_.wait());
+  if (job_->plan.total_bytes < kCrewThresholdBytes) {
+    copy_extents(&interrupts);
+  } else {
+    tools_.crew.run([&](bool is_caller) { copy_extents(is_caller ? &interrupts : nullptr); },
+                    [&] { interrupts.poll(); });
+  }
+  if (job_->tears != nullptr) read_probes(job_->tears->probe_again(job_->request.storages));
+  const uint64_t stage_ns = timer.stop_ns();
+  job_->core->update([&](SnapshotReport& report) {
+    report.slot_wait_ns = slot_wait_ns_;
+    report.copy_ns = copy_ns_;
+    report.stage_ns = stage_ns;
+  });
+}
+
+// The order of lease and position matters: a thread first gets a slot, then takes the lowest
+// position left. So the lowest unfinished position always has its slot, the writer can always free
+// one by going on, and a pool of any size is free of deadlock.
+void Staging::copy_extents(InterruptPoll* interrupts) {
+  while (!job_->core->is_doomed()) {
+    if (interrupts != nullptr) interrupts->poll();
+    auto slot = lease(interrupts != nullptr);
+    if (!slot && is_finished()) return;
+    if (!slot) continue;
+    size_t position = 0;
+    if (!take_position(position)) return;
+    put(position, fill(position, std::move(*slot)));
+  }
+}
+
+// Where no slot is free, one that a device still copies into comes free only after it was sealed.
+std::optional<SlotLease> Staging::lease(bool is_caller) {
+  if (auto slot = tools_.pool.lease(std::chrono::milliseconds(0))) return slot;
+  StageTimer timer(job_->trace, "wait for slot");
+  std::optional<SlotLease> slot;
+  if (!wait_for_oldest()) slot = tools_.pool.lease(kInterruptPeriod);
+  const uint64_t waited_ns = timer.stop_ns();
+  if (is_caller) slot_wait_ns_ += waited_ns;
+  return slot;
+}
+
+bool Staging::is_finished() {
+  std::lock_guard lock(mutex_);
+  return next_position_ == job_->filler.extent_count();
+}
+
+bool Staging::take_position(size_t& position) {
+  std::lock_guard lock(mutex_);
+  if (next_position_ == job_->filler.extent_count()) return false;
+  position = next_position_++;
+  return true;
+}
+
+Staging::Filled Staging::fill(size_t position, SlotLease slot) {
+  StageTimer timer(job_->trace, "copy");
+  Filled filled{.slot = std::move(slot), .copies = {}};
+  SourcePieces pieces;
+  job_->filler.fill(position, filled.slot.bytes(), pieces);
+  fail_on_error(job_->copies.copy(pieces, filled.copies));
+  copy_ns_ += timer.stop_ns();
+  return filled;
+}
+
+void Staging::put(size_t position, Filled filled) {
+  std::lock_guard lock(mutex_);
+  filled_.emplace(position, std::move(filled));
+  seal_ready();
+}
+
+void Staging::seal_ready() {
+  for (auto first = filled_.begin();
+       first != filled_.end() && first->first == next_to_seal_ && first->second.copies.is_done();
+       first = filled_.erase(first), ++next_to_seal_) {
+    seal(next_to_seal_, first->second);
+  }
+}
+
+void Staging::seal(size_t position, Filled& filled) {
+  fail_on_error(filled.copies.wait());
+  const MutableBytes bytes = filled.slot.bytes();
+  if (job_->tears != nullptr) {
+    job_->tears->compare_staged(job_->filler.segments(position), bytes);
+  }
+  job_->filler.seal(position, bytes);
+  tools_.writer.enqueue({job_, position, std::move(filled.slot), Clock::now()});
+}
+
+// False where nothing is being copied any more.
+bool Staging::wait_for_oldest() {
+  CopiesInFlight oldest;
+  {
+    std::lock_guard lock(mutex_);
+    const auto busy = std::find_if(filled_.begin(), filled_.end(), [](const auto& filled) {
+      return !filled.second.copies.is_done();
+    });
+    if (busy == filled_.end()) return false;
+    oldest = busy->second.copies;
+  }
+  fail_on_error(oldest.wait());
+  std::lock_guard lock(mutex_);
+  seal_ready();
+  return true;
+}
+
+void Staging::release_streams(std::span<const DeviceStream> others) {
+  fail_on_error(job_->copies.release_streams());
+  for (const DeviceStream& other : others) {
+    fail_on_error(job_->copies.release_stream(*other.device, other.stream));
+  }
+}
+
+bool Staging::has_copies_in_flight() const {
+  std::lock_guard lock(mutex_);
+  return !filled_.empty();
+}
+
+void Staging::complete() {
+  while (wait_for_oldest()) {
+  }
+  fail_on_error(early_copies_.wait());
+  fail_on_error(probe_copies_.wait());
+  {
+    std::lock_guard lock(mutex_);
+    seal_ready();
+  }
+  if (job_->tears != nullptr && !job_->core->is_doomed()) judge_tears();
+}
+
+void Staging::read_probes(SourcePieces pieces) {
+  fail_on_error(job_->copies.copy(pieces, probe_copies_));
+}
+
+void Staging::judge_tears() {
+  TearWatch& tears = *job_->tears;
+  tears.compare_readings();
+  tears.ask_witness();
+  const auto torn = tears.torn();
+  if (torn.empty()) return;
+  tears.tell_front_end();
+  fail_on_error(torn_status(job_->request, torn));
+}
+
+}  // namespace tintype

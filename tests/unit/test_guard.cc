@@ -1,0 +1,210 @@
+// Guarded saves in host memory: what is copied when, what before_mutation() waits for, and what a
+// tear does.
+#include <chrono>
+#include <thread>
+
+#include "engine/engine.h"
+#include "tests/support/fault_write_queue.h"
+#include "tests/support/gate.h"
+#include "tests/support/guarded_state.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_queues.h"
+
+namespace tintype {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr uint64_t kExtentBytes = 64 << 10;
+constexpr uint64_t kPoolBytes = 8 * kExtentBytes;
+
+// An engine whose disk writes nothing until the gate is open: a state larger than the pool cannot
+// be staged meanwhile.
+class GuardTest : public testing::Test {
+ protected:
+  GuardTest() : directory_(fast_parent()) {
+    EngineOptions options;
+    options.staging_bytes = kPoolBytes;
+    options.extent_bytes = kExtentBytes;
+    options.copy_threads = 2;
+    options.make_write_queue = [this]() -> Result<std::unique_ptr<WriteQueue>> {
+      return std::unique_ptr<WriteQueue>(std::make_unique<FaultWriteQueue>(
+          make_queue("pwrite", 4), [this](const WriteRequest&, uint64_t) {
+            return disk_->is_open() ? WriteFault{}
+                                    : WriteFault{.kind = WriteFault::Kind::held, .gate = disk_};
+          }));
+    };
+    engine_ = std::move(Engine::create(std::move(options)).value());
+  }
+  ~GuardTest() override { disk_->open(); }
+
+  std::string path() const { return directory_ / "x.pth"; }
+
+  std::shared_ptr<Snapshot> save() {
+    return engine_->save_async(state_.request(path(), &witness_)).value();
+  }
+
+  const TempDir directory_;
+  std::shared_ptr<Gate> disk_ = std::make_shared<Gate>();
+  WitnessRecord witness_;
+  GuardedState state_{1, {3 << 20, 40'000, 500'000, 0, 0, 4, 2 << 20}};
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(GuardTest, returns_while_lazy_bytes_are_still_to_be_copied) {
+  const std::string at_call = state_.image();
+  const auto snapshot = save();
+  state_.mutate_eager();
+  EXPECT_FALSE(snapshot->wait_staged(milliseconds(50)).has_value());
+  disk_->open();
+  ASSERT_OK(engine_->before_mutation());
+  state_.mutate_lazy();
+  ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path()) == at_call);
+  EXPECT_EQ(witness_.asked, 1);
+  const SnapshotReport report = snapshot->report();
+  EXPECT_EQ(report.eager_bytes, 40'004u);
+  EXPECT_EQ(report.lazy_bytes, (5u << 20) + 500'000u);
+}
+
+TEST_F(GuardTest, before_mutation_waits_and_the_report_says_how_long) {
+  const auto snapshot = save();
+  const uint64_t blocking_before_ns = snapshot->report().blocking_ns;
+  std::thread opener([this] {
+    std::this_thread::sleep_for(milliseconds(100));
+    disk_->open();
+  });
+  ASSERT_OK(engine_->before_mutation());
+  state_.mutate_lazy();
+  opener.join();
+  const SnapshotReport report = snapshot->report();
+  EXPECT_GE(report.guard_wait_ns, 80'000'000u);
+  EXPECT_GE(report.blocking_ns, blocking_before_ns + report.guard_wait_ns);
+  ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+  ASSERT_OK(engine_->before_mutation());
+  EXPECT_EQ(snapshot->report().guard_wait_ns, report.guard_wait_ns);
+}
+
+TEST_F(GuardTest, cancelled_save_lets_before_mutation_return) {
+  const auto snapshot = save();
+  std::thread canceller([&] {
+    std::this_thread::sleep_for(milliseconds(50));
+    EXPECT_TRUE(snapshot->cancel());
+  });
+  ASSERT_OK(engine_->before_mutation());
+  canceller.join();
+  state_.mutate_lazy();
+  disk_->open();
+  EXPECT_EQ(snapshot->wait_durable(std::nullopt)->code(), StatusCode::cancelled);
+  EXPECT_THAT(directory_.names(), ElementsAre());
+}
+
+TEST_F(GuardTest, interrupted_before_mutation_leaves_the_save_going_on) {
+  const std::string at_call = state_.image();
+  const auto snapshot = save();
+  EXPECT_THAT(engine_->before_mutation([] { return true; }),
+              IsStatus(StatusCode::interrupted, HasSubstr("goes on")));
+  disk_->open();
+  ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path()) == at_call);
+}
+
+TEST_F(GuardTest, interrupt_in_the_call_cancels_and_cleans_up) {
+  const auto first = save();  // holds the turn
+  const auto result = engine_->save_async(state_.request(path(), &witness_), [] { return true; });
+  EXPECT_THAT(result, IsStatus(StatusCode::interrupted, HasSubstr("interrupted")));
+  disk_->open();
+  ASSERT_OK(*first->wait_durable(std::nullopt));
+  EXPECT_EQ(witness_.asked, 1);
+}
+
+TEST_F(GuardTest, witness_that_saw_a_change_fails_the_save_and_names_the_tensors) {
+  disk_->open();
+  ASSERT_OK(*save()->wait_durable(std::nullopt));
+  const std::string old = read_text(path());
+  state_.mutate_eager();
+  witness_.changed = [] { return std::vector<uint32_t>{6, 0}; };
+  EXPECT_THAT(*save()->wait_durable(std::nullopt),
+              IsStatus(StatusCode::torn, HasSubstr("'model/t0', 'model/t6' changed before")));
+  EXPECT_THAT(witness_.torn, ElementsAre(0, 6));
+  EXPECT_TRUE(read_text(path()) == old);
+  EXPECT_THAT(directory_.names(), ElementsAre("x.pth"));
+}
+
+TEST_F(GuardTest, witness_is_asked_by_before_mutation_while_copies_are_still_to_be_made) {
+  const auto snapshot = save();
+  witness_.changed = [] { return std::vector<uint32_t>{2}; };
+  EXPECT_EQ(witness_.asked, 0);
+  EXPECT_EQ(engine_->before_mutation([] { return true; }).code(), StatusCode::interrupted);
+  EXPECT_EQ(witness_.asked, 1);
+  disk_->open();
+  EXPECT_EQ(snapshot->wait_durable(std::nullopt)->code(), StatusCode::torn);
+  EXPECT_EQ(witness_.asked, 1);
+}
+
+TEST_F(GuardTest, probes_see_a_change_that_the_witness_does_not) {
+  const auto snapshot = save();
+  state_.mutate(6);  // behind what the pool can hold
+  disk_->open();
+  EXPECT_THAT(*snapshot->wait_durable(std::nullopt),
+              IsStatus(StatusCode::torn, HasSubstr("'model/t6' changed")));
+  EXPECT_THAT(directory_.names(), ElementsAre());
+}
+
+TEST_F(GuardTest, probes_see_a_change_behind_the_copy_by_reading_the_source_again) {
+  const auto snapshot = save();
+  std::this_thread::sleep_for(milliseconds(100));  // its head is in the pool by now
+  for (size_t i = 0; i < kExtentBytes; ++i) state_.memory(0)[i] ^= std::byte{1};
+  for (size_t i = 0; i < (1u << 20); ++i) state_.memory(0)[i] ^= std::byte{2};
+  disk_->open();
+  EXPECT_EQ(snapshot->wait_durable(std::nullopt)->code(), StatusCode::torn);
+  EXPECT_THAT(witness_.torn, ElementsAre(0));
+}
+
+TEST_F(GuardTest, storages_are_kept_until_they_were_copied_and_no_longer) {
+  auto owner = std::make_shared<int>(0);
+  SaveRequest request = state_.request(path(), &witness_);
+  request.storage_owner = owner;
+  const auto snapshot = engine_->save_async(std::move(request)).value();
+  EXPECT_EQ(owner.use_count(), 2);
+  disk_->open();
+  ASSERT_OK(*snapshot->wait_staged(std::nullopt));
+  EXPECT_EQ(owner.use_count(), 1);
+}
+
+TEST_F(GuardTest, default_save_behind_a_guarded_one_waits_for_its_turn) {
+  const std::string at_call = state_.image();
+  const auto guarded = save();
+  std::thread opener([this] {
+    std::this_thread::sleep_for(milliseconds(50));
+    disk_->open();
+  });
+  const auto second = engine_->save_async(state_.request(directory_ / "y.pth", nullptr)).value();
+  opener.join();
+  EXPECT_GE(second->report().busy_wait_ns, 30'000'000u);
+  state_.mutate_lazy();  // the second one's return says that the first has staged, too
+  ASSERT_OK(*guarded->wait_durable(std::nullopt));
+  ASSERT_OK(*second->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path()) == at_call);
+  EXPECT_TRUE(read_text(directory_ / "y.pth") == at_call);
+}
+
+TEST_F(GuardTest, closing_waits_for_the_background) {
+  const std::string at_call = state_.image();
+  const auto snapshot = save();
+  std::thread opener([this] {
+    std::this_thread::sleep_for(milliseconds(50));
+    disk_->open();
+  });
+  ASSERT_OK(engine_->close());
+  opener.join();
+  EXPECT_TRUE(snapshot->is_done());
+  EXPECT_TRUE(read_text(path()) == at_call);
+  ASSERT_OK(engine_->before_mutation());
+}
+
+}  // namespace
+}  // namespace tintype
