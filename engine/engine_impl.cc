@@ -6,10 +6,13 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "engine/memory_budget.h"
 
 namespace tintype {
 namespace {
+
+constexpr uint64_t kLoggedWaitNs = 1'000'000;  // what a job does not notice is not worth a line
 
 // `path` is what was to be saved; empty for other calls.
 Status stalled_status(const std::string& path) {
@@ -130,6 +133,7 @@ void Engine::Impl::begin_job(const std::shared_ptr<SaveJob>& job) {
 Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
                                  const InterruptCheck& is_interrupted) {
   begin_job(job);
+  if (job->tears != nullptr) forecast(*job);
   InterruptPoll interrupts(*job->core, is_interrupted);
   const auto staging =
       std::make_shared<Staging>(job, StagingTools{pool_, writer_, crew_, early_buffer_});
@@ -137,6 +141,22 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
   if (!interrupts.was_interrupted()) return Status::ok();
   Snapshot(job->core).wait_published(std::nullopt);  // the temp is gone before the caller goes on
   return {StatusCode::interrupted, "interrupted: the save was cancelled, the old file stands"};
+}
+
+// Says in the report, and once in the log, what before_mutation() will wait for.
+void Engine::Impl::forecast(SaveJob& job) {
+  HidingInputs inputs{.staged_bytes = job.plan.total_bytes,
+                      .lazy_bytes = job.core->report().lazy_bytes,
+                      .free_slot_bytes = pool_.free_bytes()};
+  for (const SourceDevice& device : job.request.devices) inputs.slab_bytes += device.slab.size();
+  meter_.fill(inputs);
+  const HidingForecast told = forecast_hiding(inputs);
+  job.core->update([&](SnapshotReport& report) {
+    report.hidden_bytes_predicted = told.hidden_bytes;
+    report.guard_wait_ns_predicted = told.guard_wait_ns;
+  });
+  if (told.guard_wait_ns < kLoggedWaitNs || is_wait_logged_.exchange(true)) return;
+  log_warning(describe_wait(inputs, told));
 }
 
 // Holds the caller for as long as it must not go on.
@@ -157,6 +177,7 @@ void Engine::Impl::stage(const std::shared_ptr<Staging>& staging, InterruptPoll&
   if (is_over) {
     end_staging(*staging);
   } else {
+    if (job.tears != nullptr) meter_.note_return(end);
     stager_.submit(staging, is_held);
   }
 }
@@ -164,13 +185,17 @@ void Engine::Impl::stage(const std::shared_ptr<Staging>& staging, InterruptPoll&
 void Engine::Impl::end_staging(Staging& staging) {
   SaveJob& job = staging.job();
   job.request.storage_owner.reset();
-  if (!job.core->is_doomed()) job.core->set_staged();
+  if (!job.core->is_doomed()) {
+    meter_.note_staged(job.core->report());
+    job.core->set_staged();
+  }
   job.core->finish_work(1);
   turnstile_.leave();
 }
 
 Status Engine::Impl::before_mutation(const InterruptCheck& is_interrupted,
                                      std::span<const DeviceStream> streams) {
+  meter_.note_mutation(Clock::now());
   const auto staging = stager_.guarded();
   if (staging == nullptr) return Status::ok();
   SaveJob& job = staging->job();
@@ -214,8 +239,10 @@ Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,
 // A save gives its place back before anybody can see that it ended.
 void Engine::Impl::account(const CorePointer& core, SnapshotState state) {
   turnstile_.notify([this] { --in_flight_; });
+  const SnapshotReport report = core->report();
+  if (state == SnapshotState::published) meter_.note_written(report);
   std::lock_guard lock(mutex_);
-  stats_.written_bytes += core->report().written_bytes;
+  stats_.written_bytes += report.written_bytes;
   if (state == SnapshotState::published) ++stats_.saves_published;
   if (state == SnapshotState::cancelled) ++stats_.saves_cancelled;
   if (state == SnapshotState::failed) {

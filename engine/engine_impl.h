@@ -18,6 +18,7 @@
 #include "engine/early_buffer.h"
 #include "engine/engine.h"
 #include "engine/engine_options.h"
+#include "engine/hiding_meter.h"
 #include "engine/interrupt_poll.h"
 #include "engine/plan_cache.h"
 #include "engine/save_job.h"
@@ -75,6 +76,7 @@ class Engine::Impl {
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
   void stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts);
   void end_staging(Staging& staging);
+  void forecast(SaveJob& job);
   void account(const CorePointer& core, SnapshotState state);
   void leave(bool was_given_up);
   void give_up(const CorePointer& core);
@@ -94,6 +96,8 @@ class Engine::Impl {
   CopyCrew crew_;
   SlotPool pool_;
   EarlyBuffer early_buffer_;
+  HidingMeter meter_;
+  std::atomic<bool> is_wait_logged_ = false;
   PlanCache plans_;
   Writer writer_;
   Turnstile turnstile_;

@@ -53,6 +53,11 @@ uint64_t SlotPool::slot_count() const {
   return slot_count_;
 }
 
+uint64_t SlotPool::free_bytes() const {
+  std::lock_guard lock(mutex_);
+  return free_.size() * slot_bytes_;
+}
+
 Status SlotPool::grow_to(uint64_t count) {
   std::lock_guard lock(mutex_);
   const uint64_t region_slots_max = std::max<uint64_t>(1, kRegionBytesMax / slot_bytes_);

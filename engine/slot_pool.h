@@ -49,6 +49,7 @@ class SlotPool {
   uint64_t slot_bytes() const { return slot_bytes_; }
   uint64_t slot_count() const;
   uint64_t total_bytes() const { return slot_count() * slot_bytes_; }
+  uint64_t free_bytes() const;
   // Adds regions until at least `count` slots exist. resource_exhausted when memory is refused.
   Status grow_to(uint64_t count);
   // Touches every page now, on several threads.

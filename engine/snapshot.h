@@ -26,15 +26,20 @@ struct SnapshotReport {
   uint64_t file_count = 0;
   uint64_t capture_ns = 0;  // front end: walking the object
   uint64_t plan_ns = 0;
-  uint64_t busy_wait_ns = 0;    // waited for max_in_flight or for an earlier save's staging
-  uint64_t slot_wait_ns = 0;    // of staging: the caller's thread waited for a free slot
-  uint64_t copy_ns = 0;         // copying with CRC, summed over the threads that copied
-  uint64_t stage_ns = 0;        // copying into slots, slot waits included
-  uint64_t blocking_ns = 0;     // how long the caller was held, from the start of capture, and by
-                                // before_mutation()
-  uint64_t eager_bytes = 0;     // of a guarded save: copied before save_async() returned
-  uint64_t lazy_bytes = 0;      // of a guarded save: copied in the background
-  uint64_t guard_wait_ns = 0;   // of a guarded save: before_mutation() held the caller
+  uint64_t busy_wait_ns = 0;   // waited for max_in_flight or for an earlier save's staging
+  uint64_t slot_wait_ns = 0;   // of staging: the caller's thread waited for a free slot
+  uint64_t copy_ns = 0;        // copying with CRC, summed over the threads that copied
+  uint64_t stage_ns = 0;       // copying into slots, slot waits included
+  uint64_t blocking_ns = 0;    // how long the caller was held, from the start of capture, and by
+                               // before_mutation()
+  uint64_t eager_bytes = 0;    // of a guarded save: copied before save_async() returned
+  uint64_t lazy_bytes = 0;     // of a guarded save: copied in the background
+  uint64_t guard_wait_ns = 0;  // of a guarded save: before_mutation() held the caller
+  // Told before a guarded save was staged (hiding_budget.h): how much of lazy_bytes would be copied
+  // before the next before_mutation(), and how long that would wait. Until rates are measured, a
+  // lower bound and 0.
+  uint64_t hidden_bytes_predicted = 0;
+  uint64_t guard_wait_ns_predicted = 0;
   uint64_t queue_wait_ns = 0;   // staged extents waited for their write to start, summed over them
   uint64_t write_ns = 0;        // from the start of the first write to the end of the last
   uint64_t durable_ns = 0;      // from the call; 0 until then

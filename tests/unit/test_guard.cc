@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/log.h"
 #include "engine/engine.h"
 #include "tests/support/fault_write_queue.h"
 #include "tests/support/gate.h"
@@ -204,6 +205,36 @@ TEST_F(GuardTest, closing_waits_for_the_background) {
   EXPECT_TRUE(snapshot->is_done());
   EXPECT_TRUE(read_text(path()) == at_call);
   ASSERT_OK(engine_->before_mutation());
+}
+
+// The disk is paced, so that what is told can be compared with what happens.
+TEST(GuardBudget, wait_is_told_before_it_happens_and_logged_once) {
+  const TempDir directory(fast_parent());
+  std::vector<std::string> lines;
+  set_log_sink([&](std::string_view line) { lines.emplace_back(line); });
+  WitnessRecord witness;
+  GuardedState state(1, {16 << 20});
+  auto engine = std::move(
+      Engine::create(
+          {.staging_bytes = 2 << 20, .extent_bytes = 128 << 10, .byte_rate_limit = 64 << 20})
+          .value());
+  SnapshotReport report;
+  for (int i = 0; i < 4; ++i) {
+    const auto snapshot = engine->save_async(state.request(directory / "x.pth", &witness)).value();
+    std::this_thread::sleep_for(milliseconds(50));
+    ASSERT_OK(engine->before_mutation());
+    ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+    report = snapshot->report();
+  }
+  set_log_sink({});
+  // At most 64 MiB/s for 14 MiB, less the step of 50 ms: 170 ms and more on a busy machine.
+  const auto predicted_ns = static_cast<double>(report.guard_wait_ns_predicted);
+  EXPECT_GE(predicted_ns, 150e6);
+  EXPECT_NEAR(predicted_ns / static_cast<double>(report.guard_wait_ns), 1, 0.5);
+  EXPECT_GT(report.hidden_bytes_predicted, 2u << 20);
+  EXPECT_LT(report.hidden_bytes_predicted, 7u << 20);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], HasSubstr("a guarded save cannot be hidden whole"));
 }
 
 }  // namespace
