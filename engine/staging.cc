@@ -82,7 +82,7 @@ std::optional<SlotLease> Staging::lease(bool is_caller) {
   if (auto slot = tools_.pool.lease(std::chrono::milliseconds(0))) return slot;
   StageTimer timer(job_->trace, "wait for slot");
   std::optional<SlotLease> slot;
-  if (!wait_for_oldest()) slot = tools_.pool.lease(kInterruptPeriod);
+  if (!wait_for_next()) slot = tools_.pool.lease(kInterruptPeriod);
   const uint64_t waited_ns = timer.stop_ns();
   if (is_caller) slot_wait_ns_ += waited_ns;
   return slot;
@@ -134,20 +134,18 @@ void Staging::seal(size_t position, Filled& filled) {
   tools_.writer.enqueue({job_, position, std::move(filled.slot), Clock::now()});
 }
 
-// False where nothing is being copied any more.
-bool Staging::wait_for_oldest() {
-  CopiesInFlight oldest;
+// Seals what has arrived and waits for the next in file order. False where that is not on its way
+// yet: all is sealed, or another thread is at it.
+bool Staging::wait_for_next() {
+  CopiesInFlight next;
   {
     std::lock_guard lock(mutex_);
-    const auto busy = std::find_if(filled_.begin(), filled_.end(), [](const auto& filled) {
-      return !filled.second.copies.is_done();
-    });
-    if (busy == filled_.end()) return false;
-    oldest = busy->second.copies;
+    seal_ready();  // copies may have ended since they were put here
+    const auto first = filled_.begin();
+    if (first == filled_.end() || first->first != next_to_seal_) return false;
+    next = first->second.copies;
   }
-  fail_on_error(oldest.wait());
-  std::lock_guard lock(mutex_);
-  seal_ready();
+  fail_on_error(next.wait());
   return true;
 }
 
@@ -164,14 +162,10 @@ bool Staging::has_copies_in_flight() const {
 }
 
 void Staging::complete() {
-  while (wait_for_oldest()) {
+  while (wait_for_next()) {
   }
   fail_on_error(early_copies_.wait());
   fail_on_error(probe_copies_.wait());
-  {
-    std::lock_guard lock(mutex_);
-    seal_ready();
-  }
   if (job_->tears != nullptr && !job_->core->is_doomed()) judge_tears();
 }
 

@@ -72,7 +72,7 @@ class Staging {
   void put(size_t position, Filled filled);
   void seal_ready();  // REQUIRES: mutex_ held
   void seal(size_t position, Filled& filled);
-  bool wait_for_oldest();
+  bool wait_for_next();
   void read_probes(SourcePieces pieces);
   void judge_tears();
 
