@@ -20,6 +20,19 @@ Status stalled_status(const std::string& path) {
       .with_context("refused, as the disk has not answered for an earlier save yet");
 }
 
+// What a front end cannot have meant.
+Status check_request(const SaveRequest& request) {
+  if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
+  for (const SourceDevice& device : request.devices) {
+    if (device.device == nullptr) return Status::invalid_argument("a device of the save is null");
+  }
+  for (const SourceStorage& storage : request.storages) {
+    if (storage.device == kHostMemory || storage.device < request.devices.size()) continue;
+    return Status::invalid_argument("a storage names a device that the save does not have");
+  }
+  return Status::ok();
+}
+
 void count_guarded(const SaveRequest& request, SnapshotReport& report) {
   if (request.witness == nullptr) return;
   for (const SourceStorage& storage : request.storages) {
@@ -37,7 +50,7 @@ bool Engine::Impl::may_start() const {
 }
 
 Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
-  if (request.files.empty()) return Status::invalid_argument("a save needs at least one file");
+  TINTYPE_RETURN_IF_ERROR(check_request(request));
   const auto start = Clock::now();
   auto core =
       std::make_shared<SnapshotCore>(request.files.front().path, request.blocking_ns_before);

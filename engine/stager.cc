@@ -27,7 +27,7 @@ void Stager::submit(std::shared_ptr<Staging> staging, bool is_issued) {
     TINTYPE_CHECK(staging_ == nullptr);
     staging_ = std::move(staging);
     is_issued_ = is_issued;
-    is_guarded_ = !is_issued;
+    is_guarded_ = !is_issued && staging_->reads_job_memory();
   }
   changed_.notify_all();
 }

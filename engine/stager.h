@@ -21,11 +21,11 @@ class Stager {
   explicit Stager(OnStaged on_staged);
   ~Stager();  // REQUIRES: nothing is staging
 
-  // Issues the copies where that is still to be done, and completes. The staging counts as guarded
-  // (see below) in the first case.
+  // Issues the copies where that is still to be done, and completes.
   void submit(std::shared_ptr<Staging> staging, bool is_issued);
 
-  // The staging that reads storages on the strength of before_mutation(); null where there is none.
+  // The staging that reads the job's memory on the strength of before_mutation(); null where there
+  // is none.
   std::shared_ptr<Staging> guarded() const;
   // True once the staging has issued all copies; false when that took longer.
   bool wait_issued(const Staging& staging, std::chrono::milliseconds timeout) const;

@@ -36,12 +36,17 @@ void Staging::begin(InterruptPoll& interrupts) {
   fail_on_error(status);
 }
 
-bool Staging::holds_caller() const {
-  if (job_->tears != nullptr) return false;
+bool Staging::reads_job_memory() const {
   const auto& storages = job_->request.storages;
-  return storages.empty() || !std::all_of(storages.begin(), storages.end(), [&](const auto& s) {
-           return job_->copies.is_gathered(s);
-         });
+  return std::any_of(storages.begin(), storages.end(), [&](const SourceStorage& storage) {
+    const bool is_early = job_->tears != nullptr && !storage.is_lazy;
+    return !is_early && !job_->copies.is_gathered(storage);
+  });
+}
+
+// Without devices nothing would be won by going on: the copies are over when issue() returns.
+bool Staging::holds_caller() const {
+  return job_->tears == nullptr && (job_->request.devices.empty() || reads_job_memory());
 }
 
 void Staging::issue(InterruptPoll& interrupts) {
@@ -66,6 +71,7 @@ void Staging::issue(InterruptPoll& interrupts) {
 // position left. So the lowest unfinished position always has its slot, the writer can always free
 // one by going on, and a pool of any size is free of deadlock.
 void Staging::copy_extents(InterruptPoll* interrupts) {
+  SourcePieces pieces;  // of one extent after the other: allocated once
   while (!job_->core->is_doomed()) {
     if (interrupts != nullptr) interrupts->poll();
     auto slot = lease(interrupts != nullptr);
@@ -73,7 +79,7 @@ void Staging::copy_extents(InterruptPoll* interrupts) {
     if (!slot) continue;
     size_t position = 0;
     if (!take_position(position)) return;
-    put(position, fill(position, std::move(*slot)));
+    put(position, fill(position, std::move(*slot), pieces));
   }
 }
 
@@ -100,10 +106,10 @@ bool Staging::take_position(size_t& position) {
   return true;
 }
 
-Staging::Filled Staging::fill(size_t position, SlotLease slot) {
+Staging::Filled Staging::fill(size_t position, SlotLease slot, SourcePieces& pieces) {
   StageTimer timer(job_->trace, "copy");
   Filled filled{.slot = std::move(slot), .copies = {}};
-  SourcePieces pieces;
+  pieces.clear();
   job_->filler.fill(position, filled.slot.bytes(), pieces);
   fail_on_error(job_->copies.copy(pieces, filled.copies));
   copy_ns_ += timer.stop_ns();

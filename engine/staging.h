@@ -43,8 +43,10 @@ class Staging {
   // filled; for a guarded save also the probes, and the eager storages copied. A failure dooms the
   // job. The poll may cancel it.
   void begin(InterruptPoll& interrupts);
-  // True if the caller must not go on before issue(): storages of its own are still to be read, and
-  // nobody has promised to call before_mutation().
+  // True while storages of the job are still to be read, those in slabs and copied early excepted.
+  bool reads_job_memory() const;
+  // True if the caller must not go on before issue(): nobody has promised to call
+  // before_mutation().
   bool holds_caller() const;
   // Starts every copy. Returns early where the job is doomed; what was started goes on.
   void issue(InterruptPoll& interrupts);
@@ -68,7 +70,7 @@ class Staging {
   std::optional<SlotLease> lease(bool is_caller);
   bool is_finished();
   bool take_position(size_t& position);
-  Filled fill(size_t position, SlotLease slot);
+  Filled fill(size_t position, SlotLease slot, SourcePieces& pieces);
   void put(size_t position, Filled filled);
   void seal_ready();  // REQUIRES: mutex_ held
   void seal(size_t position, Filled& filled);

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "base/check.h"
 #include "engine/device/host_device.h"
 
 namespace tintype {
@@ -44,6 +43,11 @@ void SourcePieces::add(uint32_t device, const CopyPiece& piece) {
   devices[device].push_back(piece);
 }
 
+void SourcePieces::clear() {
+  host.clear();
+  for (auto& pieces : devices) pieces.clear();
+}
+
 void CopiesInFlight::add(EventPointer event) {
   if (event != nullptr) events_.push_back(std::move(event));
 }
@@ -63,7 +67,6 @@ Status CopiesInFlight::wait() const {
 
 SourceCopies::SourceCopies(std::span<const SourceDevice> devices) {
   for (const SourceDevice& device : devices) {
-    TINTYPE_CHECK(device.device != nullptr);
     places_.push_back({.source = device, .start = nullptr, .last = nullptr});
   }
 }
@@ -93,9 +96,6 @@ bool SourceCopies::is_gathered(const SourceStorage& storage) const {
 }
 
 Status SourceCopies::copy(const SourcePieces& pieces, CopiesInFlight& in_flight) {
-  if (pieces.devices.size() > places_.size()) {
-    return Status::invalid_argument("a storage names a device that the request does not have");
-  }
   for (size_t i = 0; i < pieces.devices.size(); ++i) {
     if (pieces.devices[i].empty()) continue;
     Place& place = places_[i];

@@ -17,6 +17,7 @@ struct SourcePieces {
   std::vector<std::vector<CopyPiece>> devices;  // parallel to SaveRequest::devices
 
   void add(uint32_t device, const CopyPiece& piece);
+  void clear();
 };
 
 // What is not done yet of a batch of copies. Its memory may be used, moved or given back only after

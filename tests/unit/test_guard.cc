@@ -1,10 +1,12 @@
 // Guarded saves in host memory: what is copied when, what before_mutation() waits for, and what a
 // tear does.
+#include <cerrno>
 #include <chrono>
 #include <thread>
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "tests/support/child_process.h"
 #include "tests/support/fault_write_queue.h"
 #include "tests/support/gate.h"
 #include "tests/support/guarded_state.h"
@@ -26,16 +28,19 @@ constexpr uint64_t kPoolBytes = 8 * kExtentBytes;
 // be staged meanwhile.
 class GuardTest : public testing::Test {
  protected:
-  GuardTest() : directory_(fast_parent()) {
-    EngineOptions options;
+  GuardTest() : directory_(fast_parent()) { open_engine({}); }
+
+  // A write that meets the closed gate is held by it, or meets another fault.
+  void open_engine(EngineOptions options, const WriteFault& fault = {}) {
     options.staging_bytes = kPoolBytes;
     options.extent_bytes = kExtentBytes;
     options.copy_threads = 2;
-    options.make_write_queue = [this]() -> Result<std::unique_ptr<WriteQueue>> {
+    options.make_write_queue = [this, fault]() -> Result<std::unique_ptr<WriteQueue>> {
       return std::unique_ptr<WriteQueue>(std::make_unique<FaultWriteQueue>(
-          make_queue("pwrite", 4), [this](const WriteRequest&, uint64_t) {
-            return disk_->is_open() ? WriteFault{}
-                                    : WriteFault{.kind = WriteFault::Kind::held, .gate = disk_};
+          make_queue("pwrite", 4), [this, fault](const WriteRequest&, uint64_t) {
+            if (disk_->is_open()) return WriteFault{};
+            if (fault.kind != WriteFault::Kind::none) return fault;
+            return WriteFault{.kind = WriteFault::Kind::held, .gate = disk_};
           }));
     };
     engine_ = std::move(Engine::create(std::move(options)).value());
@@ -191,6 +196,42 @@ TEST_F(GuardTest, default_save_behind_a_guarded_one_waits_for_its_turn) {
   ASSERT_OK(*second->wait_durable(std::nullopt));
   EXPECT_TRUE(read_text(path()) == at_call);
   EXPECT_TRUE(read_text(directory_ / "y.pth") == at_call);
+}
+
+TEST_F(GuardTest, save_that_is_given_up_lets_before_mutation_return) {
+  open_engine({.stall_timeout_ms = 200});
+  const auto snapshot = save();
+  ASSERT_OK(engine_->before_mutation());
+  state_.mutate_lazy();
+  EXPECT_EQ(snapshot->wait_durable(std::nullopt)->error_number(), ETIMEDOUT);
+  disk_->open();
+  while (engine_->stats().saves_stalled > 0) std::this_thread::sleep_for(milliseconds(1));
+}
+
+TEST_F(GuardTest, failing_disk_lets_before_mutation_return) {
+  open_engine({}, WriteFault{.kind = WriteFault::Kind::result, .result = -EIO});
+  const auto snapshot = save();
+  ASSERT_OK(engine_->before_mutation());
+  state_.mutate_lazy();
+  EXPECT_EQ(snapshot->wait_durable(std::nullopt)->error_number(), EIO);
+}
+
+TEST_F(GuardTest, forked_child_does_not_wait) {
+  const auto snapshot = save();
+  EXPECT_TRUE(passes_in_child([&] { EXPECT_OK(engine_->before_mutation()); }));
+  disk_->open();
+  ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+}
+
+TEST_F(GuardTest, storage_of_a_device_that_is_not_there_is_refused) {
+  SaveRequest request = state_.request(path(), nullptr);
+  request.storages[1].device = 0;
+  EXPECT_THAT(engine_->save_async(std::move(request)),
+              IsStatus(StatusCode::invalid_argument, HasSubstr("names a device")));
+  request = state_.request(path(), nullptr);
+  request.devices.emplace_back();
+  EXPECT_THAT(engine_->save_async(std::move(request)),
+              IsStatus(StatusCode::invalid_argument, HasSubstr("is null")));
 }
 
 TEST_F(GuardTest, closing_waits_for_the_background) {
