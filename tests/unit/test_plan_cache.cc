@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/device/host_device.h"
 #include "engine/image_filler.h"
 #include "engine/plan_cache.h"
 
@@ -19,7 +20,9 @@ std::vector<ByteVector> images_of(const SavePlan& plan, const SaveRequest& reque
   std::vector<ByteVector> images(plan.images.size());
   ByteVector buffer(1 << 16);
   for (size_t i = 0; i < filler.extent_count(); ++i) {
-    filler.fill(i, buffer);
+    SourcePieces pieces;
+    filler.fill(i, buffer, pieces);
+    EXPECT_TRUE(host_device().copy(pieces.host, nullptr).is_ok());
     filler.seal(i, buffer);
     append_bytes(images[plan.order[i].image], ByteView(buffer).first(filler.extent(i).size_bytes));
   }
