@@ -13,6 +13,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include "bindings/src/guard/retired_references.h"
 #include "bindings/src/paths.h"
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
@@ -83,6 +84,7 @@ std::unique_ptr<BoundEngine> make_engine(const nb::dict& options) {
 }
 
 std::shared_ptr<Snapshot> save_async(BoundEngine& engine, NativeRequest& request) {
+  release_retired_references();
   SaveRequest taken = request.take();
   return value_or_raise(
       without_gil([&] { return engine->save_async(std::move(taken), is_signal_pending); }));
@@ -117,9 +119,15 @@ void call_blocking(Call call) {
   raise_if_error(without_gil(call));
 }
 
+void before_mutation(BoundEngine& engine) {
+  call_blocking([&] { return engine->before_mutation(is_signal_pending); });
+  release_retired_references();
+}
+
 // Lets the threads that are in native code come back, and keeps them from leaving again; false if
 // some did not come in time.
 bool wait_for_callers(double seconds) {
+  release_retired_references();
   is_interpreter_ending.store(true);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   nb::gil_scoped_release release;
@@ -165,6 +173,7 @@ void bind_engine(nb::module_& module) {
            [](BoundEngine& e, uint64_t bytes) { call_blocking([&] { return e->prepare(bytes); }); })
       .def("wait",
            [](BoundEngine& e) { call_blocking([&] { return e->wait(is_signal_pending); }); })
+      .def("before_mutation", &before_mutation)
       .def("close",
            [](BoundEngine& e) {
              e->refuse_new_saves();

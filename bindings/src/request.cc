@@ -2,8 +2,11 @@
 
 #include <utility>
 
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
+#include "bindings/src/guard/guarded_tensors.h"
+#include "bindings/src/guard/lazy_storages.h"
 #include "bindings/src/paths.h"
 
 namespace nb = nanobind;
@@ -26,6 +29,21 @@ void NativeRequest::set_capture(uint64_t capture_ns, const std::string& capture_
   request_.capture_path = capture_path;
 }
 
+void NativeRequest::guard(const StorageTable& table, const nb::list& optimizers,
+                          const std::shared_ptr<TornTensors>& torn) {
+  const TorchHandles* torch = TorchHandles::get();
+  if (torch == nullptr) return;  // an unknown torch: all is eager
+  GuardedTensors guarded(*torch);
+  for (const nb::handle optimizer : optimizers) guarded.add_optimizer(optimizer[0], optimizer[1]);
+  request_.witness = mark_lazy_storages(request_.storages, table, guarded, torn);
+  if (request_.witness == nullptr) return;
+  auto owner = std::make_shared<HeldReferences>();
+  for (uint32_t i = 0; i < request_.storages.size(); ++i) {
+    if (request_.storages[i].is_lazy) owner->add(table.storage_object(i));
+  }
+  request_.storage_owner = std::move(owner);
+}
+
 void NativeRequest::set_publisher(std::unique_ptr<Publisher> publisher) {
   request_.publisher = std::move(publisher);
 }
@@ -37,6 +55,7 @@ uint64_t NativeRequest::storage_bytes() const {
 }
 
 void bind_request(nb::module_& module) {
+  nb::class_<TornTensors>(module, "TornTensors").def(nb::init<>());
   nb::class_<NativeRequest>(module, "Request")
       .def(nb::init<const StorageTable&>(), nb::arg("table"))
       .def("add_file",
@@ -44,6 +63,8 @@ void bind_request(nb::module_& module) {
               bool is_symlink_followed) {
              request.add_file(path_from_python(path), captured, alignment, is_symlink_followed);
            })
+      .def("guard", &NativeRequest::guard, nb::arg("table"), nb::arg("optimizers"),
+           nb::arg("torn").none())
       .def("set_capture", &NativeRequest::set_capture)
       .def_prop_ro("storage_bytes", &NativeRequest::storage_bytes);
 }

@@ -9,12 +9,13 @@
 
 #include "bindings/src/capture/capture.h"
 #include "bindings/src/capture/storage_table.h"
+#include "bindings/src/guard/python_witness.h"
 #include "engine/save_request.h"
 
 namespace tintype::python {
 
 // Not thread-safe; needs the GIL. The Python side keeps the table alive until the call that takes
-// the request returns.
+// the request returns; lazy storages are kept for as long as the engine reads them.
 class NativeRequest {
  public:
   // REQUIRES: everything was captured into the table.
@@ -24,6 +25,11 @@ class NativeRequest {
   void add_file(const std::string& path, Captured& captured, uint64_t alignment,
                 bool is_symlink_followed);
   void set_capture(uint64_t capture_ns, const std::string& capture_path);
+  // Lets save_async() return before those storages are copied that belong to guarded optimizers
+  // alone: pairs of (param_groups, state). `table`: the one this request was made of. `torn` may be
+  // null.
+  void guard(const StorageTable& table, const nanobind::list& optimizers,
+             const std::shared_ptr<TornTensors>& torn);
   void set_publisher(std::unique_ptr<Publisher> publisher);
   uint64_t storage_bytes() const;
 

@@ -80,6 +80,11 @@ nb::dict report(const Snapshot& snapshot) {
   d["copy_ns"] = r.copy_ns;
   d["stage_ns"] = r.stage_ns;
   d["blocking_ns"] = r.blocking_ns;
+  d["eager_bytes"] = r.eager_bytes;
+  d["lazy_bytes"] = r.lazy_bytes;
+  d["guard_wait_ns"] = r.guard_wait_ns;
+  d["hidden_bytes_predicted"] = r.hidden_bytes_predicted;
+  d["guard_wait_ns_predicted"] = r.guard_wait_ns_predicted;
   d["queue_wait_ns"] = r.queue_wait_ns;
   d["write_ns"] = r.write_ns;
   d["durable_ns"] = r.durable_ns;

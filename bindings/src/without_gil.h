@@ -16,14 +16,20 @@ inline std::atomic<int> active_calls{0};
 // GIL: a thread that never lets go of it cannot be killed on its way back.
 inline std::atomic<bool> is_interpreter_ending{false};
 
+// Counts a thread of the engine that is about to take the GIL, or a call that gives it away.
+class ActiveCall {
+ public:
+  ActiveCall() { ++active_calls; }
+  ~ActiveCall() { --active_calls; }
+  ActiveCall(const ActiveCall&) = delete;
+  ActiveCall& operator=(const ActiveCall&) = delete;
+};
+
 // Runs `call` without the GIL, holding no Python object's borrowed reference. Needs the GIL.
 template <typename Call>
 auto without_gil(Call&& call) {
   if (is_interpreter_ending.load()) return std::forward<Call>(call)();
-  struct Count {
-    Count() { ++active_calls; }
-    ~Count() { --active_calls; }
-  } count;
+  const ActiveCall active;
   nanobind::gil_scoped_release release;
   return std::forward<Call>(call)();
 }

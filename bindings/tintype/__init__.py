@@ -1,8 +1,8 @@
 """Tintype: a snapshot engine for PyTorch training.
 
 ``save`` is a durable drop-in for ``torch.save``; ``save_async`` returns as soon as the tensors are
-copied; ``CheckpointCallback`` keeps a training run's checkpoint directory. Files are what
-``torch.load`` reads.
+copied, or, after ``guard(optimizer)``, before that; ``CheckpointCallback`` keeps a training run's
+checkpoint directory. Files are what ``torch.load`` reads.
 """
 
 from tintype._archive import (
@@ -22,7 +22,7 @@ from tintype._checkpoint import (
     save_checkpoint,
     unpack_checkpoint,
 )
-from tintype._engine import Engine, save, save_async
+from tintype._engine import Engine, before_mutation, guard, save, save_async
 from tintype._errors import (
     BusyError,
     CorruptCheckpointError,
@@ -34,6 +34,7 @@ from tintype._errors import (
     UnpicklableError,
     UnsupportedError,
 )
+from tintype._guard import Guard
 from tintype._image import open
 from tintype._load import UnsafeCheckpointError, load
 from tintype._snapshot import Snapshot
@@ -44,6 +45,7 @@ __all__ = [
     "CheckpointCallback",
     "CorruptCheckpointError",
     "Engine",
+    "Guard",
     "LockedError",
     "NoSpaceError",
     "RecordEntry",
@@ -58,6 +60,8 @@ __all__ = [
     "ValueEntry",
     "VerifyProblem",
     "VerifyReport",
+    "before_mutation",
+    "guard",
     "inspect",
     "load",
     "load_checkpoint",

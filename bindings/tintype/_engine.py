@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
+import torch
+
 from tintype import _tintype
 from tintype._capture import Captured, StorageTable, capture
 from tintype._errors import TintypeError
+from tintype._guard import Guard, GuardList
 from tintype._snapshot import Snapshot, _CallbackThread
 from tintype._target import (
     Compression,
@@ -34,7 +37,9 @@ class Engine:
     seen plus a quarter, at most a quarter of the available memory). ``extent_bytes``: size of one
     write, a multiple of 4096. ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT
     "preferred", "required" or "off". ``max_in_flight``: saves that may overlap; a further call
-    waits, is skipped or raises BusyError, by ``when_busy``. ``byte_rate_limit``: bytes per second
+    waits, is skipped or raises BusyError, by ``when_busy``. ``on_torn``: a guarded save whose
+    tensors changed too early fails with TornSnapshotError ("raise"), or does so and saves those
+    tensors unguarded from then on ("eager_next"). ``byte_rate_limit``: bytes per second
     over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did nothing for
     so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the same error
     until the disk answers (None: wait for ever). Keep it far above the slowest fsync: that shows no
@@ -54,6 +59,7 @@ class Engine:
         direct_io: Literal["preferred", "required", "off"] = "preferred",
         max_in_flight: int = 2,
         when_busy: Literal["wait", "skip", "raise"] = "wait",
+        on_torn: Literal["raise", "eager_next"] = "raise",
         byte_rate_limit: int | None = None,
         stall_timeout_s: float | None = 1800,
         backend: Literal["automatic", "io_uring", "pwrite"] = "automatic",
@@ -74,6 +80,9 @@ class Engine:
             _check_choice(name, choice)
         trace_path = "" if trace is None else absolute_path(trace)
         self._native = _tintype.Engine.create({**numbers, **choices, "trace": trace_path})
+        _check_choice("on_torn", on_torn, ("raise", "eager_next"))
+        self._torn = _tintype.TornTensors() if on_torn == "eager_next" else None
+        self._guards = GuardList()
         self._is_closed = False
         _live_engines.add(self)
         _drain_with_worker()
@@ -152,11 +161,19 @@ class Engine:
         request = _make_request(files, table)
         if publisher is not None:
             publisher.attach(request)
+        if not is_blocking:
+            self._guard_request(request, table)
         request.set_capture(time.perf_counter_ns() - start_ns, files[0][1].path)
         start = self._native.save if is_blocking else self._native.save_async
         snapshot = Snapshot(start(request))
         self._raise_unseen(snapshot)
         return snapshot
+
+    def _guard_request(self, request: _tintype.Request, table: StorageTable) -> None:
+        optimizers = self._guards.optimizers()
+        if optimizers:
+            states = [(optimizer.param_groups, optimizer.state) for optimizer in optimizers]
+            request.guard(table, states, self._torn)
 
     def _save_to_file_object(
         self, obj: object, f: BinaryIO, compression: Compression | None
@@ -175,13 +192,42 @@ class Engine:
             f.flush()
         self._raise_unseen(None)
 
+    def guard(self, optimizer: torch.optim.Optimizer) -> Guard:
+        """Lets ``save_async`` return before the optimizer's parameters and state are copied.
+
+        They are copied in the background, while the job computes. ``optimizer.step()`` and
+        ``optimizer.load_state_dict()`` wait for what is left of that; before anything else changes
+        those tensors, call :meth:`before_mutation`. Everything else in a save, and storages under
+        4 KiB, are copied before it returns, as without a guard.
+
+        The guard ends by its ``remove()``, by the end of a ``with`` block over it, or with the
+        optimizer. A second call for an optimizer returns the same guard. While a save copies, a
+        change that came too early fails that save with TornSnapshotError, by ``on_torn``: one that
+        torch counts (in-place operations), other memory (``p.data = x``), and others if they touch
+        one of 64 bytes that are compared in every MiB. Once saved lazily, a storage can no longer
+        be resized: torch raises RuntimeError.
+        """
+        self._check_open()
+        return self._guards.add(self, optimizer)
+
+    def before_mutation(self) -> None:
+        """Waits until no guarded save reads its tensors any more; at once where none does.
+
+        For changes other than a guarded optimizer's step: weight clamps, EMA swaps, SAM, graph
+        replays, changes through ``.data`` or ``.numpy()``. Ctrl-C raises KeyboardInterrupt: the
+        save goes on, and nothing may be changed yet.
+        """
+        self._native.before_mutation()
+
     def prepare(self, obj: object) -> None:
         """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
-        that the first save costs what later ones do. Copies and writes nothing."""
+        that the first save costs what later ones do. Looks at guarded tensors as a save does.
+        Copies and writes nothing."""
         self._check_open()
         table = StorageTable()
         captured = capture(obj, table)
         request = _make_request([("", captured, True)], table)
+        self._guard_request(request, table)
         self._native.prepare(request.storage_bytes)
 
     def wait(self) -> None:
@@ -255,6 +301,12 @@ def _check_count(name: str, value: object) -> None:
         raise ValueError(f"{name}={value!r} is out of range")
 
 
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name}={value!r} is not one of {known}")
+
+
 def _milliseconds(name: str, seconds: float | None) -> int:
     """At least 1 for a time, 0 for None."""
     if seconds is None:
@@ -314,6 +366,18 @@ def save_async(
     tensors. Raises as :func:`save`, of what is seen until then; the waits of the snapshot raise
     what fails later."""
     return default_engine().save_async(obj, path, compression=compression)
+
+
+def guard(optimizer: torch.optim.Optimizer) -> Guard:
+    """:meth:`Engine.guard` of the default engine."""
+    return default_engine().guard(optimizer)
+
+
+def before_mutation() -> None:
+    """:meth:`Engine.before_mutation` of the default engine; at once where that was never used."""
+    engine = _default_engine
+    if engine is not None:
+        engine.before_mutation()
 
 
 def _drain_at_exit() -> None:

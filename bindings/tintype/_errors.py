@@ -34,7 +34,7 @@ class CorruptCheckpointError(TintypeError):
 
 
 class TornSnapshotError(TintypeError):
-    """A tensor changed while a deferred copy of it was running; the text names the tensor."""
+    """A guarded tensor changed before it was copied; the text names it. The old file stands."""
 
 
 class BusyError(TintypeError):
@@ -103,6 +103,7 @@ _PLAIN_CLASSES: dict[str, type[BaseException]] = {
     "corruption": CorruptCheckpointError,
     "unsupported": UnsupportedError,
     "busy": BusyError,
+    "torn": TornSnapshotError,
     "cancelled": concurrent.futures.CancelledError,
     "interrupted": KeyboardInterrupt,
 }

@@ -5,7 +5,7 @@ namespace {
 
 constexpr size_t kFirstSlots = 1024;        // a power of two, as each later size
 constexpr size_t kSpareSlotsMax = 1 << 17;  // 2 MiB: keys of some 60,000 objects
-constexpr size_t kSparesMax = 4;            // a save uses three maps
+constexpr size_t kSparesMax = 4;            // a guarded save uses four maps
 
 }  // namespace
 

@@ -33,6 +33,9 @@ class StorageTable {
 
   const std::vector<SourceStorage>& storages() const { return storages_; }
 
+  // The torch.UntypedStorage that storages()[index] is. Borrowed.
+  PyObject* storage_object(uint32_t index) const { return owners_[numbers_[index]].ptr(); }
+
   StorageTable(const StorageTable&) = delete;
   StorageTable& operator=(const StorageTable&) = delete;
 

@@ -175,10 +175,16 @@ void TorchHandles::find_attributes() {
   storage_of = Attribute(tensor, "untyped_storage");
   is_conj = Attribute(tensor, "is_conj");
   is_neg = Attribute(tensor, "is_neg");
+  version = Attribute(tensor, "_version");
+  data_address = Attribute(tensor, "data_ptr");
+  data_size_bytes = Attribute(tensor, "nbytes");
+  is_contiguous = Attribute(tensor, "is_contiguous");
   view_tensor = find_view_tensor(tensor);
   const nb::object storage = nb::borrow(reinterpret_cast<PyObject*>(untyped_storage_class));
   storage_address = Attribute(storage, "data_ptr");
   storage_size_bytes = Attribute(storage, "nbytes");
+  is_resizable_storage = Attribute(storage, "resizable");
+  is_shared_storage = Attribute(storage, "is_shared");
 }
 
 bool TorchHandles::is_stock() const {

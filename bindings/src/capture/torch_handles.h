@@ -82,7 +82,8 @@ class TorchHandles {
   Attribute state;  // None for a tensor without Python attributes
   Attribute layout, has_names, dtype_of, is_cpu, is_cuda, is_meta, requires_grad, backward_hooks;
   Attribute shape, stride, storage_offset, storage_of, is_conj, is_neg;
-  Attribute storage_address, storage_size_bytes;
+  Attribute version, data_address, data_size_bytes, is_contiguous;
+  Attribute storage_address, storage_size_bytes, is_resizable_storage, is_shared_storage;
   dlpack::ViewTensor view_tensor;  // null before torch 2.10: then attributes serve
 
   PyObject* strided;

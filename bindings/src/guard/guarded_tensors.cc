@@ -1,0 +1,127 @@
+#include "bindings/src/guard/guarded_tensors.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+namespace {
+
+constexpr int kDepthMax = 16;  // of containers in an optimizer's state; deeper tensors stay eager
+
+bool is_plain_tensor(const TorchHandles& torch, PyObject* object) {
+  return Py_TYPE(object) == torch.tensor_class || Py_TYPE(object) == torch.parameter_class;
+}
+
+// Holes are elements that another tensor may own. Elements that overlap would hide holes from this
+// count, but torch refuses to write to such tensors.
+bool has_holes(const dlpack::Tensor& view, uint64_t item_count) {
+  uint64_t span = 1;
+  for (int32_t i = 0; i < view.dimension_count; ++i) {
+    span += static_cast<uint64_t>(view.shape[i] - 1) * static_cast<uint64_t>(view.strides[i]);
+  }
+  return span != item_count;
+}
+
+// False where DLPack cannot tell.
+bool locate_by_view(const TorchHandles& torch, GuardedTensor& found) {
+  dlpack::Tensor view;
+  if (torch.view_tensor == nullptr) return false;
+  if (torch.view_tensor(found.tensor, &view) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  if (view.device_type != dlpack::kDeviceCpu) return true;
+  uint64_t item_count = 1;
+  for (int32_t i = 0; i < view.dimension_count; ++i) {
+    item_count *= static_cast<uint64_t>(view.shape[i]);
+  }
+  if (item_count == 0 || has_holes(view, item_count)) return true;
+  found.address = reinterpret_cast<uint64_t>(view.data);
+  found.size_bytes = item_count * view.dtype.bits * view.dtype.lanes / 8;
+  return true;
+}
+
+void locate_by_attributes(const TorchHandles& torch, GuardedTensor& found) {
+  const auto strided = [&] { return torch.layout(found.tensor).is(torch.strided); };
+  if (!torch.is_cpu.is_true(found.tensor) || !strided()) return;
+  if (!torch.is_contiguous.is_true(found.tensor)) return;
+  found.address = torch.data_address.as_uint64(found.tensor);
+  found.size_bytes = torch.data_size_bytes.as_uint64(found.tensor);
+}
+
+}  // namespace
+
+GuardedTensor locate(const TorchHandles& torch, PyObject* tensor) {
+  GuardedTensor found{.tensor = tensor};
+  if (is_plain_tensor(torch, tensor) && !locate_by_view(torch, found)) {
+    locate_by_attributes(torch, found);
+  }
+  return found;
+}
+
+void GuardedTensors::add_optimizer(nb::handle param_groups, nb::handle state) {
+  for (const nb::handle group : param_groups) add_nested(nb::object(group["params"]).ptr(), 0);
+  add_nested(state.ptr(), 0);
+}
+
+// Keys of dicts are the parameters, which stand in the groups too.
+void GuardedTensors::add_nested(PyObject* object, int depth) {
+  if (is_plain_tensor(torch_, object)) return add(object);
+  if (depth == kDepthMax) return;
+  if (PyDict_Check(object)) {
+    PyObject* value = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(object, &at, nullptr, &value) != 0;) {
+      add_nested(value, depth + 1);
+    }
+  } else if (PyList_Check(object) || PyTuple_Check(object)) {
+    PyObject** items = PySequence_Fast_ITEMS(object);
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(object);
+    for (Py_ssize_t i = 0; i < count; ++i) add_nested(items[i], depth + 1);
+  }
+}
+
+void GuardedTensors::add(PyObject* tensor) {
+  const GuardedTensor located = locate(torch_, tensor);
+  if (located.size_bytes == 0) return;
+  const auto index = static_cast<uint32_t>(tensors_.size());
+  const uint32_t first = first_at_address_.find_or_insert(located.address, index);
+  tensors_.push_back(located);
+  next_at_address_.push_back(IdentityMap::kAbsent);
+  if (first == index) return;
+  next_at_address_[index] = std::exchange(next_at_address_[first], index);
+}
+
+const std::vector<GuardedTensor>& GuardedTensors::owners_of(uint64_t address, uint64_t size_bytes) {
+  owners_.clear();
+  const uint32_t first = first_at_address_.find(address);
+  bool is_covered = false;
+  for (uint32_t i = first; i != IdentityMap::kAbsent; i = next_at_address_[i]) {
+    owners_.push_back(tensors_[i]);
+    is_covered = is_covered || tensors_[i].size_bytes >= size_bytes;
+  }
+  if (first != IdentityMap::kAbsent && !is_covered) add_owners_in_parts(address, size_bytes);
+  return owners_;
+}
+
+// One storage for the tensors of many parameters, say. All of them are owners.
+void GuardedTensors::add_owners_in_parts(uint64_t address, uint64_t size_bytes) {
+  owners_.clear();
+  const auto address_of = [this](uint32_t i) { return tensors_[i].address; };
+  if (by_address_.size() != tensors_.size()) {
+    by_address_.resize(tensors_.size());
+    std::iota(by_address_.begin(), by_address_.end(), 0u);
+    std::ranges::sort(by_address_, {}, address_of);
+  }
+  const uint64_t end = address + size_bytes;
+  uint64_t covered_to = address;
+  for (auto i = std::ranges::lower_bound(by_address_, address, {}, address_of);
+       i != by_address_.end() && address_of(*i) < end && address_of(*i) <= covered_to; ++i) {
+    owners_.push_back(tensors_[*i]);
+    covered_to = std::max(covered_to, address_of(*i) + tensors_[*i].size_bytes);
+  }
+  if (covered_to < end) owners_.clear();
+}
+
+}  // namespace tintype::python

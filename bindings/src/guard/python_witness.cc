@@ -1,0 +1,49 @@
+#include "bindings/src/guard/python_witness.h"
+
+#include <algorithm>
+
+#include <nanobind/nanobind.h>
+
+#include "bindings/src/without_gil.h"
+
+namespace nb = nanobind;
+
+namespace tintype::python {
+
+void PythonWitness::watch(uint32_t storage, const GuardedTensor& tensor) {
+  watched_.push_back({tensor, version_of(torch_, tensor.tensor), storage});
+  held_.add(tensor.tensor);
+}
+
+std::vector<uint32_t> PythonWitness::changed() {
+  std::vector<uint32_t> storages;
+  const ActiveCall call;
+  if (is_interpreter_ending.load()) return storages;
+  const nb::gil_scoped_acquire gil;
+  for (const Watched& watched : watched_) {
+    if (has_changed(watched)) storages.push_back(watched.storage);
+  }
+  return storages;
+}
+
+// What cannot be told any more counts as changed. So does a tensor that was given other memory: the
+// old memory is still there, but its changes are no longer counted.
+bool PythonWitness::has_changed(const Watched& watched) const {
+  try {
+    PyObject* tensor = watched.tensor.tensor;
+    return version_of(torch_, tensor) != watched.version ||
+           locate(torch_, tensor).address != watched.tensor.address;
+  } catch (const nb::python_error&) {
+    return true;
+  }
+}
+
+void PythonWitness::see_torn(std::span<const uint32_t> storages) {
+  if (torn_ == nullptr) return;
+  for (const Watched& watched : watched_) {
+    if (std::ranges::find(storages, watched.storage) == storages.end()) continue;
+    torn_->add(watched.tensor.tensor);
+  }
+}
+
+}  // namespace tintype::python
