@@ -123,6 +123,7 @@ TorchHandles::TorchHandles() {
   storage_text = PyUnicode_InternFromString("storage");
   cpu_text = PyUnicode_InternFromString("cpu");
   latin1_text = PyUnicode_InternFromString("latin1");
+  step_text = PyUnicode_InternFromString("step");
   dispatch_table_ = keep(copyreg.attr("dispatch_table"));
   reduce_complex_ = keep(copyreg.attr("pickle_complex"));
   package_registry_ = keep(serialization.attr("_package_registry"));

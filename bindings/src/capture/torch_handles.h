@@ -93,6 +93,7 @@ class TorchHandles {
   PyObject* storage_text;
   PyObject* cpu_text;
   PyObject* latin1_text;
+  PyObject* step_text;  // the key of an optimizer's count of steps
 
  private:
   TorchHandles();

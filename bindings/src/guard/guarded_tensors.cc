@@ -53,10 +53,15 @@ void locate_by_attributes(const TorchHandles& torch, GuardedTensor& found) {
 
 }  // namespace
 
-GuardedTensor locate(const TorchHandles& torch, PyObject* tensor) {
+GuardedTensor look_at(const TorchHandles& torch, PyObject* tensor) {
   GuardedTensor found{.tensor = tensor};
-  if (is_plain_tensor(torch, tensor) && !locate_by_view(torch, found)) {
-    locate_by_attributes(torch, found);
+  if (!is_plain_tensor(torch, tensor)) return found;
+  if (!locate_by_view(torch, found)) locate_by_attributes(torch, found);
+  try {
+    if (found.size_bytes != 0) found.version = torch.version.as_uint64(tensor);
+  } catch (nb::python_error& error) {
+    if (!error.matches(PyExc_RuntimeError)) throw;
+    found.size_bytes = 0;
   }
   return found;
 }
@@ -66,14 +71,16 @@ void GuardedTensors::add_optimizer(nb::handle param_groups, nb::handle state) {
   add_nested(state.ptr(), 0);
 }
 
-// Keys of dicts are the parameters, which stand in the groups too.
+// Keys of dicts are the parameters, which stand in the groups too, and names. A count of steps is
+// too small to be lazy: a fourth of AdamW's tensors need not be looked at.
 void GuardedTensors::add_nested(PyObject* object, int depth) {
   if (is_plain_tensor(torch_, object)) return add(object);
   if (depth == kDepthMax) return;
   if (PyDict_Check(object)) {
+    PyObject* key = nullptr;
     PyObject* value = nullptr;
-    for (Py_ssize_t at = 0; PyDict_Next(object, &at, nullptr, &value) != 0;) {
-      add_nested(value, depth + 1);
+    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &value) != 0;) {
+      if (key != torch_.step_text) add_nested(value, depth + 1);
     }
   } else if (PyList_Check(object) || PyTuple_Check(object)) {
     PyObject** items = PySequence_Fast_ITEMS(object);
@@ -83,11 +90,11 @@ void GuardedTensors::add_nested(PyObject* object, int depth) {
 }
 
 void GuardedTensors::add(PyObject* tensor) {
-  const GuardedTensor located = locate(torch_, tensor);
-  if (located.size_bytes == 0) return;
+  const GuardedTensor found = look_at(torch_, tensor);
+  if (found.size_bytes == 0) return;
   const auto index = static_cast<uint32_t>(tensors_.size());
-  const uint32_t first = first_at_address_.find_or_insert(located.address, index);
-  tensors_.push_back(located);
+  const uint32_t first = first_at_address_.find_or_insert(found.address, index);
+  tensors_.push_back(found);
   next_at_address_.push_back(IdentityMap::kAbsent);
   if (first == index) return;
   next_at_address_[index] = std::exchange(next_at_address_[first], index);

@@ -15,16 +15,13 @@ struct GuardedTensor {
   PyObject* tensor = nullptr;  // borrowed from its optimizer
   uint64_t address = 0;
   uint64_t size_bytes = 0;
+  uint64_t version = 0;  // torch's count of changes in place
 };
 
-// Where a tensor lies. Exact tensors and parameters in host memory whose elements fill one range
-// without holes; size_bytes is 0 for any other, and for tensors of no elements.
-GuardedTensor locate(const TorchHandles& torch, PyObject* tensor);
-
-// A tensor's count of in-place changes. Throws python_error where torch keeps none (inference).
-inline uint64_t version_of(const TorchHandles& torch, PyObject* tensor) {
-  return torch.version.as_uint64(tensor);
-}
+// Where a tensor lies, and its version. Exact tensors and parameters in host memory whose elements
+// fill one range without holes; size_bytes is 0 for any other, for tensors of no elements, and for
+// those of inference mode, whose versions are not counted.
+GuardedTensor look_at(const TorchHandles& torch, PyObject* tensor);
 
 // As they lie in memory now: made anew for each save, as optimizers replace their state and jobs
 // the memory of their parameters. Needs the GIL, and that nothing changes the optimizers meanwhile.

@@ -32,13 +32,8 @@ class LazyMarker {
         })) {
       return false;
     }
-    try {
-      if (!is_fixed_and_private(torch_, table_.storage_object(index))) return false;
-      for (const GuardedTensor& owner : owners) witness_->watch(index, owner);
-    } catch (nb::python_error& error) {  // torch keeps no versions of inference tensors
-      if (!error.matches(PyExc_RuntimeError)) throw;
-      return false;
-    }
+    if (!is_fixed_and_private(torch_, table_.storage_object(index))) return false;
+    for (const GuardedTensor& owner : owners) witness_->watch(index, owner);
     is_any_lazy_ = true;
     return true;
   }

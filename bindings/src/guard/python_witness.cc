@@ -11,7 +11,7 @@ namespace nb = nanobind;
 namespace tintype::python {
 
 void PythonWitness::watch(uint32_t storage, const GuardedTensor& tensor) {
-  watched_.push_back({tensor, version_of(torch_, tensor.tensor), storage});
+  watched_.push_back({tensor, storage});
   held_.add(tensor.tensor);
 }
 
@@ -30,9 +30,9 @@ std::vector<uint32_t> PythonWitness::changed() {
 // old memory is still there, but its changes are no longer counted.
 bool PythonWitness::has_changed(const Watched& watched) const {
   try {
-    PyObject* tensor = watched.tensor.tensor;
-    return version_of(torch_, tensor) != watched.version ||
-           locate(torch_, tensor).address != watched.tensor.address;
+    const GuardedTensor now = look_at(torch_, watched.at_call.tensor);
+    return now.version != watched.at_call.version || now.address != watched.at_call.address ||
+           now.size_bytes != watched.at_call.size_bytes;
   } catch (const nb::python_error&) {
     return true;
   }
@@ -42,7 +42,7 @@ void PythonWitness::see_torn(std::span<const uint32_t> storages) {
   if (torn_ == nullptr) return;
   for (const Watched& watched : watched_) {
     if (std::ranges::find(storages, watched.storage) == storages.end()) continue;
-    torn_->add(watched.tensor.tensor);
+    torn_->add(watched.at_call.tensor);
   }
 }
 

@@ -47,7 +47,7 @@ class PythonWitness final : public MutationWitness {
   PythonWitness(const TorchHandles& torch, std::shared_ptr<TornTensors> torn)
       : torch_(torch), torn_(std::move(torn)) {}
 
-  // At the instant of the snapshot. Needs the GIL. Throws python_error where torch keeps no count.
+  // The tensor as it is at the instant of the snapshot. Needs the GIL.
   void watch(uint32_t storage, const GuardedTensor& tensor);
 
   std::vector<uint32_t> changed() override;
@@ -55,8 +55,7 @@ class PythonWitness final : public MutationWitness {
 
  private:
   struct Watched {
-    GuardedTensor tensor;  // held
-    uint64_t version = 0;
+    GuardedTensor at_call;  // held
     uint32_t storage = 0;
   };
 
