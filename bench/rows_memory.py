@@ -24,6 +24,10 @@ def capture(scene: Scene) -> list[Row]:
     return [_capture_of(scene, count) for count in scene.scale.capture_tensors]
 
 
+def allowed_capture_seconds(tensor_count: int) -> float:
+    return tensor_count * _CAPTURE_SECONDS_PER_TENSOR + _CAPTURE_SECONDS
+
+
 def _capture_of(scene: Scene, tensor_count: int) -> Row:
     parameter_count = tensor_count // states.TENSORS_PER_PARAMETER
     state = states.adamw_state(tensor_count * 256, parameter_count)
@@ -35,7 +39,7 @@ def _capture_of(scene: Scene, tensor_count: int) -> Row:
             snapshot = engine.save_async(state, path)
             snapshot.wait_published()
             seconds.append(snapshot.report()["capture_ns"] / 1e9)
-    allowed = tensor_count * _CAPTURE_SECONDS_PER_TENSOR + _CAPTURE_SECONDS
+    allowed = allowed_capture_seconds(tensor_count)
     beside = Series("1.5 µs per tensor + 0.5 ms", [allowed] * len(seconds))
     what = f"capture, {tensor_count:,} tensors of AdamW"
     return Row("capture", what, Series("capture", seconds), [beside],

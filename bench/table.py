@@ -21,6 +21,7 @@ from pathlib import Path
 import fio
 import machine
 import rows_disk
+import rows_guard
 import rows_memory
 import rows_peers
 import rows_small
@@ -34,6 +35,7 @@ GROUPS: dict[str, Callable[[Scene], list[Row]]] = {
     "bytes": rows_small.written,
     "capture": rows_memory.capture,
     "blocking": rows_memory.blocking,
+    "guarded": rows_guard.guarded,
     "first": rows_peers.first,
     "dcp": rows_peers.dcp,
     "load": rows_disk.load,

@@ -18,6 +18,7 @@ ROWS = {
     "bytes": 1,
     "capture": 3,
     "blocking": 1,
+    "guarded": 6,
     "first": 2,
     "dcp": 2,
     "load": 5,
