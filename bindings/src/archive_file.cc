@@ -70,6 +70,9 @@ class ArchiveFile {
     return bytes;
   }
 
+  // See CheckedReader.
+  std::optional<std::string> take_left_out() { return reader_->take_left_out(); }
+
   void finish() {
     raise_if_error(call_without_gil([&] { return reader_->finish(); }));
   }
@@ -101,6 +104,7 @@ void bind_archive_file(nb::module_& module) {
       .def("seek", &ArchiveFile::seek, nb::arg("offset"), nb::arg("whence") = 0)
       .def("readinto", &ArchiveFile::read_into, nb::arg("buffer"))
       .def("read", &ArchiveFile::read, nb::arg("size") = -1)
+      .def("take_left_out", &ArchiveFile::take_left_out)
       .def("finish", &ArchiveFile::finish);
 }
 

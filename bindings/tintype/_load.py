@@ -15,7 +15,8 @@ from tintype import _tintype
 from tintype._archive import Archive, verify_source
 from tintype._errors import CorruptCheckpointError, TintypeIOError, UnsupportedError
 from tintype._image import native_source
-from tintype._partial import NameFilter, prune
+from tintype._left_out import LeftOut, UnknownObjectError
+from tintype._partial import NameFilter
 from tintype._target import PathLike
 
 
@@ -45,31 +46,33 @@ def load(
         weights_only: torch's safe unpickler; None means True, as in ``torch.load``. False lets the
             pickle run any code it names.
         keys: load only parts: names as ``inspect`` gives them, or what they begin with, up to a
-            ``/`` or ``.`` (``"model_state_dict"``, ``"model_state_dict/encoder"``). The result has
-            the same nesting; other dict entries are left out, other list and tuple items are None.
-            Only the parts' storages are read and checked.
+            ``/`` or ``.`` (``"model_state_dict/encoder"``). The result has the same nesting; other
+            dict entries are left out, other list and tuple items are None. Only the parts' storages
+            are read and checked, or all where the file holds anything besides plain containers,
+            values and strided tensors (sparse ones, objects of other classes).
 
     Raises:
         CorruptCheckpointError: damaged, cut off or no checkpoint; names record and tensors.
         UnsupportedError: legacy (not zip), TorchScript or other formats, compressed forms, streams
-            that cannot seek, and (also a ``pickle.UnpicklingError``) pickles that need
-            ``weights_only=False``.
+            that cannot seek, ``keys`` that cannot be loaded alone, and (also a
+            ``pickle.UnpicklingError``) pickles that need ``weights_only=False``.
         TintypeIOError: the system's errors, also ``FileNotFoundError`` and the like.
         KeyError: ``keys`` names nothing in the file.
     """
     weights_only = weights_only is None or bool(weights_only)
     names = None if keys is None else NameFilter(keys)
-    source = native_source(f)
-    if mmap and not isinstance(source, bytes):
-        raise ValueError("mmap=True needs a path, not a file object")
+    source = _source_of(f, mmap)
     rewind = _rewinder(source)
     storage_keys: set[str] | None = None
     try:
         if names is not None:
-            storage_keys = names.storages(Archive(_tintype.Archive.open(source), _name_of(f)))
+            archive = Archive(_tintype.Archive.open(source), _name_of(f))
+            rewind()
+            storage_keys = _storages_of(names, archive, source)
             rewind()
         check = _Check(source, storage_keys, verify)
-        obj = (_load_mapped if mmap else _load_checked)(check, map_location, weights_only)
+        obj, left_out = (_load_mapped if mmap else _load_checked)(check, map_location, weights_only)
+        return obj if names is None else _cut(names, obj, left_out, archive)
     except pickle.UnpicklingError as error:
         if not weights_only:
             raise CorruptCheckpointError(f"{_name_of(f)}: {error}") from error
@@ -83,7 +86,13 @@ def load(
         if verify and (damage := _damage_of(source, storage_keys)):
             raise CorruptCheckpointError(damage) from error
         raise
-    return obj if names is None else prune(obj, names)
+
+
+def _source_of(f: PathLike | BinaryIO, mmap: bool) -> bytes | BinaryIO:
+    source = native_source(f)
+    if mmap and not isinstance(source, bytes):
+        raise ValueError("mmap=True needs a path, not a file object")
+    return source
 
 
 class _Check(NamedTuple):
@@ -94,16 +103,48 @@ class _Check(NamedTuple):
     verify: bool
 
 
-def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> Any:
+def _storages_of(names: NameFilter, archive: Archive, source: bytes | BinaryIO) -> set[str] | None:
+    """The storages that the parts hold, found by loading everything without its bytes and looking
+    at what is kept; None: all, where that does not show all that loading makes of the file."""
+    if any(value.is_opaque for value in archive.values.values()):
+        return None
+    file = _tintype.ArchiveFile(source, True, set())
+    left_out = LeftOut(file, None)
+    try:
+        obj = torch.load(cast(BinaryIO, file), map_location=cast(Any, left_out), weights_only=True)
+        left_out.keys_in(obj)  # objects that are not chosen are made too: of nothing unknown
+    except Exception:  # noqa: BLE001 - loading all of it says what is wrong, if anything
+        return None
+    return left_out.keys_in(names.cut(obj, archive))
+
+
+def _cut(names: NameFilter, obj: Any, left_out: LeftOut | None, archive: Archive) -> Any:
+    """The parts. Whatever a pickle does: nothing that was not read is handed out."""
+    part = names.cut(obj, archive)
+    try:
+        if left_out is None or not left_out.keys_in(part):
+            return part
+    except UnknownObjectError:
+        pass
+    raise UnsupportedError(f"{archive.path} cannot be loaded in parts: load it without keys=")
+
+
+_Loaded = tuple[Any, LeftOut | None]
+
+
+def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> _Loaded:
     """Each record is checked while torch reads it, before torch sees a byte of it; the pickle too,
     so that nothing runs of a damaged one. Then what torch did not read."""
     file = _tintype.ArchiveFile(check.source, check.verify, check.storage_keys)
-    obj = torch.load(cast(BinaryIO, file), map_location=map_location, weights_only=weights_only)
+    is_partial = check.storage_keys is not None and str(map_location) != "meta"
+    left_out = LeftOut(file, map_location) if is_partial else None
+    where = cast(Any, left_out or map_location)
+    obj = torch.load(cast(BinaryIO, file), map_location=where, weights_only=weights_only)
     file.finish()
-    return obj
+    return obj, left_out
 
 
-def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> Any:
+def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> _Loaded:
     """torch maps the file by itself, so that everything is checked before."""
     path = os.fsdecode(cast(bytes, check.source))
     damage = _damage_of(check.source, check.storage_keys) if check.verify else ""
@@ -115,7 +156,8 @@ def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> Any:
             f"{path} has {start_offset} bytes before its archive, which mmap=True cannot skip: "
             "load it without mmap"
         )
-    return torch.load(path, map_location=map_location, mmap=True, weights_only=weights_only)
+    obj = torch.load(path, map_location=map_location, mmap=True, weights_only=weights_only)
+    return obj, None
 
 
 def _damage_of(source: bytes | BinaryIO, storage_keys: set[str] | None) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tintype._archive import Archive
+from tintype._errors import UnsupportedError
+
+_DICTS = (dict, OrderedDict, Counter, defaultdict)
+_CUTTABLE = (*_DICTS, list, tuple)  # these types alone: a subclass may hold more than its items
+_NAMED_KEYS = (int, float, bool, bytes, type(None))  # besides str: by their repr, as inspect does
 
 
 class NameFilter:
@@ -20,59 +26,78 @@ class NameFilter:
             if not isinstance(key, str):
                 raise TypeError(f"keys holds {key!r} of type {type(key).__qualname__}: {wanted}")
             if not key:
-                raise ValueError(f"keys holds an empty name: {wanted}")
+                raise ValueError(f"keys holds an empty name: {wanted}, or no keys for everything")
+        self._cut_out: set[str] = set()
 
-    def chooses(self, name: str) -> bool:
-        return any(_leads_to(key, name) for key in self._keys)
+    def cut(self, obj: Any, archive: Archive) -> Any:
+        """``obj`` without what is not chosen: dicts lose entries, lists and tuples hold None there.
 
-    def leads_deeper(self, name: str) -> bool:
-        """Whether something below this name is chosen."""
-        return name == "" or any(key.startswith(name + "/") for key in self._keys)
-
-    def storages(self, archive: Archive) -> set[str]:
-        """The keys of the storages that the chosen tensors need. KeyError where none is chosen."""
-        names = [*archive.tensors, *archive.values]
+        Raises KeyError for a key that names nothing, UnsupportedError for one that names what can
+        only be had with what it lies in.
+        """
+        kept = self._prune(obj, None) if type(obj) in _CUTTABLE else None
         for key in self._keys:
-            if not any(_leads_to(key, name) for name in names):
-                raise KeyError(
-                    f"{key!r} names nothing in {archive.path}; tintype.inspect lists the names"
-                )
-        chosen = (entry for name, entry in archive.tensors.items() if self.chooses(name))
-        return {entry.storage_key for entry in chosen}
+            if key not in self._cut_out:
+                raise _nothing_cut_out(key, archive)
+        return kept
+
+    def _prune(self, obj: Any, name: str | None) -> Any:
+        if type(obj) in (list, tuple):
+            items = ((_join(name, str(i)), item) for i, item in enumerate(obj))
+            return type(obj)(self._item(item, item_name) for item_name, item in items)
+        kept = _empty_like(obj)
+        for key, value in obj.items():
+            item_name = _name_of_key(name, key)
+            if item_name is None:
+                continue
+            if self._chooses(item_name):
+                kept[key] = value
+            elif self._leads_deeper(item_name) and type(value) in _CUTTABLE:
+                kept[key] = self._prune(value, item_name)
+        return kept
+
+    def _item(self, item: Any, name: str) -> Any:
+        if self._chooses(name):
+            return item
+        is_cuttable = self._leads_deeper(name) and type(item) in _CUTTABLE
+        return self._prune(item, name) if is_cuttable else None
+
+    def _chooses(self, name: str) -> bool:
+        chosen_by = [key for key in self._keys if _leads_to(key, name)]
+        self._cut_out.update(chosen_by)
+        return bool(chosen_by)
+
+    def _leads_deeper(self, name: str) -> bool:
+        """Whether something below this name may be chosen."""
+        return any(key.startswith(name + "/") for key in self._keys)
 
 
 def _leads_to(key: str, name: str) -> bool:
     return name == key or (name.startswith(key) and (key[-1] in "/." or name[len(key)] in "/."))
 
 
-def prune(obj: Any, names: NameFilter, name: str = "") -> Any:
-    """``obj`` without what is not chosen: dicts lose entries, lists and tuples hold None there."""
-    if isinstance(obj, dict):
-        kept = type(obj)() if type(obj) is not dict else {}
-        if hasattr(obj, "__dict__"):  # _metadata of a module's state dict
-            kept.__dict__.update(obj.__dict__)
-        for key, value in obj.items():
-            _add_chosen(kept, key, value, names, _join(name, key))
-        return kept
-    if type(obj) in (list, tuple):
-        items = [_chosen_item(item, names, _join(name, i)) for i, item in enumerate(obj)]
-        return type(obj)(items)
-    return None
+def _empty_like(obj: Any) -> Any:
+    kept = defaultdict(obj.default_factory) if type(obj) is defaultdict else type(obj)()
+    if hasattr(obj, "__dict__"):  # _metadata of a module's state dict
+        kept.__dict__.update(obj.__dict__)
+    return kept
 
 
-def _add_chosen(kept: dict[Any, Any], key: Any, value: Any, names: NameFilter, name: str) -> None:
-    if names.chooses(name):
-        kept[key] = value
-    elif names.leads_deeper(name) and isinstance(value, (dict, list, tuple)):
-        kept[key] = prune(value, names, name)
+def _name_of_key(name: str | None, key: object) -> str | None:
+    """None: a key that no name stands for."""
+    if isinstance(key, str):
+        return _join(name, key)
+    return _join(name, repr(key)) if type(key) in _NAMED_KEYS else None
 
 
-def _chosen_item(item: Any, names: NameFilter, name: str) -> Any:
-    if names.chooses(name):
-        return item
-    return prune(item, names, name) if names.leads_deeper(name) else None
+def _join(name: str | None, part: str) -> str:
+    return part if name is None else f"{name}/{part}"
 
 
-def _join(name: str, key: object) -> str:
-    part = key if isinstance(key, str) else repr(key)
-    return f"{name}/{part}" if name else part
+def _nothing_cut_out(key: str, archive: Archive) -> Exception:
+    if any(_leads_to(key, name) for name in (*archive.tensors, *archive.values)):
+        return UnsupportedError(
+            f"{archive.path}: {key!r} cannot be loaded alone, since what it names has no place of "
+            "its own among nested dicts, lists and tuples: choose what it lies in"
+        )
+    return KeyError(f"{key!r} names nothing in {archive.path}; tintype.inspect lists the names")

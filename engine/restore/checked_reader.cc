@@ -7,6 +7,7 @@
 #include "engine/restore/crc_pass.h"
 #include "engine/restore/huge_pages.h"
 #include "engine/restore/record_reader.h"
+#include "io/archive/record_names.h"
 
 namespace tintype {
 
@@ -64,7 +65,8 @@ Status CheckedReader::read(MutableBytes target, uint64_t offset) {
   if (is_whole && record.method == ZipMethod::stored) {
     return read_payload_of(*position, payload, target);
   }
-  if (states_[*position] == RecordState::unchecked) {
+  const bool is_left_out = states_[*position] == RecordState::left_out && options_.is_checking;
+  if (states_[*position] == RecordState::unchecked || is_left_out) {
     TINTYPE_RETURN_IF_ERROR(check({static_cast<uint32_t>(*position)}));
   }
   return source_->read_at(target, begin);
@@ -73,7 +75,10 @@ Status CheckedReader::read(MutableBytes target, uint64_t offset) {
 Status CheckedReader::read_payload_of(size_t position, uint64_t payload, MutableBytes target) {
   const ArchiveRecord& record = index_.records[position];
   const RecordState state = states_[position];
-  if (state == RecordState::left_out) return Status::ok();
+  if (state == RecordState::left_out) {
+    left_out_ = position;
+    return Status::ok();
+  }
   advise_huge_pages(target);
   if (state == RecordState::checked) {
     return read_in_parallel(*source_, payload, target, options_.reading).status();
@@ -82,6 +87,12 @@ Status CheckedReader::read_payload_of(size_t position, uint64_t payload, Mutable
   TINTYPE_RETURN_IF_ERROR(check_descriptor(structure_, record, payload));
   states_[position] = RecordState::checked;
   return Status::ok();
+}
+
+std::optional<std::string> CheckedReader::take_left_out() {
+  const auto position = std::exchange(left_out_, std::nullopt);
+  if (!position.has_value()) return std::nullopt;
+  return index_.records[*position].name.substr(kStoragePrefix.size());
 }
 
 Status CheckedReader::finish() {

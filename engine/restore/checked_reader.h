@@ -40,9 +40,14 @@ class CheckedReader {
   // threads where that pays, and is compared with its CRC before it returns. A read of a part of
   // an unchecked payload has the whole record checked first, and so read twice. A read across the
   // bounds of a payload is a look at the structure (torch searches the file's end for its end
-  // record): what it holds of payloads is not checked. A storage that nobody chose is not read:
-  // `target` keeps what it had. corruption names the record; `target` is then not to be looked at.
+  // record): what it holds of payloads is not checked. A storage that nobody chose is left out:
+  // `target` keeps what it had, which nobody may look at, and take_left_out tells; it is read and
+  // checked after all where only a part of it is asked for. corruption names the record; `target`
+  // is then not to be looked at either.
   Status read(MutableBytes target, uint64_t offset);
+
+  // The key of a storage that was asked for and left out since the last call; nullopt: none was.
+  std::optional<std::string> take_left_out();
 
   // Checks what was not read so far. After ok, every chosen record is what its CRC says.
   Status finish();
@@ -62,6 +67,7 @@ class CheckedReader {
   const CheckedReadOptions options_;
   std::vector<RecordState> states_;  // by the index's positions
   std::vector<uint64_t> payloads_;   // offsets in the source; 0: not looked for yet
+  std::optional<size_t> left_out_;   // position; see take_left_out
 };
 
 }  // namespace tintype

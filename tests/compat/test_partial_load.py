@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 import tintype
-from reading_support import equal, training_state
+from reading_support import equal, many_kinds, training_state
+from tintype._partial import NameFilter
 
 
 @pytest.fixture
@@ -81,3 +84,162 @@ def test_keys_keep_shared_storages_shared(tmp_path: Path) -> None:
     part = tintype.load(tmp_path / "x.pth", keys=["a", "v"])
     part["a"][2] = 99
     assert part["v"][0].item() == 99
+
+
+COLLIDING: list[tuple[Any, str]] = [
+    ({"a/b": torch.ones(3), "a": {"b": torch.full((3,), 2.0)}}, "a/b"),
+    ({"state": {0: torch.ones(3), "0": torch.full((3,), 2.0)}}, "state/0"),
+    ({"x": {"y/z": torch.ones(3)}, "x/y": {"z": torch.full((3,), 2.0)}}, "x/y/z"),
+]
+
+
+@pytest.mark.parametrize("state, key", COLLIDING, ids=[key for _, key in COLLIDING])
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_all_that_a_name_stands_for_is_read(
+    tmp_path: Path, state: Any, key: str, is_mapped: bool
+) -> None:
+    torch.save(state, tmp_path / "x.pth")
+    assert equal(tintype.load(tmp_path / "x.pth", keys=key, mmap=is_mapped), state)
+
+
+def _with_attribute() -> OrderedDict[str, Any]:
+    state = OrderedDict(z=torch.full((3,), 5.0))
+    state.extra = torch.full((4,), 7.0)  # type: ignore[attr-defined]
+    return state
+
+
+def _on_a_tensor() -> torch.Tensor:
+    tensor = torch.ones(2)
+    tensor.scale = torch.full((3,), 9.0)  # type: ignore[attr-defined]
+    return tensor
+
+
+def test_storages_that_hang_on_a_part_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"z": _with_attribute(), "t": _on_a_tensor(), "other": torch.ones(9)}, path)
+    assert equal(tintype.load(path, keys="z")["z"].extra, torch.full((4,), 7.0))
+    assert equal(tintype.load(path, keys="z/z")["z"].extra, torch.full((4,), 7.0))
+    assert equal(tintype.load(path, keys="t")["t"].scale, torch.full((3,), 9.0))
+    torch.save({"k": {torch.full((3,), 4.0): 1}, "other": torch.ones(9)}, path)
+    assert equal(next(iter(tintype.load(path, keys="k")["k"])), torch.full((3,), 4.0))
+
+
+def _channels() -> torch.Tensor:
+    scales, points = torch.tensor([0.5, 0.25]), torch.tensor([3, 4])
+    return torch.quantize_per_channel(torch.ones(2, 3), scales, points, 0, torch.qint8)
+
+
+def test_tensors_made_of_several_storages_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model": {"w": _channels()}, "sparse": torch.eye(3).to_sparse_csr()}, path)
+    part = tintype.load(path, keys="model")["model"]["w"]
+    assert part.q_per_channel_scales().tolist() == [0.5, 0.25]
+    assert part.q_per_channel_zero_points().tolist() == [3, 4]
+    with torch.sparse.check_sparse_tensor_invariants(enable=True):
+        assert equal(tintype.load(path, keys="model")["model"]["w"], part)
+        assert equal(tintype.load(path, keys="sparse"), {"sparse": torch.eye(3).to_sparse_csr()})
+
+
+class Watcher:
+    """Notes what it is made of."""
+
+    seen: ClassVar[list[Any]] = []
+
+    def __init__(self) -> None:
+        self.tensor = torch.full((3,), 8.0)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Watcher.seen.append(state["tensor"].tolist())
+        self.__dict__.update(state)
+
+
+def test_objects_that_are_not_chosen_are_made_of_what_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(3), "watcher": Watcher()}, path)
+    Watcher.seen.clear()
+    part = tintype.load(path, keys="a", weights_only=False)
+    assert equal(part, {"a": torch.ones(3)}) and Watcher.seen == [[8.0, 8.0, 8.0]]
+    part = tintype.load(path, keys="watcher", weights_only=False)
+    assert part["watcher"].tensor.tolist() == [8.0, 8.0, 8.0]
+
+
+def test_parts_go_where_map_location_says(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(3), "b": torch.ones(4)}, path)
+    tags = []
+    part = tintype.load(path, lambda storage, tag: tags.append(tag) or storage, keys="a")
+    assert equal(part, {"a": torch.ones(3)}) and tags == ["cpu"]
+    for where in ("meta", torch.device("meta"), {"cpu": "meta"}):
+        assert tintype.load(path, where, keys="a")["a"].device.type == "meta"
+
+
+def test_parts_keep_the_type_of_what_they_lie_in(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    lists: defaultdict[str, Any] = defaultdict(list, a=torch.ones(3), b=torch.ones(4))
+    torch.save({"d": lists, "c": Counter("aab"), "t": (torch.ones(1), [2])}, path)
+    part = tintype.load(path, keys=["d/a", "c/a", "t/1/0"], weights_only=False)
+    assert part["d"]["new"] == [] and equal(part["d"]["a"], torch.ones(3))
+    assert part["c"] == Counter(a=2) and part["t"] == (None, [2])
+
+
+@pytest.mark.parametrize(
+    "state, key",
+    [
+        ({"p": _on_a_tensor()}, "p/scale"),
+        ({"s": torch.eye(2).to_sparse()}, "s/(1)/1"),
+        ({0: torch.ones(1), "0": torch.ones(1)}, "0~2"),
+        ([_on_a_tensor()], "0/scale"),
+        (_on_a_tensor(), "/scale"),
+    ],
+)
+def test_names_that_cannot_be_cut_out_are_refused(tmp_path: Path, state: Any, key: str) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(state, path)
+    names = [name for name in tintype.inspect(path).tensors if name.startswith(key)]
+    assert names, tintype.inspect(path).tensors
+    with pytest.raises(tintype.UnsupportedError, match="cannot be loaded alone.*choose what it"):
+        tintype.load(path, keys=key)
+
+
+def test_every_listed_name_is_loaded_or_refused(tmp_path: Path) -> None:
+    path, counts = tmp_path / "x.pth", Counter[str]()
+    for state in many_kinds().values():
+        torch.save(state, path)
+        archive = tintype.inspect(path)
+        names = sorted({*archive.tensors, *archive.values} - {""})
+        for name in random.Random(0).sample(names, min(len(names), 10)):
+            try:
+                part = tintype.load(path, keys=name, weights_only=False)
+                counts["loaded"] += 1
+                assert len(part) > 0, name
+            except tintype.UnsupportedError:
+                counts["refused"] += 1
+    print(dict(counts))
+    assert counts["loaded"] > 50 and counts["refused"] > 5
+
+
+def test_random_graphs_are_cut_like_their_whole(tmp_path: Path) -> None:
+    path, count = tmp_path / "x.pth", 0
+    for seed in range(20):
+        rng = random.Random(seed)
+        state = {key: _random_value(rng, 3) for key in ("a", "b", "a/b", 0)}
+        torch.save(state, path)
+        for key in ("a", "b", "a/b", "0", "a/0"):
+            try:
+                part = tintype.load(path, keys=key)
+            except (KeyError, tintype.UnsupportedError):
+                continue
+            names = NameFilter(key)
+            assert equal(part, names.cut(torch.load(path), tintype.inspect(path))), (seed, key)
+            count += 1
+    print(f"{count} parts")
+    assert count > 60
+
+
+def _random_value(rng: random.Random, depth: int) -> Any:
+    if depth == 0 or rng.random() < 0.2:
+        return torch.full((rng.randint(0, 4),), float(rng.randint(1, 1000)))
+    keys = rng.sample(["a", "b", "0", 0, "a/b", "b.a"], rng.randint(1, 4))
+    items = {key: _random_value(rng, depth - 1) for key in keys}
+    kind = rng.choice([dict, OrderedDict, list, tuple])
+    return kind(items) if kind in (dict, OrderedDict) else kind(items.values())

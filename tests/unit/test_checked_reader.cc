@@ -150,8 +150,24 @@ TEST_F(CheckedReaderTest, storages_left_out_are_neither_read_nor_checked) {
   ASSERT_OK(reader);
   ASSERT_OK(read(**reader, payload, kPayloadBytes));
   EXPECT_EQ(as_text(target_), std::string(kPayloadBytes, '?'));
+  ASSERT_OK(read(**reader, payload_offset('b', 1000), 1000));
+  EXPECT_EQ((*reader)->take_left_out(), "0");
+  EXPECT_EQ((*reader)->take_left_out(), std::nullopt);
   ASSERT_OK((*reader)->finish());
   EXPECT_LT(count_, uint64_t{200} << 10);
+}
+
+TEST_F(CheckedReaderTest, part_of_a_storage_left_out_is_checked_before_it_is_handed_out) {
+  const uint64_t payload = payload_offset('a', kPayloadBytes);
+  auto reader = open({.storages = StorageChoice(std::unordered_set<std::string>{"1"})});
+  ASSERT_OK(reader);
+  ASSERT_OK(read(**reader, payload, 10));
+  EXPECT_EQ(as_text(target_), std::string(10, 'a'));
+  EXPECT_EQ((*reader)->take_left_out(), std::nullopt);
+  image_[payload + kPayloadBytes - 1] ^= std::byte{1};
+  reader = open({.storages = StorageChoice(std::unordered_set<std::string>{"1"})});
+  ASSERT_OK(reader);
+  EXPECT_THAT(read(**reader, payload, 10), IsStatus(StatusCode::corruption, HasSubstr("data/0")));
 }
 
 TEST_F(CheckedReaderTest, without_checking_damage_is_handed_out) {
