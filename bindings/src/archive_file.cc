@@ -9,6 +9,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unordered_set.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings/src/python_source.h"
 #include "bindings/src/raise.h"
@@ -38,6 +39,7 @@ class ArchiveFile {
   }
 
   uint64_t start_offset() const { return reader_->start_offset(); }
+  std::vector<std::string> compressed_storages() const { return reader_->compressed_storages(); }
   uint64_t tell() const { return position_; }
 
   uint64_t seek(int64_t offset, int whence) {
@@ -100,6 +102,7 @@ void bind_archive_file(nb::module_& module) {
       .def(nb::init<const nb::object&, bool, std::optional<std::unordered_set<std::string>>>(),
            nb::arg("file"), nb::arg("is_checking"), nb::arg("storage_keys").none() = nb::none())
       .def_prop_ro("start_offset", &ArchiveFile::start_offset)
+      .def("compressed_storages", &ArchiveFile::compressed_storages)
       .def("tell", &ArchiveFile::tell)
       .def("seek", &ArchiveFile::seek, nb::arg("offset"), nb::arg("whence") = 0)
       .def("readinto", &ArchiveFile::read_into, nb::arg("buffer"))

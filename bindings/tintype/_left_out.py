@@ -30,12 +30,14 @@ class LeftOut:
     def __init__(self, file: _tintype.ArchiveFile, map_location: Any) -> None:
         self._file = file
         self._restore = torch.serialization._get_restore_location(map_location)
+        self.has_read = False  # whether any storage was read: deflated ones always are
         self._keys: dict[int, str] = {}  # by the storage's _cdata
         self._storages: list[torch.UntypedStorage] = []  # alive, so that no _cdata comes twice
 
     def __call__(self, storage: torch.UntypedStorage, tag: str) -> Any:
         key = self._file.take_left_out()
         if key is None or storage.nbytes() == 0:
+            self.has_read = self.has_read or storage.nbytes() != 0
             return self._restore(storage, tag)
         empty = torch.UntypedStorage(storage.nbytes(), device="meta")
         self._keys[empty._cdata] = key

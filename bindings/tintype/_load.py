@@ -115,7 +115,7 @@ def _storages_of(names: NameFilter, archive: Archive, source: bytes | BinaryIO) 
         left_out.keys_in(obj)  # objects that are not chosen are made too: of nothing unknown
     except Exception:  # noqa: BLE001 - loading all of it says what is wrong, if anything
         return None
-    return left_out.keys_in(names.cut(obj, archive))
+    return None if left_out.has_read else left_out.keys_in(names.cut(obj, archive))
 
 
 def _cut(names: NameFilter, obj: Any, left_out: LeftOut | None, archive: Archive) -> Any:
@@ -150,14 +150,23 @@ def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> _Loade
     damage = _damage_of(check.source, check.storage_keys) if check.verify else ""
     if damage:
         raise CorruptCheckpointError(damage)
-    start_offset = _tintype.ArchiveFile(check.source, False).start_offset
-    if start_offset != 0:
-        raise UnsupportedError(
-            f"{path} has {start_offset} bytes before its archive, which mmap=True cannot skip: "
-            "load it without mmap"
-        )
+    if obstacle := _obstacle_to_mapping(check.source, path):
+        raise UnsupportedError(f"{path} {obstacle}: load it without mmap")
     obj = torch.load(path, map_location=map_location, mmap=True, weights_only=weights_only)
     return obj, None
+
+
+def _obstacle_to_mapping(source: bytes | BinaryIO, path: str) -> str:
+    """Why torch would fail on the file or map what it does not hold; empty: it would not."""
+    file = _tintype.ArchiveFile(source, False)
+    if compressed := file.compressed_storages():
+        return f"holds {compressed[0]} in compressed form, which mmap=True cannot expand"
+    if file.start_offset != 0:
+        return f"has {file.start_offset} bytes before its archive, which mmap=True cannot skip"
+    bytes_behind = os.path.getsize(path) - file.seek(0, os.SEEK_END)
+    if bytes_behind > 0:
+        return f"has {bytes_behind} bytes behind its archive, which mmap=True cannot skip"
+    return ""
 
 
 def _damage_of(source: bytes | BinaryIO, storage_keys: set[str] | None) -> str:

@@ -10,6 +10,11 @@
 #include "io/archive/record_names.h"
 
 namespace tintype {
+namespace {
+
+constexpr uint64_t kCommentLengthBytes = 2;  // the last field of the end record
+
+}  // namespace
 
 Result<std::unique_ptr<CheckedReader>> CheckedReader::open(std::unique_ptr<ByteSource> source,
                                                            CheckedReadOptions options) {
@@ -52,7 +57,25 @@ Result<uint64_t> CheckedReader::payload_of(size_t position) {
   return payloads_[position];
 }
 
+std::vector<std::string> CheckedReader::compressed_storages() const {
+  std::vector<std::string> names;
+  for (const ArchiveRecord& record : index_.records) {
+    const bool is_storage = record.name.starts_with(kStoragePrefix);
+    if (is_storage && record.method != ZipMethod::stored) names.push_back(record.name);
+  }
+  return names;
+}
+
 Status CheckedReader::read(MutableBytes target, uint64_t offset) {
+  TINTYPE_RETURN_IF_ERROR(read_as_it_is(target, offset));
+  const uint64_t field = size_bytes() - kCommentLengthBytes;
+  for (uint64_t at = std::max(field, offset); at < offset + target.size(); ++at) {
+    target[at - offset] = std::byte{0};
+  }
+  return Status::ok();
+}
+
+Status CheckedReader::read_as_it_is(MutableBytes target, uint64_t offset) {
   const uint64_t begin = index_.start_offset + offset;
   const uint64_t end = begin + target.size();
   const auto position = record_at(begin);

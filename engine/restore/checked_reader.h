@@ -24,8 +24,9 @@ struct CheckedReadOptions {
   bool is_checking = true;  // false: only the structure is looked at
 };
 
-// Offsets are from the start of the archive, whatever stands before it in the source. Not for
-// several threads at once.
+// Offsets are from the start of the archive, whatever stands before it in the source. It ends with
+// its end record, which is shown without a comment: torch's reader looks for it backwards from the
+// end and fails on small files with much behind it. Not for several threads at once.
 class CheckedReader {
  public:
   // Reads the structure and the marks by which check_kind knows a checkpoint; errors as there.
@@ -35,6 +36,9 @@ class CheckedReader {
   const std::string& name() const { return source_->name(); }
   uint64_t size_bytes() const { return index_.end_offset - index_.start_offset; }
   uint64_t start_offset() const { return index_.start_offset; }
+
+  // The storages that do not lie in the file as they are: deflated ones.
+  std::vector<std::string> compressed_storages() const;
 
   // Fills `target`. A read of exactly one stored payload goes straight into `target`, by several
   // threads where that pays, and is compared with its CRC before it returns. A read of a part of
@@ -56,6 +60,7 @@ class CheckedReader {
   enum class RecordState : uint8_t { unchecked, checked, left_out };
 
   CheckedReader(std::unique_ptr<ByteSource> source, ZipIndex index, CheckedReadOptions options);
+  Status read_as_it_is(MutableBytes target, uint64_t offset);
   std::optional<size_t> record_at(uint64_t offset) const;  // position of the one it lies in
   Result<uint64_t> payload_of(size_t position);
   Status read_payload_of(size_t position, uint64_t payload, MutableBytes target);

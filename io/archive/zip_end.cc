@@ -161,7 +161,7 @@ Result<DirectoryPlace> find_directory(const ByteSource& source) {
                                        "can hold",
                                        place.record_count));
   }
-  place.end_offset = end.offset + kEndBytes + end.comment_bytes;
+  place.end_offset = end.offset + kEndBytes;
   add_notes(end, place);
   return place;
 }

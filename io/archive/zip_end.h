@@ -16,7 +16,7 @@ struct DirectoryPlace {
   uint64_t offset = 0;        // of the first directory entry
   uint64_t size_bytes = 0;
   uint64_t record_count = 0;
-  uint64_t end_offset = 0;         // behind the end record and its comment
+  uint64_t end_offset = 0;         // behind the end record; a comment and zeros may follow
   std::vector<std::string> notes;  // what is tolerated but odd: comment, zeros behind, bytes before
 };
 

@@ -38,7 +38,7 @@ struct ZipIndex {
   std::string root;           // what all names in the file begin with, without the slash
   uint64_t start_offset = 0;  // of the archive in the source
   uint64_t directory_offset = 0;
-  uint64_t end_offset = 0;             // of the archive in the source
+  uint64_t end_offset = 0;             // in the source; a comment and zeros may follow
   std::vector<ArchiveRecord> records;  // in file order
   std::vector<std::string> notes;      // tolerated oddities, for verify
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,40 @@ def test_bytes_before_and_behind_are_tolerated_and_noted(checkpoint: Path, tmp_p
     assert not tintype.verify(path).ok
 
 
+@pytest.mark.parametrize("zero_bytes", [0, 65536])
+@pytest.mark.parametrize("comment_bytes", [0, 1, 4000, 5000, 60000, 64000, 65535])
+def test_small_archives_with_much_behind_them_are_loaded(
+    tmp_path: Path, comment_bytes: int, zero_bytes: int
+) -> None:
+    """torch looks for the end record backwards in steps, and before the file's start."""
+    state, path = {"a": torch.arange(9)}, tmp_path / "x.pth"
+    content = torch_bytes(state)
+    comment = comment_bytes.to_bytes(2, "little") + b"c" * comment_bytes
+    path.write_bytes(content[:-2] + comment + bytes(zero_bytes))
+    assert tintype.verify(path).ok
+    assert equal(tintype.load(path), state)
+    assert equal(tintype.load(io.BytesIO(path.read_bytes())), state)
+    assert equal(tintype.load(path, keys="a"), state)
+    assert tintype.open(path).read() == content
+    if bytes_behind := comment_bytes + zero_bytes:
+        behind = f"x.pth has {bytes_behind} bytes behind its archive.*: load it without mmap"
+        with pytest.raises(tintype.UnsupportedError, match=behind):
+            tintype.load(path, mmap=True)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_deflated_storages_are_not_mapped(tmp_path: Path, verify: bool) -> None:
+    state, path = {"a": torch.arange(1000), "b": torch.ones(3)}, tmp_path / "x.pth"
+    path.write_bytes(torch_zip(records_of(torch_bytes(state)), compression=zipfile.ZIP_DEFLATED))
+    assert equal(tintype.load(path), state)
+    assert equal(tintype.load(path, keys="b"), {"b": state["b"]})
+    text = "x.pth holds data/0 in compressed form, .*: load it without mmap"
+    with pytest.raises(tintype.UnsupportedError, match=text):
+        tintype.load(path, mmap=True, verify=verify)
+    with pytest.raises(tintype.UnsupportedError, match=text):
+        tintype.load(path, mmap=True, verify=verify, keys="b")
+
+
 def test_map_location_and_mmap_are_torchs(checkpoint: Path) -> None:
     assert tintype.load(checkpoint, "meta")["model_state_dict"]["0.weight"].device.type == "meta"
     assert equal(tintype.load(checkpoint, mmap=True), torch.load(checkpoint))
@@ -227,8 +262,6 @@ def test_map_location_and_mmap_are_torchs(checkpoint: Path) -> None:
 
 
 def test_archives_of_python_zipfile_are_read(tmp_path: Path) -> None:
-    import zipfile
-
     state = {"a": torch.arange(100000), "b": torch.randn(100)}
     path = tmp_path / "x.pth"
     for options in ({}, {"compression": zipfile.ZIP_DEFLATED}):
