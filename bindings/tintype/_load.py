@@ -111,7 +111,8 @@ def _storages_of(names: NameFilter, archive: Archive, source: bytes | BinaryIO) 
     file = _tintype.ArchiveFile(source, True, set())
     left_out = LeftOut(file, None)
     try:
-        obj = torch.load(cast(BinaryIO, file), map_location=cast(Any, left_out), weights_only=True)
+        where = cast(Any, left_out)
+        obj = torch.load(cast(BinaryIO, file), map_location=where, mmap=False, weights_only=True)
         left_out.keys_in(obj)  # objects that are not chosen are made too: of nothing unknown
     except Exception:  # noqa: BLE001 - loading all of it says what is wrong, if anything
         return None
@@ -139,7 +140,9 @@ def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> _Load
     is_partial = check.storage_keys is not None and str(map_location) != "meta"
     left_out = LeftOut(file, map_location) if is_partial else None
     where = cast(Any, left_out or map_location)
-    obj = torch.load(cast(BinaryIO, file), map_location=where, weights_only=weights_only)
+    opened = cast(BinaryIO, file)
+    # mmap: torch would take it from its config, for a path alone
+    obj = torch.load(opened, map_location=where, mmap=False, weights_only=weights_only)
     file.finish()
     return obj, left_out
 

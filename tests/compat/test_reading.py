@@ -258,6 +258,15 @@ def test_map_location_and_mmap_are_torchs(checkpoint: Path) -> None:
         tintype.load(io.BytesIO(checkpoint.read_bytes()), mmap=True)
 
 
+def test_torchs_config_for_mapping_is_its_own(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = torch.load(checkpoint)
+    monkeypatch.setattr("torch.utils.serialization.config.load.mmap", True)
+    assert equal(tintype.load(checkpoint), expected)
+    assert equal(tintype.load(checkpoint, keys="epoch"), {"epoch": 3})
+
+
 # --- other writers' archives ---
 
 
