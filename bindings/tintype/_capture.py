@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch.serialization import location_tag, normalize_storage_type
 
 from tintype._errors import UnpicklableError, UnsupportedError
-from tintype._locate import locate_unpicklable
+from tintype._locate import locate_unpicklable, place_of
 from tintype._tintype import Captured, StorageTable
 
 __all__ = ["Captured", "StorageTable", "capture", "capture_by_pickler"]
@@ -29,8 +30,10 @@ def capture(obj: object, table: StorageTable) -> Captured:
     """Captures ``obj`` and adds its storages to ``table``.
 
     Raises UnpicklableError, naming the type, for what cannot be pickled; RuntimeError, as
-    ``torch.save`` does, for one storage seen as two dtypes; UnsupportedError for other devices.
+    ``torch.save`` does, for one storage seen as two dtypes; UnsupportedError for other devices and
+    fake tensors, and within ``torch.serialization.skip_data``.
     """
+    _refuse_skip_data()
     captured = table.capture(obj)
     if isinstance(captured, str):
         return capture_by_pickler(obj, table, reason=captured)
@@ -44,8 +47,14 @@ def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Capture
     buffer = io.BytesIO()
     persistent_id = _persistent_id(table, storages)
 
+    fake_tensor = _fake_tensor_class()
+
     class StoragePickler(pickle.Pickler):
         def persistent_id(self, part: Any) -> Any:
+            if isinstance(part, fake_tensor):
+                raise UnsupportedError(
+                    f"cannot save {place_of(obj, part)}: a FakeTensor has a shape and no values"
+                )
             return persistent_id(part)
 
     try:
@@ -56,6 +65,21 @@ def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Capture
         place, name = locate_unpicklable(obj)
         raise UnpicklableError(f"cannot save {place}, a {name}: {error}") from error
     return Captured.from_pickler(buffer.getvalue(), storages, f"pickler: {reason}")
+
+
+def _refuse_skip_data() -> None:
+    tls = getattr(torch.serialization, "_serialization_tls", None)
+    if getattr(tls, "skip_data", False):
+        raise UnsupportedError(
+            "torch.serialization.skip_data() is not supported: only torch.save writes a checkpoint "
+            "without its bytes"
+        )
+
+
+def _fake_tensor_class() -> tuple[type, ...]:
+    """Empty where nobody has imported it, and so nobody has one."""
+    module = sys.modules.get("torch._subclasses.fake_tensor")
+    return () if module is None else (module.FakeTensor,)
 
 
 def _persistent_id(table: StorageTable, storages: list[int]) -> Callable[[Any], Any]:

@@ -26,6 +26,20 @@ def locate_unpicklable(obj: object) -> tuple[str, str]:
     return place or "the object itself", type(part).__qualname__
 
 
+def place_of(obj: object, wanted: object) -> str:
+    """The place of ``wanted`` in ``obj``, as above."""
+    waiting, seen = [("", obj)], {id(obj)}
+    while waiting:
+        place, part = waiting.pop()
+        if part is wanted:
+            return place or "the object itself"
+        for step, child in _children(part):
+            if id(child) not in seen:
+                seen.add(id(child))
+                waiting.append((place + step, child))
+    return "a part of it"
+
+
 def _children(part: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(part, dict):
         for key, value in part.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import children
 import tintype
@@ -376,3 +377,15 @@ def test_module_functions_share_one_default_engine(tmp_path: Path) -> None:
     tintype.save_async(numbered_state(1, 1000), tmp_path / "x.pth").wait_durable()
     assert default_engine().stats()["saves_started"] == before + 2
     assert temps_in(tmp_path) == []
+
+
+def test_saving_without_bytes_is_refused() -> None:
+    with FakeTensorMode():
+        fake = {"model": {"w": torch.ones(3)}}
+    with pytest.raises(tintype.UnsupportedError, match=r"save \['model'\]\['w'\]: a FakeTensor"):
+        tintype.save(fake, io.BytesIO())
+    for is_fake in (False, True):
+        skipping = torch.serialization.skip_data(materialize_fake_tensors=is_fake)
+        refused = pytest.raises(tintype.UnsupportedError, match=r"skip_data\(\) is not supported")
+        with skipping, refused:
+            tintype.save(fake if is_fake else {"w": torch.ones(3)}, io.BytesIO())
