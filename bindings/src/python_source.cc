@@ -1,5 +1,7 @@
 #include "bindings/src/python_source.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "bindings/src/raise.h"
@@ -11,6 +13,8 @@ namespace nb = nanobind;
 namespace tintype::python {
 namespace {
 
+constexpr size_t kPieceBytes = 16u << 20;  // of a copy
+
 std::string describe(const nb::object& file) {
   const nb::object name = nb::getattr(file, "name", nb::none());
   if (nb::isinstance<nb::str>(name)) return nb::cast<nb::str>(name).c_str();
@@ -21,7 +25,9 @@ std::string describe(const nb::object& file) {
 
 PythonSource::PythonSource(nb::object file) : file_(std::move(file)), name_(describe(file_)) {
   base_ = nb::cast<uint64_t>(file_.attr("tell")());
-  const auto end = nb::cast<uint64_t>(file_.attr("seek")(0, 2));
+  file_.attr("seek")(0, 2);  // some return nothing
+  const auto end = nb::cast<uint64_t>(file_.attr("tell")());
+  has_readinto_ = nb::hasattr(file_, "readinto");
   size_bytes_ = end > base_ ? end - base_ : 0;
 }
 
@@ -32,12 +38,7 @@ Status PythonSource::read_at(MutableBytes target, uint64_t offset) const {
   try {
     file_.attr("seek")(base_ + offset);
     while (!target.empty()) {
-      nb::object view =
-          nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(target.data()),
-                                            static_cast<Py_ssize_t>(target.size()), PyBUF_WRITE));
-      const nb::object count = file_.attr("readinto")(view);
-      view.attr("release")();  // the file object must not keep what is ours
-      const size_t bytes = count.is_none() ? 0 : nb::cast<size_t>(count);
+      const size_t bytes = has_readinto_ ? read_into(target) : read_copied(target);
       if (bytes == 0 || bytes > target.size()) {
         return Status::corruption("'" + name_ + "' ended while it was read");
       }
@@ -48,6 +49,20 @@ Status PythonSource::read_at(MutableBytes target, uint64_t offset) const {
     error.restore();
     return Status::internal("the file object failed");
   }
+}
+
+size_t PythonSource::read_into(MutableBytes target) const {
+  const nb::object view = nb::steal(PyMemoryView_FromMemory(
+      reinterpret_cast<char*>(target.data()), static_cast<Py_ssize_t>(target.size()), PyBUF_WRITE));
+  const nb::object count = file_.attr("readinto")(view);
+  view.attr("release")();  // the file object must not keep what is ours
+  return count.is_none() ? 0 : nb::cast<size_t>(count);
+}
+
+size_t PythonSource::read_copied(MutableBytes target) const {
+  const auto piece = nb::cast<nb::bytes>(file_.attr("read")(std::min(target.size(), kPieceBytes)));
+  if (piece.size() <= target.size()) std::memcpy(target.data(), piece.data(), piece.size());
+  return piece.size();
 }
 
 void raise_pending() {

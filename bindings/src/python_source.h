@@ -11,10 +11,11 @@
 
 namespace tintype::python {
 
-// Reads by seek() and readinto(), taking the GIL each time; the bytes before the file object's
-// position at construction do not belong to it. An exception of the file object stays set on the
-// thread, and every read after it fails at once: whoever called must look with raise_pending().
-// Construct and destroy with the GIL held; read from the constructing thread only.
+// Reads by seek() and readinto(), or read() where there is none, taking the GIL each time; the
+// bytes before the file object's position at construction do not belong to it. An exception of the
+// file object stays set on the thread, and every read after it fails at once: whoever called must
+// look with raise_pending(). Construct and destroy with the GIL held; read from the constructing
+// thread only.
 class PythonSource final : public ByteSource {
  public:
   explicit PythonSource(nanobind::object file);
@@ -25,7 +26,12 @@ class PythonSource final : public ByteSource {
   bool is_serial() const override { return true; }
 
  private:
+  // Both return how many bytes came; 0 at the end.
+  size_t read_into(MutableBytes target) const;
+  size_t read_copied(MutableBytes target) const;
+
   nanobind::object file_;
+  bool has_readinto_ = false;
   uint64_t base_ = 0;
   uint64_t size_bytes_ = 0;
   std::string name_;

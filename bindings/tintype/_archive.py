@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import torch
 
@@ -197,8 +197,8 @@ class VerifyReport:
         return "; ".join((self.summary or sound, *self.notes))
 
 
-def verify(path: PathLike) -> VerifyReport:
-    """Reads a whole checkpoint and compares every CRC, by several threads, without the GIL; checks
+def verify(path: PathLike | BinaryIO) -> VerifyReport:
+    """Reads a whole checkpoint, a path or a file object as ``load`` takes it, and compares every CRC, by several threads, without the GIL; checks
     its structure, and that all storages its pickle names are there. Nothing is executed.
 
     A damaged or cut off file gives a report with problems. Raises only for what cannot be judged:

@@ -27,13 +27,13 @@ def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
         raise TypeError(
             f"give a path (str or os.PathLike) or a binary file object, not {_kind_of(f)}{hint}"
         )
-    for method in ("seek", "tell", "readinto"):
+    for method in ("seek", "tell"):
         if not hasattr(f, method):
             raise UnsupportedError(
                 f"a {type(f).__name__} has no {method}(): give a path or a binary file object that "
                 "can seek, such as io.BytesIO(stream.read())"
             )
-    if not f.seekable():
+    if hasattr(f, "seekable") and not f.seekable():
         raise UnsupportedError(
             f"a {type(f).__name__} cannot seek: read it whole into an io.BytesIO first"
         )

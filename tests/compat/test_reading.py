@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import mmap
 import os
 import zipfile
 from pathlib import Path
@@ -168,6 +169,40 @@ def test_an_exception_of_a_file_object_comes_through(checkpoint: Path) -> None:
         tintype.load(Failing(checkpoint.read_bytes()))
 
 
+class Least:
+    """The least that torch.load reads: no seekable(), no readinto(), seek() returns nothing."""
+
+    def __init__(self, content: bytes) -> None:
+        self._file = io.BytesIO(content)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> None:
+        self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class ReadsInto(Least):
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)
+
+
+def test_file_objects_need_no_more_than_torch_needs(checkpoint: Path) -> None:
+    content, expected = checkpoint.read_bytes(), torch.load(checkpoint)
+    with checkpoint.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        for opened in (Least(content), ReadsInto(content), mapped):
+            assert tintype.verify(opened).ok
+            opened.seek(0)
+            assert equal(tintype.load(opened), expected)
+            opened.seek(0)
+            assert equal(tintype.load(opened, keys="epoch"), {"epoch": 3})
+    with pytest.raises(tintype.CorruptCheckpointError, match="Least"):
+        tintype.load(Least(content[:-50]))
+
+
 def test_streams_that_cannot_seek_are_refused() -> None:
     read_end, write_end = os.pipe()
     os.close(write_end)
@@ -258,13 +293,13 @@ def test_map_location_and_mmap_are_torchs(checkpoint: Path) -> None:
         tintype.load(io.BytesIO(checkpoint.read_bytes()), mmap=True)
 
 
-def test_torchs_config_for_mapping_is_its_own(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torchs_config_for_mapping_is_its_own(checkpoint: Path) -> None:
+    from torch.utils.serialization import config
+
     expected = torch.load(checkpoint)
-    monkeypatch.setattr("torch.utils.serialization.config.load.mmap", True)
-    assert equal(tintype.load(checkpoint), expected)
-    assert equal(tintype.load(checkpoint, keys="epoch"), {"epoch": 3})
+    with config.patch({"load.mmap": True}):
+        assert equal(tintype.load(checkpoint), expected)
+        assert equal(tintype.load(checkpoint, keys="epoch"), {"epoch": 3})
 
 
 # --- other writers' archives ---
