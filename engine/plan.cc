@@ -246,7 +246,10 @@ Result<SavePlan> plan_save(const SaveRequest& request, uint64_t extent_bytes) {
   std::vector<bool> is_storage_checked(request.storages.size(), false);
   for (const TargetFile& file : request.files) {
     auto image = plan_image(file, request.storages, extent_bytes, is_storage_checked);
-    if (!image.is_ok()) return image.status().with_context("save " + file.path);
+    if (!image.is_ok()) {
+      const std::string where = file.path.empty() ? "to a file object" : file.path;
+      return image.status().with_context("save " + where);
+    }
     plan.total_bytes += image->layout.total_bytes;
     plan.images.push_back(std::move(image).value());
   }

@@ -198,8 +198,9 @@ class VerifyReport:
 
 
 def verify(path: PathLike | BinaryIO) -> VerifyReport:
-    """Reads a whole checkpoint, a path or a file object as ``load`` takes it, and compares every CRC, by several threads, without the GIL; checks
-    its structure, and that all storages its pickle names are there. Nothing is executed.
+    """Reads a whole checkpoint, a path or a file object as ``load`` takes it, and compares every
+    CRC, by several threads, without the GIL; checks its structure, and that all storages its pickle
+    names are there. Nothing is executed.
 
     A damaged or cut off file gives a report with problems. Raises only for what cannot be judged:
     TintypeIOError (a missing file, a directory), UnsupportedError (legacy, TorchScript or another

@@ -74,11 +74,12 @@ def load(
         obj, left_out = (_load_mapped if mmap else _load_checked)(check, map_location, weights_only)
         return obj if names is None else _cut(names, obj, left_out, archive)
     except pickle.UnpicklingError as error:
-        if not weights_only:
-            raise CorruptCheckpointError(f"{_name_of(f)}: {error}") from error
-        raise UnsafeCheckpointError(_explain(_name_of(f), str(error))) from error
+        rewind()
+        damage = "" if verify else _damage_of(source, storage_keys)
+        raise _refusal(_name_of(f), str(error), weights_only, damage) from error
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like
-        raise CorruptCheckpointError(f"{_name_of(f)} cannot be read to its end: {error}") from error
+        reason = str(error) or "it ends too early"
+        raise CorruptCheckpointError(f"{_name_of(f)} cannot be read: {reason}") from error
     except (KeyError, TintypeIOError, MemoryError):
         raise
     except Exception as error:
@@ -183,6 +184,13 @@ def _rewinder(source: bytes | BinaryIO) -> Callable[[], None]:
         return lambda: None
     position = source.tell()
     return lambda: cast(None, source.seek(position))
+
+
+def _refusal(name: str, message: str, weights_only: bool, damage: str) -> Exception:
+    """What an unpickler's message means; of a damaged file it means nothing."""
+    if damage or not weights_only:
+        return CorruptCheckpointError(damage or f"{name}: {message}")
+    return UnsafeCheckpointError(_explain(name, message))
 
 
 def _explain(name: str, message: str) -> str:

@@ -116,4 +116,7 @@ def storage_alignment() -> int:
             "writes checksums (they cost nothing here)",
             stacklevel=4,
         )
-    return int(getattr(save, "storage_alignment", 64))
+    alignment = int(getattr(save, "storage_alignment", 64))
+    if not 0 <= alignment < 1 << 32:  # the native side knows the exact bounds
+        raise ValueError(f"torch's config.save.storage_alignment={alignment} is outside 1..32768")
+    return alignment

@@ -118,3 +118,13 @@ def test_checkpoint_offset_is_the_records_and_pread_there_gives_the_payload(
             assert os.pread(file.fileno(), storage.nbytes(), offset) == bytes(storage)
             checked.add(key)
     assert len(checked) == len(by_key) > 0
+
+
+@pytest.mark.parametrize("alignment", [-1, 0, 32769, 1 << 70])
+def test_storage_alignment_out_of_range_is_refused(alignment: int) -> None:
+    refused = pytest.raises(
+        ValueError, match=rf"storage_alignment.*{alignment} is outside 1..32768"
+    )
+    with config.patch({"save.storage_alignment": alignment}), refused as error:
+        tintype.save({}, io.BytesIO())
+    assert "save :" not in str(error.value)

@@ -145,3 +145,22 @@ def test_a_disallowed_class_is_named(tmp_path: Path) -> None:
     with pytest.raises(tintype.UnsupportedError, match="numpy.*weights_only=False"):
         tintype.load(tmp_path / "x.pth")
     assert tintype.load(tmp_path / "x.pth", weights_only=False)["lr"] == 0.1
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_a_pickle_that_nobody_checked_is_damaged_not_untrusted(weights_only: bool) -> None:
+    content = bytearray(torch_bytes({"a": torch.ones(1)}))
+    content[content.index(b"ctorch._utils")] = 0xFF
+    with pytest.raises(tintype.CorruptCheckpointError, match="data.pkl.*CRC") as caught:
+        tintype.load(io.BytesIO(content), verify=False, weights_only=weights_only)
+    assert "weights_only" not in str(caught.value)
+
+
+class Silent(io.BytesIO):
+    def readinto(self, buffer: Any) -> int:
+        raise EOFError
+
+
+def test_an_early_end_is_said_where_the_error_says_nothing() -> None:
+    with pytest.raises(tintype.CorruptCheckpointError, match="cannot be read: it ends too early"):
+        tintype.load(Silent(torch_bytes({"a": torch.ones(1)})))
