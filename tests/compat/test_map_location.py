@@ -41,17 +41,51 @@ def shared_mappings() -> Iterator[None]:
     torch.serialization.set_default_mmap_options(before)
 
 
-@pytest.mark.parametrize(
-    "where",
-    [None, "cpu", torch.device("cpu"), {"cpu": "cpu"}, {"cuda:0": "cpu"}, lambda storage, tag: None,
-     lambda storage, tag: storage],
-    ids=["none", "text", "device", "table", "other table", "no answer", "callable"],
-)  # fmt: skip
+def _filled_with_ones(storage: torch.UntypedStorage, tag: str) -> torch.UntypedStorage:
+    assert tag == "cpu"
+    return torch.UntypedStorage([1] * storage.nbytes())
+
+
+TO_META: dict[str, Any] = {
+    "text": "meta",
+    "device": torch.device("meta"),
+    "table": {"cpu": "meta"},
+    "callable": lambda storage, tag: torch.UntypedStorage(storage.nbytes(), device="meta"),
+}
+TO_HOST: dict[str, Any] = {
+    "none": None,
+    "text": "cpu",
+    "device": torch.device("cpu"),
+    "table": {"cpu": "cpu"},
+    "other table": {"cuda:0": "meta"},
+    "no answer": lambda storage, tag: None,
+    "callable": lambda storage, tag: storage,
+}
+
+
 @pytest.mark.parametrize("is_mapped", [False, True])
-def test_every_form_of_map_location_is_obeyed(saved: Path, where: Any, is_mapped: bool) -> None:
+@pytest.mark.parametrize("form", TO_META)
+def test_every_form_of_map_location_is_obeyed(saved: Path, form: str, is_mapped: bool) -> None:
     for load in (torch.load, tintype.load):
-        loaded = load(saved, map_location=where, mmap=is_mapped, weights_only=True)
+        loaded = load(saved, map_location=TO_META[form], mmap=is_mapped, weights_only=True)
+        devices = [tensor.device.type for tensor in tensors_of(loaded)]
+        assert devices == ["meta"] * len(list(tensors_of(training_state())))
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("form", TO_HOST)
+def test_tensors_of_the_host_stay_as_they_are(saved: Path, form: str, is_mapped: bool) -> None:
+    for load in (torch.load, tintype.load):
+        loaded = load(saved, map_location=TO_HOST[form], mmap=is_mapped, weights_only=True)
         assert equal(loaded, training_state())
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_storage_that_a_callable_gives_is_the_tensors(saved: Path, is_mapped: bool) -> None:
+    for load in (torch.load, tintype.load):
+        loaded = load(saved, map_location=_filled_with_ones, mmap=is_mapped, weights_only=True)
+        weight = loaded["model_state_dict"]["0.weight"]
+        assert set(weight.view(torch.uint8).flatten().tolist()) == {1}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -75,8 +109,10 @@ def test_callable_sees_each_storages_tag_once(of_two_gpus: Path) -> None:
         tags.append(tag)
         return storage
 
-    torch.load(of_two_gpus, map_location=to_host, weights_only=False)
-    assert tags == ["cuda:0", "cuda:1"]
+    for load in (torch.load, tintype.load):
+        tags.clear()
+        load(of_two_gpus, map_location=to_host, weights_only=False)
+        assert tags == ["cuda:0", "cuda:1"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
