@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import os
@@ -202,3 +203,25 @@ def test_one_engine_saves_changing_structures_as_torch_does(tmp_path: Path) -> N
                     for _ in range(2):
                         engine.save(obj, tmp_path / "x.pth")
                         assert (tmp_path / "x.pth").read_bytes() == expected, number
+
+
+@pytest.mark.parametrize("cls", [torch.Tensor, torch.nn.Parameter])
+def test_a_patched_reducer_is_obeyed(cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = cls.__reduce_ex__
+
+    @functools.wraps(stock)
+    def reduced(tensor: torch.Tensor, protocol: int) -> Any:
+        if tensor.numel() == 7:
+            return str, ("replaced",)
+        return stock(tensor, protocol)
+
+    tensors = [torch.ones(7), torch.ones(3)]
+    state = tensors if cls is torch.Tensor else [torch.nn.Parameter(t) for t in tensors]
+    table = StorageTable()
+    assert capture(state, table).path == "native"
+    monkeypatch.setattr(cls, "__reduce_ex__", reduced)
+    expected, ours = io.BytesIO(), io.BytesIO()
+    torch.save(state, expected)
+    tintype.save(state, ours)
+    assert ours.getvalue() == expected.getvalue()
+    assert b"replaced" in ours.getvalue()

@@ -7,7 +7,8 @@ namespace nb = nanobind;
 namespace tintype::python {
 namespace {
 
-// Deep nesting is refused where Python's own pickler would refuse it, before the stack is gone.
+// Deep nesting is refused before the stack is gone, as Python's own pickler does, though not at the
+// same depth: torch.save has a Python frame for each level, and refuses earlier.
 class RecursionGuard {
  public:
   RecursionGuard() {

@@ -49,6 +49,19 @@ void check_storage_objects(nb::handle torch) {
 
 nb::object builtin(const char* name) { return nb::module_::import_("builtins").attr(name); }
 
+nb::object reducer_of(PyTypeObject* cls) {
+  return nb::borrow(reinterpret_cast<PyObject*>(cls)).attr("__reduce_ex__");
+}
+
+// The class's __reduce_ex__; null where it is not a function of this module.
+PyObject* stock_reducer(PyTypeObject* cls, const char* module) {
+  const nb::object reducer = reducer_of(cls);
+  const nb::object globals = nb::getattr(reducer, "__globals__", nb::none());
+  return globals.is(nb::module_::import_(module).attr("__dict__")) ? keep(reducer) : nullptr;
+}
+
+bool has_reducer(PyTypeObject* cls, PyObject* stock) { return reducer_of(cls).is(stock); }
+
 }  // namespace
 
 Attribute::Attribute(nb::handle cls, const char* name) : name_(PyUnicode_InternFromString(name)) {
@@ -126,6 +139,8 @@ TorchHandles::TorchHandles() {
   step_text = PyUnicode_InternFromString("step");
   dispatch_table_ = keep(copyreg.attr("dispatch_table"));
   reduce_complex_ = keep(copyreg.attr("pickle_complex"));
+  reduce_tensor_ = stock_reducer(tensor_class, "torch._tensor");
+  reduce_parameter_ = stock_reducer(parameter_class, "torch.nn.parameter");
   package_registry_ = keep(serialization.attr("_package_registry"));
   cpu_tagger_ = keep(serialization.attr("_cpu_tag"));
 }
@@ -196,6 +211,8 @@ bool TorchHandles::is_stock() const {
   }
   auto* complex_class = reinterpret_cast<PyObject*>(&PyComplex_Type);
   if (PyDict_GetItem(dispatch_table_, complex_class) != reduce_complex_) return false;
+  if (!has_reducer(tensor_class, reduce_tensor_)) return false;
+  if (!has_reducer(parameter_class, reduce_parameter_)) return false;
   // Taggers are asked in order: with the stock one first, every host storage is tagged "cpu".
   const nb::object first = nb::borrow(package_registry_)[0];
   return nb::object(first[1]).is(cpu_tagger_);

@@ -61,7 +61,8 @@ class TorchHandles {
   // Null when torch is not as expected; then everything goes to Python's pickler.
   static const TorchHandles* get();
 
-  // False when the user registered reducers or location tags that change what is written.
+  // False when the user registered or patched reducers or location tags that change what is
+  // written.
   bool is_stock() const;
   // Makes the entry at the first sight of a dtype.
   const DtypeInfo& dtype(PyObject* dtype) const;
@@ -103,6 +104,8 @@ class TorchHandles {
 
   PyObject* dispatch_table_;
   PyObject* reduce_complex_;
+  PyObject* reduce_tensor_;     // Tensor.__reduce_ex__; null: already patched
+  PyObject* reduce_parameter_;  // likewise
   PyObject* package_registry_;
   PyObject* cpu_tagger_;
   mutable std::unordered_map<PyObject*, DtypeInfo> dtypes_;
