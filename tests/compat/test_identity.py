@@ -173,7 +173,10 @@ def test_too_deep_nesting_is_refused_as_python_refuses_it() -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(RecursionError):
+        torch.save(deep, io.BytesIO())
+    with pytest.raises(tintype.UnpicklableError, match="nested too deep") as caught:
         tintype.save(deep, io.BytesIO())
+    assert isinstance(caught.value.__cause__, RecursionError)
 
 
 def test_one_engine_saves_changing_structures_as_torch_does(tmp_path: Path) -> None:
