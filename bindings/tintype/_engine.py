@@ -78,9 +78,9 @@ class Engine:
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
         for name, choice in choices.items():
             _check_choice(name, choice)
+        _check_choice("on_torn", on_torn)
         trace_path = "" if trace is None else absolute_path(trace)
         self._native = _tintype.Engine.create({**numbers, **choices, "trace": trace_path})
-        _check_choice("on_torn", on_torn, ("raise", "eager_next"))
         self._torn = _tintype.TornTensors() if on_torn == "eager_next" else None
         self._guards = GuardList()
         self._is_closed = False
@@ -284,6 +284,7 @@ _CHOICES = {
     "direct_io": ("preferred", "required", "off"),
     "when_busy": ("wait", "skip", "raise"),
     "backend": ("automatic", "io_uring", "pwrite"),
+    "on_torn": ("raise", "eager_next"),
 }
 
 
@@ -299,12 +300,6 @@ def _check_count(name: str, value: object) -> None:
     limit = 2**63 if name.endswith(("_bytes", "_limit", "_ms")) else 2**32
     if not 0 <= value < limit:
         raise ValueError(f"{name}={value!r} is out of range")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        known = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name}={value!r} is not one of {known}")
 
 
 def _milliseconds(name: str, seconds: float | None) -> int:

@@ -231,7 +231,7 @@ def test_on_torn_eager_next_saves_the_tensor_unguarded_from_then_on(
 
 
 def test_on_torn_takes_two_values() -> None:
-    with pytest.raises(ValueError, match=r"on_torn='ignore' is not one of 'raise', 'eager_next'"):
+    with pytest.raises(ValueError, match=r"on_torn='ignore' is none of 'raise', 'eager_next'"):
         tintype.Engine(on_torn="ignore")  # type: ignore[arg-type]
 
 
