@@ -48,8 +48,7 @@ def load(
         keys: load only parts: names as ``inspect`` gives them, or what they begin with, up to a
             ``/`` or ``.`` (``"model_state_dict/encoder"``). The result has the same nesting; other
             dict entries are left out, other list and tuple items are None. Only the parts' storages
-            are read and checked, or all where the file holds anything besides plain containers,
-            values and strided tensors (sparse ones, objects of other classes).
+            are read and checked; all, if it holds more than containers, values, strided tensors.
 
     Raises:
         CorruptCheckpointError: damaged, cut off or no checkpoint; names record and tensors.
@@ -78,8 +77,7 @@ def load(
         damage = "" if verify else _damage_of(source, storage_keys)
         raise _refusal(_name_of(f), str(error), weights_only, damage) from error
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like
-        reason = str(error) or "it ends too early"
-        raise CorruptCheckpointError(f"{_name_of(f)} cannot be read: {reason}") from error
+        raise CorruptCheckpointError(_explain_end(_name_of(f), str(error))) from error
     except (KeyError, TintypeIOError, MemoryError):
         raise
     except Exception as error:
@@ -206,6 +204,10 @@ def _explain(name: str, message: str) -> str:
         f"{name} needs {found.group(1)}, which weights_only=True does not allow (nothing ran). "
         "If you trust its origin: torch.serialization.add_safe_globals([...]) or weights_only=False"
     )
+
+
+def _explain_end(name: str, message: str) -> str:
+    return f"{name} cannot be read: {message or 'it ends too early'}"
 
 
 def _name_of(f: object) -> str:
