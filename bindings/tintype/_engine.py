@@ -16,6 +16,7 @@ import torch
 
 from tintype import _tintype
 from tintype._capture import Captured, StorageTable, capture
+from tintype._engine_options import check_choice, check_count, milliseconds
 from tintype._errors import TintypeError
 from tintype._guard import Guard, GuardList
 from tintype._snapshot import Snapshot, _CallbackThread
@@ -71,14 +72,14 @@ class Engine:
             "queue_depth": queue_depth,
             "max_in_flight": max_in_flight,
             "byte_rate_limit": byte_rate_limit or 0,
-            "stall_timeout_ms": _milliseconds("stall_timeout_s", stall_timeout_s),
+            "stall_timeout_ms": milliseconds("stall_timeout_s", stall_timeout_s),
         }
         for name, value in numbers.items():
-            _check_count(name, value)
+            check_count(name, value)
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
         for name, choice in choices.items():
-            _check_choice(name, choice)
-        _check_choice("on_torn", on_torn)
+            check_choice(name, choice)
+        check_choice("on_torn", on_torn)
         trace_path = "" if trace is None else absolute_path(trace)
         self._native = _tintype.Engine.create({**numbers, **choices, "trace": trace_path})
         self._torn = _tintype.TornTensors() if on_torn == "eager_next" else None
@@ -278,39 +279,6 @@ class Engine:
     def __repr__(self) -> str:
         stats = self.stats()
         return f"<Engine {stats['backend']} pool {stats['staging_bytes'] >> 20} MiB>"
-
-
-_CHOICES = {
-    "direct_io": ("preferred", "required", "off"),
-    "when_busy": ("wait", "skip", "raise"),
-    "backend": ("automatic", "io_uring", "pwrite"),
-    "on_torn": ("raise", "eager_next"),
-}
-
-
-def _check_choice(name: str, value: object) -> None:
-    if value not in _CHOICES[name]:
-        error = ValueError if isinstance(value, str) else TypeError
-        raise error(f"{name}={value!r} is none of {', '.join(map(repr, _CHOICES[name]))}")
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}={value!r} must be a whole number, not {type(value).__qualname__}")
-    limit = 2**63 if name.endswith(("_bytes", "_limit", "_ms")) else 2**32
-    if not 0 <= value < limit:
-        raise ValueError(f"{name}={value!r} is out of range")
-
-
-def _milliseconds(name: str, seconds: float | None) -> int:
-    """At least 1 for a time, 0 for None."""
-    if seconds is None:
-        return 0
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"{name}={seconds!r} must be seconds or None, not {type(seconds).__name__}")
-    if not 0 < seconds <= 1e9:
-        raise ValueError(f"{name}={seconds!r} must be more than 0, or None to wait for ever")
-    return max(1, round(seconds * 1000))
 
 
 def _make_request(
