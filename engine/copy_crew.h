@@ -14,6 +14,9 @@ namespace tintype {
 // How often a call that blocks asks whether it is to stop.
 inline constexpr std::chrono::milliseconds kInterruptPeriod{50};
 
+// Where less is to be copied, waking helpers does not pay.
+inline constexpr uint64_t kCrewThresholdBytes = 4ull << 20;
+
 // Threads that run one function together with the caller.
 class CopyCrew {
  public:

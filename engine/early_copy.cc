@@ -11,9 +11,8 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kAlignmentBytes = 64;              // a cache line: neighbours do not share one
-constexpr uint64_t kPieceBytes = 1ull << 20;          // what one thread copies at a time
-constexpr uint64_t kCrewThresholdBytes = 4ull << 20;  // below, waking helpers does not pay
+constexpr uint64_t kAlignmentBytes = 64;      // a cache line: neighbours do not share one
+constexpr uint64_t kPieceBytes = 1ull << 20;  // what one thread copies at a time
 
 bool is_early(const SaveJob& job, const SourceStorage& storage) {
   return !storage.is_lazy && !job.copies.is_gathered(storage);

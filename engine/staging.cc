@@ -9,11 +9,6 @@
 #include "engine/torn_status.h"
 
 namespace tintype {
-namespace {
-
-constexpr uint64_t kCrewThresholdBytes = 4ull << 20;  // below, waking helpers does not pay
-
-}  // namespace
 
 Staging::Staging(std::shared_ptr<SaveJob> job, const StagingTools& tools)
     : job_(std::move(job)), tools_(tools) {}
