@@ -49,7 +49,7 @@ class Snapshot:
         try:
             is_reached = self._native.wait(milestone, seconds)
         except Exception:  # also what a signal handler raises: then there is no error to see
-            self._is_seen = self.exception() is not None
+            self._is_seen = self._is_seen or self.exception() is not None
             raise
         if not is_reached:
             raise TimeoutError(

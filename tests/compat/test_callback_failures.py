@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,24 @@ def test_a_failure_that_was_seen_is_not_told_again(tmp_path: Path, how: str, on_
         save_epoch(callback, model, "train", 2, 0.5)
         callback.close()
     assert names(tmp_path) == pairs("train.2")
+
+
+def test_a_wait_that_a_signal_handler_ends_leaves_the_callbacks_claim(tmp_path: Path) -> None:
+    def interrupt(*_: Any) -> None:
+        raise ValueError("by the handler")
+
+    with tintype.Engine(byte_rate_limit=200_000) as engine:
+        snapshot = engine.save_async({"a": torch.zeros(100_000)}, tmp_path / "x.pth")
+        snapshot.add_done_callback(lambda _: None)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(ValueError, match="by the handler"):
+                snapshot.wait_durable()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert not snapshot.done() and snapshot._is_seen
+        snapshot.cancel()
 
 
 def test_a_failure_that_only_a_look_found_is_told(tmp_path: Path) -> None:
