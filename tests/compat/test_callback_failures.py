@@ -97,7 +97,7 @@ def test_a_wait_that_a_signal_handler_ends_leaves_the_callbacks_claim(tmp_path: 
     def interrupt(*_: Any) -> None:
         raise ValueError("by the handler")
 
-    with tintype.Engine(byte_rate_limit=200_000) as engine:
+    with tintype.Engine(byte_rate_limit=200_000, extent_bytes=4096) as engine:
         snapshot = engine.save_async({"a": torch.zeros(100_000)}, tmp_path / "x.pth")
         snapshot.add_done_callback(lambda _: None)
         before = signal.signal(signal.SIGALRM, interrupt)
