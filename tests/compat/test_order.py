@@ -55,7 +55,8 @@ def test_further_save_waits_at_max_in_flight_and_the_wait_is_counted(
     engine = make_engine(max_in_flight=1, byte_rate_limit=4 << 20)
     first = engine.save_async(numbered_state(1), tmp_path / "1.pth")
     second = engine.save_async(numbered_state(2), tmp_path / "2.pth")
-    assert first.done()
+    first.wait_published()  # its place is free a moment before its state shows it
+    assert not second.done()
     report = second.report()
     second.wait_durable()
     assert report["busy_wait_ns"] > 50e6
@@ -68,7 +69,8 @@ def test_two_saves_overlap_by_default(tmp_path: Path) -> None:
         second = engine.save_async(numbered_state(2), tmp_path / "2.pth")
         assert not first.done()
         third = engine.save_async(numbered_state(3), tmp_path / "3.pth")
-        assert first.done() and not second.done()
+        first.wait_published()  # its place is free a moment before its state shows it
+        assert not second.done()
         third.wait_durable()
 
 
