@@ -312,6 +312,7 @@ void Engine::Impl::refuse_new_saves() {
 }
 
 EngineStats Engine::Impl::stats() const {
+  const std::string refusal = writer_.registration_refusal();  // waits for a registration under way
   std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.staging_bytes = pool_.total_bytes();
@@ -319,7 +320,7 @@ EngineStats Engine::Impl::stats() const {
       stats.saves_started - stats.saves_published - stats.saves_failed - stats.saves_cancelled;
   stats.saves_stalled = stalled_;
   stats.backend = queue_->name();
-  stats.backend_note = backend_note_;
+  stats.backend_note = backend_note_.empty() ? refusal : backend_note_;
   return stats;
 }
 

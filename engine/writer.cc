@@ -56,6 +56,11 @@ void Writer::register_memory(const std::function<bool()>& is_stalled) {
   }
 }
 
+std::string Writer::registration_refusal() const {
+  std::lock_guard lock(mutex_);
+  return registration_.is_ok() ? std::string() : std::string(registration_.message());
+}
+
 // One turn: (1) take what was sealed, (2) start writes, (3) wait for completions, (4) finish them.
 void Writer::run() {
   for (;;) {
@@ -87,14 +92,11 @@ bool Writer::take_incoming() {
 
 // Registration replaces the whole set, so it happens only while nothing is in flight.
 void Writer::update_registration() {
-  if (is_registration_refused_) return;
+  if (!registration_.is_ok()) return;
   const auto regions = pool_.touched_regions();
   if (regions.size() == registered_regions_) return;
-  if (auto status = queue_.register_buffers(regions); !status.is_ok()) {
-    is_registration_refused_ = true;  // an optimisation: ordinary writes serve
-    return;
-  }
-  registered_regions_ = regions.size();
+  registration_ = queue_.register_buffers(regions);  // an optimisation: ordinary writes serve
+  if (registration_.is_ok()) registered_regions_ = regions.size();
 }
 
 // A failed or cancelled save gives its slots back at once, also from behind a slow one.

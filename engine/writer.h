@@ -37,6 +37,8 @@ class Writer {
   // Any thread. Registers touched memory with the kernel; waits until that was tried, or until
   // `is_stalled` says that it will not be soon.
   void register_memory(const std::function<bool()>& is_stalled);
+  // Any thread. Why the kernel did not take the memory; empty while it was not refused.
+  std::string registration_refusal() const;
 
  private:
   struct InFlight {
@@ -53,7 +55,7 @@ class Writer {
   Status begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes);
   void finish(FinishedWrite& write);
   void drop(SealedExtent extent);
-  void update_registration();
+  void update_registration();  // REQUIRES: mutex_ held
   std::chrono::milliseconds time_until_allowed() const;
   void count_for_report(const InFlight& done);
 
@@ -69,12 +71,12 @@ class Writer {
   std::vector<FinishedWrite> finished_;
   uint64_t next_token_ = 1;
   size_t registered_regions_ = 0;
-  bool is_registration_refused_ = false;
   Clock::time_point next_start_ = Clock::now();
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable registered_;
   std::deque<SealedExtent> incoming_;  // guarded by mutex_
+  Status registration_;                // guarded by mutex_; not ok: refused, and not tried again
   bool is_registration_wanted_ = false;
   bool is_stopping_ = false;
   std::thread thread_;

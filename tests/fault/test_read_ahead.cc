@@ -135,6 +135,24 @@ TEST_F(ReadAheadTest, end_before_the_first_read_waits_for_nobody) {
   for (int i = 0; i < 20; ++i) start(posix_file_system(), posix_file_system());
 }
 
+TEST_F(ReadAheadTest, only_a_large_file_that_is_not_cached_is_read_ahead) {
+  const auto is_read_ahead = [&](double cached_share, size_t size_bytes) {
+    injector_.pretend_cached_share(cached_share);
+    write_text(directory_ / "y", content_.substr(0, size_bytes));
+    const auto source = open_for_one_pass(faulty_, directory_ / "y").value();
+    return dynamic_cast<const ReadAhead*>(source.get()) != nullptr;
+  };
+  if (!open_file(posix_file_system())->set_direct(true).is_ok()) GTEST_SKIP() << "no O_DIRECT";
+  EXPECT_TRUE(is_read_ahead(0, 32u << 20));
+  EXPECT_TRUE(is_read_ahead(0.49, 32u << 20));
+  EXPECT_FALSE(is_read_ahead(0.5, 32u << 20));
+  EXPECT_FALSE(is_read_ahead(1, 32u << 20));
+  EXPECT_FALSE(is_read_ahead(0, (32u << 20) - 1));
+  injector_.fail_named("set_direct", EINVAL);
+  EXPECT_FALSE(is_read_ahead(0, 32u << 20));
+  EXPECT_EQ(injector_.fired(), 1u);
+}
+
 TEST_F(ReadAheadTest, open_for_one_pass_reads_any_size) {
   for (const size_t size : {size_t{0}, size_t{1}, size_t{40} << 20}) {
     write_text(directory_ / "y", content_.substr(0, size));

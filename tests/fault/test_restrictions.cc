@@ -100,6 +100,7 @@ TEST_F(Restrictions, without_locked_memory_the_buffers_stay_unregistered) {
     auto engine = make_small_engine({.backend = WriteBackend::io_uring});
     EXPECT_OK(engine->prepare(1 << 20));
     EXPECT_EQ(engine->stats().backend, "io_uring+registered");
+    EXPECT_EQ(engine->stats().backend_note, "");
   }));
   for (const rlim_t limit_bytes : {rlim_t{64} << 10, rlim_t{0}}) {
     SCOPED_TRACE(testing::Message() << limit_bytes << " bytes may be locked");
@@ -111,6 +112,8 @@ TEST_F(Restrictions, without_locked_memory_the_buffers_stay_unregistered) {
       EXPECT_OK(engine->prepare(1 << 20));
       const std::string backend = engine->stats().backend;
       EXPECT_TRUE(backend == "io_uring" || backend == "pwrite") << backend;
+      EXPECT_THAT(engine->stats().backend_note,
+                  backend == "io_uring" ? HasSubstr("ulimit -l") : HasSubstr("io_uring"));
       expect_saves(*engine, 1);
       std::cout << limit_bytes << " bytes may be locked: " << backend << "\n";
     }));

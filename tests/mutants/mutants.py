@@ -389,4 +389,16 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "reads ahead what is in the page cache",
+        "test_read_ahead",
+        "ReadAheadTest.only_a_large_file_that_is_not_cached_is_read_ahead",
+        (
+            Edit(
+                "engine/restore/read_ahead.cc",
+                "file->cached_share(info.size_bytes) < 0.5",
+                "file->cached_share(info.size_bytes) < 2",
+            ),
+        ),
+    ),
 )

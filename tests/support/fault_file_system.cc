@@ -52,7 +52,9 @@ class FaultFile final : public File {
     TINTYPE_RETURN_IF_ERROR(check("set_direct"));
     return inner_->set_direct(is_direct);
   }
-  double cached_share(uint64_t size_bytes) override { return inner_->cached_share(size_bytes); }
+  double cached_share(uint64_t size_bytes) override {
+    return injector_.cached_share().value_or(inner_->cached_share(size_bytes));
+  }
   Status clone_from(File& source) override {
     TINTYPE_RETURN_IF_ERROR(check("clone_from"));
     return inner_->clone_from(static_cast<FaultFile&>(source).inner());

@@ -23,6 +23,16 @@ void FaultInjector::fail_named(std::string name, int error_number, size_t first,
       {.name = std::move(name), .error_number = error_number, .first = first, .count = count});
 }
 
+void FaultInjector::pretend_cached_share(double share) {
+  std::lock_guard lock(mutex_);
+  cached_share_ = share;
+}
+
+std::optional<double> FaultInjector::cached_share() const {
+  std::lock_guard lock(mutex_);
+  return cached_share_;
+}
+
 void FaultInjector::set_observer(std::function<void(const Operation&)> observer) {
   std::lock_guard lock(mutex_);
   observer_ = std::move(observer);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,9 @@ class FaultInjector {
   void fail_at(size_t index, int error_number);
   // Operations of this name fail, from the `first`-th (0-based) on, `count` times.
   void fail_named(std::string name, int error_number, size_t first = 0, size_t count = 1);
+  // What files say of the page cache, instead of the truth.
+  void pretend_cached_share(double share);
+  std::optional<double> cached_share() const;
   // Called before each operation, with the injector unlocked.
   void set_observer(std::function<void(const Operation&)> observer);
 
@@ -54,6 +58,7 @@ class FaultInjector {
   std::vector<Operation> trace_;
   std::vector<Fault> faults_;
   std::function<void(const Operation&)> observer_;
+  std::optional<double> cached_share_;
   std::vector<Operation> failed_;
 };
 
