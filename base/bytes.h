@@ -59,4 +59,10 @@ Integer load_little_endian(ByteView bytes, size_t offset) {
   return value;
 }
 
+// Writes an unsigned integer in little-endian order. REQUIRES: offset + sizeof(Integer) <= size.
+template <typename Integer>
+void store_little_endian(MutableBytes bytes, size_t offset, Integer value) {
+  std::memcpy(bytes.data() + offset, &value, sizeof(Integer));
+}
+
 }  // namespace tintype

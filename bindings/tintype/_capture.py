@@ -97,7 +97,8 @@ def _persistent_id(table: StorageTable, storages: list[int]) -> Callable[[Any], 
         identity = storage._cdata
         if identity not in keys:
             keys[identity] = str(len(keys))
-            storages.append(table.add(storage, count * item_bytes))
+            number_bytes = item_bytes // 2 if dtype.is_complex else item_bytes
+            storages.append(table.add(storage, count * item_bytes, number_bytes))
         return ("storage", storage_type, keys[identity], location_tag(storage), count)
 
     return persistent_id

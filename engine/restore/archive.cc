@@ -104,6 +104,10 @@ Result<const ArchiveRecord*> Archive::record_of(const TensorEntry& tensor) const
   return record;
 }
 
+Result<uint64_t> Archive::payload_offset(const ArchiveRecord& record) const {
+  return locate_payload(*source_, index_, record);
+}
+
 Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
   TINTYPE_ASSIGN_OR_RETURN(const ArchiveRecord* record, record_of(tensor));
   if (byte_order_ == ByteOrder::big && tensor.element_bytes > 1) {

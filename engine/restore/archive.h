@@ -49,6 +49,9 @@ class Archive {
   // The tensor's record; invalid_argument for a meta tensor, corruption where it is missing.
   Result<const ArchiveRecord*> record_of(const TensorEntry& tensor) const;
 
+  // Where the record's payload begins in the file; errors as locate_payload.
+  Result<uint64_t> payload_offset(const ArchiveRecord& record) const;
+
   // The elements in row-major order without gaps, tensor.size_bytes of them, as stored (conjugate
   // and negative flags not applied). CRC checked over the whole record. invalid_argument for meta.
   Result<ByteVector> read_tensor(const TensorEntry& tensor) const;

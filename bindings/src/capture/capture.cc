@@ -71,7 +71,13 @@ void bind_capture(nb::module_& module) {
       });
   nb::class_<StorageTable>(module, "StorageTable")
       .def(nb::init<>())
-      .def("add", &StorageTable::add, nb::arg("untyped_storage"), nb::arg("size_bytes"))
+      .def(
+          "add",
+          [](StorageTable& table, nb::handle untyped_storage, uint64_t size_bytes,
+             uint32_t element_bytes) {
+            return table.add(untyped_storage, {size_bytes, element_bytes});
+          },
+          nb::arg("untyped_storage"), nb::arg("size_bytes"), nb::arg("element_bytes"))
       .def("capture", &capture_natively, nb::arg("obj").none(),
            nb::sig("def capture(self, obj: object) -> Captured | str"));
 }

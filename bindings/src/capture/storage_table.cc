@@ -16,9 +16,9 @@ StorageTable::~StorageTable() {
   }
 }
 
-uint32_t StorageTable::add(nb::handle untyped_storage, uint64_t size_bytes) {
+uint32_t StorageTable::add(nb::handle untyped_storage, Content content) {
   const uint32_t number = number_of(untyped_storage);
-  const uint32_t known = find(number, size_bytes);
+  const uint32_t known = find(number, content.size_bytes);
   if (known != IdentityMap::kAbsent) return known;
   nb::object host = nb::borrow(untyped_storage);
   const bool is_host = nb::cast<std::string>(host.attr("device").attr("type")) == "cpu";
@@ -26,7 +26,7 @@ uint32_t StorageTable::add(nb::handle untyped_storage, uint64_t size_bytes) {
     host = host.attr("cpu")();
     copies_.push_back(host);
   }
-  return append(number, nb::cast<uint64_t>(host.attr("data_ptr")()), size_bytes);
+  return append(number, nb::cast<uint64_t>(host.attr("data_ptr")()), content);
 }
 
 uint32_t StorageTable::number_of(nb::handle untyped_storage) {
@@ -43,9 +43,9 @@ uint32_t StorageTable::number_of(nb::handle untyped_storage) {
   return number;
 }
 
-uint32_t StorageTable::add_host(uint32_t number, uint64_t address, uint64_t size_bytes) {
-  const uint32_t known = find(number, size_bytes);
-  return known != IdentityMap::kAbsent ? known : append(number, address, size_bytes);
+uint32_t StorageTable::add_host(uint32_t number, uint64_t address, Content content) {
+  const uint32_t known = find(number, content.size_bytes);
+  return known != IdentityMap::kAbsent ? known : append(number, address, content);
 }
 
 uint32_t StorageTable::find(uint32_t number, uint64_t size_bytes) const {
@@ -57,9 +57,11 @@ uint32_t StorageTable::find(uint32_t number, uint64_t size_bytes) const {
   return IdentityMap::kAbsent;
 }
 
-uint32_t StorageTable::append(uint32_t number, uint64_t address, uint64_t size_bytes) {
+uint32_t StorageTable::append(uint32_t number, uint64_t address, Content content) {
   const auto index = static_cast<uint32_t>(storages_.size());
-  storages_.push_back({reinterpret_cast<const std::byte*>(address), size_bytes});
+  storages_.push_back({.address = reinterpret_cast<const std::byte*>(address),
+                       .size_bytes = content.size_bytes,
+                       .element_bytes = content.element_bytes});
   numbers_.push_back(number);
   if (first_index_[number] == IdentityMap::kAbsent) first_index_[number] = index;
   return index;

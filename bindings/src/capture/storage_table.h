@@ -21,15 +21,21 @@ class StorageTable {
   StorageTable() = default;
   ~StorageTable();
 
+  // What its first sight shows of a storage's bytes.
+  struct Content {
+    uint64_t size_bytes = 0;
+    uint32_t element_bytes = 1;
+  };
+
   // The index of a storage, which is added at its first sight. Memory that is not the host's is
   // copied there by torch, blocking. Throws python_error when Python raises.
-  uint32_t add(nanobind::handle untyped_storage, uint64_t size_bytes);
+  uint32_t add(nanobind::handle untyped_storage, Content content);
 
   // The storage's number in the order of first sight, whatever its sizes.
   uint32_t number_of(nanobind::handle untyped_storage);
 
   // As add(), for the storage with that number, whose memory is the host's.
-  uint32_t add_host(uint32_t number, uint64_t address, uint64_t size_bytes);
+  uint32_t add_host(uint32_t number, uint64_t address, Content content);
 
   const std::vector<SourceStorage>& storages() const { return storages_; }
 
@@ -43,7 +49,7 @@ class StorageTable {
   // The index of the storage as one of that size, or IdentityMap::kAbsent. One storage has two
   // sizes when files of one save see it as two dtypes and its bytes are no multiple of one of them.
   uint32_t find(uint32_t number, uint64_t size_bytes) const;
-  uint32_t append(uint32_t number, uint64_t address, uint64_t size_bytes);
+  uint32_t append(uint32_t number, uint64_t address, Content content);
 
   std::vector<SourceStorage> storages_;
   std::vector<uint32_t> numbers_;         // of storages_

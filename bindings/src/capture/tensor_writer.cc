@@ -162,10 +162,12 @@ void TensorWriter::add_key(Key& key, uint32_t number, const TensorFacts& facts) 
   key.number = static_cast<uint32_t>(storages_.size());
   key.checked_as = dtype.checked_as;
   check_dtype(facts.storage_address, dtype.checked_as);
-  const uint64_t size_bytes = facts.storage_size_bytes / dtype.item_bytes * dtype.item_bytes;
+  const StorageTable::Content content{
+      .size_bytes = facts.storage_size_bytes / dtype.item_bytes * dtype.item_bytes,
+      .element_bytes = dtype.number_bytes};
   storages_.push_back(facts.place == TensorFacts::Place::host
-                          ? table_.add_host(number, facts.storage_address, size_bytes)
-                          : table_.add(facts.storage, size_bytes));
+                          ? table_.add_host(number, facts.storage_address, content)
+                          : table_.add(facts.storage, content));
 }
 
 // torch refuses one memory seen as two dtypes, also through two storages; its own words come from

@@ -227,6 +227,8 @@ const DtypeInfo& TorchHandles::dtype(PyObject* dtype) const {
   info.name = global_name(object);
   info.is_complex = nb::cast<bool>(object.attr("is_complex"));
   info.checked_as = dtype;
+  const auto item_bytes = nb::cast<uint32_t>(object.attr("itemsize"));
+  info.number_bytes = info.is_complex ? item_bytes / 2 : item_bytes;
   const std::string text = nb::str(object).c_str();
   if (nb::cast<bool>(storage.attr("_new_dtypes")().attr("__contains__")(object))) {
     info.is_untyped = true;
@@ -234,7 +236,7 @@ const DtypeInfo& TorchHandles::dtype(PyObject* dtype) const {
     info.checked_as = keep(nb::module_::import_("torch").attr("uint8"));
   } else if (text.starts_with("torch.q") == false) {  // quantized tensors are the pickler's
     info.storage_class = storage_class(dtype);
-    info.item_bytes = nb::cast<uint64_t>(object.attr("itemsize"));
+    info.item_bytes = item_bytes;
   }
   return dtypes_.emplace(dtype, std::move(info)).first->second;
 }

@@ -51,6 +51,7 @@ struct DtypeInfo {
   const GlobalName* storage_class = nullptr;  // null: not for the native capture
   PyObject* checked_as = nullptr;  // the dtype torch compares when two views share a storage
   uint64_t item_bytes = 1;         // of storage_class
+  uint32_t number_bytes = 1;       // of an element, or half a complex one
   bool is_untyped = false;         // stored as UntypedStorage, dtype named by the tensor
   bool is_complex = false;
 };

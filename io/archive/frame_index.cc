@@ -1,0 +1,224 @@
+// Reading the tables of the compressed forms: nothing is believed before it is checked.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "io/archive/compressed_form.h"
+#include "io/archive/compressed_layout.h"
+#include "io/archive/crc32.h"
+
+namespace tintype {
+namespace {
+
+class IndexReader {
+ public:
+  IndexReader(const ByteSource& source, FileForm form, const ReadLimits& limits)
+      : source_(source), limits_(limits) {
+    index_.form = form;
+  }
+
+  Result<FrameIndex> read() {
+    TINTYPE_RETURN_IF_ERROR(index_.form == FileForm::planes ? read_planes() : read_seek_table());
+    if (index_.plain_bytes > limits_.expanded_image_bytes &&
+        index_.plain_bytes / kExpansionMax > source_.size_bytes()) {
+      return over_limit(
+          fmt::format("expands {} bytes to {}, more than {} times: it may be made to "
+                      "fill the disk",
+                      source_.size_bytes(), index_.plain_bytes, kExpansionMax));
+    }
+    return std::move(index_);
+  }
+
+ private:
+  Status damaged(std::string_view what) const {
+    return Status::corruption(fmt::format(
+        "'{}' {}; copy or download it again, or load an older checkpoint", source_.name(), what));
+  }
+
+  Status over_limit(std::string_view what) const {
+    return Status::unsupported(fmt::format("'{}' {}", source_.name(), what));
+  }
+
+  Status check_count(uint64_t frame_count) const {
+    if (frame_count <= limits_.frame_count) return Status::ok();
+    return over_limit(
+        fmt::format("has {} frames, over the limit of {}", frame_count, limits_.frame_count));
+  }
+
+  // --- planes ---
+
+  Status read_planes() {
+    if (source_.size_bytes() < kPlanesHeadBytes + kPlanesFooterBytes) return damaged("is cut off");
+    TINTYPE_RETURN_IF_ERROR(check_head());
+    TINTYPE_ASSIGN_OR_RETURN(
+        const ByteVector footer,
+        read_range(source_, source_.size_bytes() - kPlanesFooterBytes, kPlanesFooterBytes));
+    constexpr size_t kMagicOffset = 32;
+    if (as_text(footer).substr(kMagicOffset) != kPlanesEndMagic) {
+      return damaged("is cut off: its extent table does not stand at its end");
+    }
+    const auto word = [&](size_t offset) { return load_little_endian<uint64_t>(footer, offset); };
+    if (crc32(0, ByteView(footer).first(28)) != load_little_endian<uint32_t>(footer, 28)) {
+      return damaged("has a damaged end: the CRC-32 of its last 40 bytes is another");
+    }
+    const uint64_t extent_count = word(8);
+    TINTYPE_RETURN_IF_ERROR(check_count(extent_count));
+    const uint64_t table_bytes = extent_count * kPlanesEntryBytes;
+    const uint64_t behind_head = source_.size_bytes() - kPlanesHeadBytes - kPlanesFooterBytes;
+    const uint64_t table_offset = source_.size_bytes() - kPlanesFooterBytes - table_bytes;
+    if (table_bytes > behind_head || word(16) != table_offset) {
+      return damaged("is cut off: its extent table lies elsewhere than it says");
+    }
+    TINTYPE_ASSIGN_OR_RETURN(const ByteVector table,
+                             read_range(source_, table_offset, table_bytes));
+    if (crc32(0, table) != load_little_endian<uint32_t>(footer, 24)) {
+      return damaged("has a damaged extent table: its CRC-32 is another");
+    }
+    return read_planes_table(table, table_offset, word(0));
+  }
+
+  Status check_head() const {
+    TINTYPE_ASSIGN_OR_RETURN(const ByteVector head, read_range(source_, 0, kPlanesHeadBytes));
+    const ByteView checked = ByteView(head).first(kPlanesHeadBytes - sizeof(uint32_t));
+    if (crc32(0, checked) != load_little_endian<uint32_t>(head, checked.size())) {
+      return damaged("has a damaged head: the CRC-32 of its first 4096 bytes is another");
+    }
+    const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
+    if (version == kPlanesVersion) return Status::ok();
+    return over_limit(
+        fmt::format("has version {} of the planes form, and this program reads {}: "
+                    "read it with a newer one",
+                    version, kPlanesVersion));
+  }
+
+  Status read_planes_table(ByteView table, uint64_t table_offset, uint64_t plain_bytes) {
+    index_.extents.reserve(table.size() / kPlanesEntryBytes);
+    uint64_t file_offset = kPlanesHeadBytes;
+    for (size_t entry = 0; entry < table.size(); entry += kPlanesEntryBytes) {
+      IndexedExtent extent{.plain_offset = index_.plain_bytes,
+                           .file_offset = file_offset,
+                           .plain_bytes = load_little_endian<uint32_t>(table, entry),
+                           .encoded_bytes = load_little_endian<uint32_t>(table, entry + 4),
+                           .checksum = load_little_endian<uint32_t>(table, entry + 8)};
+      extent.payload_bytes = extent.encoded_bytes;
+      const bool is_possible = extent.plain_bytes > 0 &&
+                               extent.plain_bytes <= kPlainExtentBytesMax &&
+                               extent.encoded_bytes > 0 &&
+                               extent.encoded_bytes <= encoded_bound_bytes(extent.plain_bytes) &&
+                               extent.encoded_bytes >= extent.plain_bytes / kExpansionMax;
+      if (!is_possible) return impossible(index_.extents.size());
+      file_offset += extent.encoded_bytes;
+      index_.plain_bytes += extent.plain_bytes;
+      index_.extents.push_back(extent);
+    }
+    if (file_offset != table_offset || index_.plain_bytes != plain_bytes) {
+      return damaged("has an extent table that does not fit its size");
+    }
+    return Status::ok();
+  }
+
+  Status impossible(size_t extent) const {
+    return damaged(fmt::format("has an impossible size in its table, of extent {}", extent));
+  }
+
+  // --- zstd ---
+
+  Status read_seek_table() {
+    const uint64_t size_bytes = source_.size_bytes();
+    if (size_bytes < kFrameHeaderBytes + kSeekFooterBytes) return damaged("is cut off");
+    TINTYPE_ASSIGN_OR_RETURN(const ByteVector footer,
+                             read_range(source_, size_bytes - kSeekFooterBytes, kSeekFooterBytes));
+    if (load_little_endian<uint32_t>(footer, 5) != kSeekFooterMagic) {
+      return damaged("has no seek table at its end");
+    }
+    constexpr std::byte kReservedFlags{0x7C};
+    if ((footer[4] & kReservedFlags) != std::byte{0}) return damaged("has an unknown seek table");
+    index_.has_checksums = (footer[4] & kSeekChecksumFlag) != std::byte{0};
+    const uint64_t entry_bytes =
+        index_.has_checksums ? kSeekEntryBytes : kSeekEntryBytes - sizeof(uint32_t);
+    const auto frame_count = load_little_endian<uint32_t>(footer, 0);
+    TINTYPE_RETURN_IF_ERROR(check_count(frame_count));
+    const uint64_t content_bytes = frame_count * entry_bytes + kSeekFooterBytes;
+    if (kFrameHeaderBytes + content_bytes > size_bytes) {
+      return damaged("is cut off: its seek table is longer than the file");
+    }
+    const uint64_t table_offset = size_bytes - content_bytes - kFrameHeaderBytes;
+    TINTYPE_ASSIGN_OR_RETURN(
+        const ByteVector table,
+        read_range(source_, table_offset, kFrameHeaderBytes + frame_count * entry_bytes));
+    if (load_little_endian<uint32_t>(table, 0) != kSeekTableMagic ||
+        load_little_endian<uint32_t>(table, 4) != content_bytes) {
+      return damaged("has a damaged seek table: it begins elsewhere than its end says");
+    }
+    return read_seek_entries(ByteView(table).subspan(kFrameHeaderBytes), entry_bytes, table_offset);
+  }
+
+  Status read_seek_entries(ByteView table, uint64_t entry_bytes, uint64_t table_offset) {
+    index_.extents.reserve(table.size() / entry_bytes);
+    uint64_t file_offset = 0;
+    for (size_t entry = 0; entry < table.size(); entry += entry_bytes) {
+      const auto frame_bytes = load_little_endian<uint32_t>(table, entry);
+      const auto plain_bytes = load_little_endian<uint32_t>(table, entry + 4);
+      if (plain_bytes != 0) {
+        index_.extents.push_back({.plain_offset = index_.plain_bytes,
+                                  .file_offset = file_offset,
+                                  .plain_bytes = plain_bytes,
+                                  .encoded_bytes = frame_bytes,
+                                  .payload_bytes = frame_bytes});
+        if (index_.has_checksums) {
+          index_.extents.back().checksum = load_little_endian<uint32_t>(table, entry + 8);
+        }
+        TINTYPE_RETURN_IF_ERROR(check_frame(index_.extents.back()));
+      } else if (!index_.extents.empty()) {
+        TINTYPE_RETURN_IF_ERROR(add_padding(frame_bytes));
+      }
+      index_.plain_bytes += plain_bytes;
+      file_offset += frame_bytes;
+    }
+    if (file_offset == table_offset) return Status::ok();
+    return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
+                               file_offset, table_offset));
+  }
+
+  Status check_frame(const IndexedExtent& extent) const {
+    if (extent.plain_bytes > kPlainExtentBytesMax) {
+      return over_limit(
+          fmt::format("has a frame of {} bytes, over the limit of {} that are decoded "
+                      "at once; decompress it with `zstd -d`",
+                      extent.plain_bytes, kPlainExtentBytesMax));
+    }
+    const bool is_possible = extent.payload_bytes > 0 &&
+                             extent.payload_bytes <= encoded_bound_bytes(kPlainExtentBytesMax);
+    return is_possible ? Status::ok() : impossible(index_.extents.size() - 1);
+  }
+
+  Status add_padding(uint32_t frame_bytes) {
+    IndexedExtent& extent = index_.extents.back();
+    if (__builtin_add_overflow(extent.encoded_bytes, frame_bytes, &extent.encoded_bytes)) {
+      return impossible(index_.extents.size() - 1);
+    }
+    return Status::ok();
+  }
+
+  const ByteSource& source_;
+  const ReadLimits& limits_;
+  FrameIndex index_;
+};
+
+}  // namespace
+
+Result<bool> has_frame_index(const ByteSource& source, FileForm form) {
+  if (form == FileForm::planes) return true;
+  if (source.size_bytes() < kFrameHeaderBytes + kSeekFooterBytes) return false;
+  TINTYPE_ASSIGN_OR_RETURN(
+      const ByteVector end,
+      read_range(source, source.size_bytes() - sizeof(uint32_t), sizeof(uint32_t)));
+  return load_little_endian<uint32_t>(end, 0) == kSeekFooterMagic;
+}
+
+Result<FrameIndex> read_frame_index(const ByteSource& source, FileForm form,
+                                    const ReadLimits& limits) {
+  return IndexReader(source, form, limits).read();
+}
+
+}  // namespace tintype

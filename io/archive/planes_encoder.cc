@@ -1,0 +1,170 @@
+#include "io/archive/planes_encoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "io/archive/byte_planes.h"
+#include "io/archive/crc32.h"
+#include "io/archive/extent_padding.h"
+#include "io/archive/plane_runs.h"
+
+namespace tintype {
+namespace {
+
+// cut_plane_runs() cuts where a piece and a half is left.
+constexpr size_t kPlaneBytesMax = kRunElements + kRunElements / 2;
+
+uint64_t tables_bytes(std::span<const PlaneRun> runs) {
+  uint64_t size_bytes = kExtentHeaderBytes;
+  for (const PlaneRun& run : runs) size_bytes += kRunEntryBytes + run.width * kPlaneEntryBytes;
+  return size_bytes;
+}
+
+}  // namespace
+
+struct PlanesEncoder::Extent {
+  ByteView plain;
+  MutableBytes target;
+  uint32_t plain_crc = 0;
+  uint32_t run_count = 0;
+  uint64_t table_end = kExtentHeaderBytes;
+  uint64_t payload_offset = 0;
+  uint64_t payload_end = 0;
+  uint64_t limit = 0;  // of payload_end: beyond, raw is smaller
+
+  uint64_t room_bytes() const { return limit - payload_end; }
+
+  void add_run(const PlaneRun& run, const PlaneChoice& choice,
+               std::span<const uint32_t> plane_bytes) {
+    uint32_t kinds = 0;
+    for (uint32_t b = 0; b < run.width; ++b) {
+      kinds |= static_cast<uint32_t>(choice.kinds[b]) << (2 * b);
+    }
+    store_little_endian(target, table_end, run.offset);
+    store_little_endian(target, table_end + 4, run.size_bytes);
+    store_little_endian(target, table_end + 8, static_cast<uint8_t>(run.width));
+    store_little_endian(target, table_end + 9, static_cast<uint8_t>(choice.is_rotated));
+    store_little_endian(target, table_end + 10, static_cast<uint16_t>(kinds));
+    table_end += kRunEntryBytes;
+    for (uint32_t b = 0; b < run.width; ++b, table_end += kPlaneEntryBytes) {
+      store_little_endian(target, table_end, plane_bytes[b]);
+    }
+    ++run_count;
+  }
+
+  EncodedExtent finish() {
+    std::fill(target.begin() + static_cast<ptrdiff_t>(table_end),
+              target.begin() + static_cast<ptrdiff_t>(payload_offset), std::byte{0});
+    store_little_endian(target, 0, kExtentMagic);
+    store_little_endian(target, 8, plain_crc);
+    store_little_endian(target, 12, static_cast<uint32_t>(plain.size()));
+    store_little_endian(target, 16, run_count);
+    store_little_endian(target, 20, static_cast<uint32_t>(payload_offset));
+    store_little_endian(target, 4, crc32(0, ByteView(target).subspan(8, payload_offset - 8)));
+    const uint64_t encoded_bytes = padded_extent_bytes(plain.size(), payload_end, 0);
+    std::fill(target.begin() + static_cast<ptrdiff_t>(payload_end),
+              target.begin() + static_cast<ptrdiff_t>(encoded_bytes), std::byte{0});
+    return {.plain_bytes = plain.size(),
+            .encoded_bytes = encoded_bytes,
+            .payload_bytes = payload_end,
+            .checksum = plain_crc};
+  }
+
+  // One run of single bytes.
+  EncodedExtent finish_raw() {
+    table_end = kExtentHeaderBytes;
+    run_count = 0;
+    const auto size_bytes = static_cast<uint32_t>(plain.size());
+    add_run({.size_bytes = size_bytes}, {}, std::span(&size_bytes, 1));
+    payload_offset = table_end;
+    plain_crc = copy_with_crc32(target.subspan(payload_offset, plain.size()), plain);
+    payload_end = payload_offset + plain.size();
+    EncodedExtent encoded = finish();
+    encoded.is_raw = true;
+    return encoded;
+  }
+};
+
+PlanesEncoder::PlanesEncoder()
+    : huffman_(has_huffman_mode() ? kZstdFastestLevel : 1,
+               has_huffman_mode() ? ZstdCompressor::Literals::huffman
+                                  : ZstdCompressor::Literals::by_level,
+               false),
+      matches_(1, ZstdCompressor::Literals::by_level, false),
+      sampler_(matches_),
+      scratch_(kPlanesPerElementMax * kPlaneBytesMax) {}
+
+Result<EncodedExtent> PlanesEncoder::encode(ByteView plain, std::span<const ElementRun> runs,
+                                            MutableBytes target, Coding coding) {
+  TINTYPE_CHECK(!plain.empty() && plain.size() <= kPlainExtentBytesMax);
+  TINTYPE_CHECK(target.size() >= encoded_bound_bytes(plain.size()));
+  Extent extent{.plain = plain, .target = target};
+  if (coding == Coding::raw) return extent.finish_raw();
+  TINTYPE_ASSIGN_OR_RETURN(const bool is_smaller, encode_runs(runs, extent));
+  return is_smaller ? extent.finish() : extent.finish_raw();
+}
+
+// False where the extent does not shrink.
+Result<bool> PlanesEncoder::encode_runs(std::span<const ElementRun> runs, Extent& extent) {
+  const std::vector<PlaneRun> cut_runs = cut_plane_runs(extent.plain.size(), runs);
+  extent.payload_offset = extent.payload_end = tables_bytes(cut_runs);
+  extent.limit = extent.plain.size();
+  if (extent.payload_end > extent.limit) return false;
+  for (const PlaneRun& run : cut_runs) {
+    TINTYPE_ASSIGN_OR_RETURN(const bool is_smaller, encode_run(run, extent));
+    if (!is_smaller) return false;
+  }
+  return true;
+}
+
+Result<bool> PlanesEncoder::encode_run(PlaneRun run, Extent& extent) {
+  const ByteView elements = extent.plain.subspan(run.offset, run.size_bytes);
+  extent.plain_crc = crc32(extent.plain_crc, elements);
+  TINTYPE_ASSIGN_OR_RETURN(PlaneChoice choice, sampler_.choose(elements, run.width));
+  std::array<uint32_t, kPlanesPerElementMax> plane_bytes = {};
+  if (choice.is_all_raw(run.width)) {  // planes would gain nothing
+    run.width = 1;
+    choice = {};
+  }
+  const size_t count = run.size_bytes / run.width;
+  std::array<ByteView, kPlanesPerElementMax> planes;
+  if (run.width == 1) {
+    planes[0] = elements;
+  } else {
+    std::array<std::byte*, kPlanesPerElementMax> places = {};
+    for (uint32_t b = 0; b < run.width; ++b) {
+      places[b] = scratch_.data() + b * count;
+      planes[b] = {places[b], count};
+    }
+    split_planes(elements, choice.is_rotated, std::span(places).first(run.width));
+  }
+  for (uint32_t b = 0; b < run.width; ++b) {
+    const uint64_t begin = extent.payload_end;
+    TINTYPE_ASSIGN_OR_RETURN(const bool is_stored,
+                             encode_plane(planes[b], choice.kinds[b], extent));
+    if (!is_stored) return false;
+    plane_bytes[b] = static_cast<uint32_t>(extent.payload_end - begin);
+  }
+  extent.add_run(run, choice, plane_bytes);
+  return true;
+}
+
+// Appends a plane; false where there is no room for it. A plane that does not shrink becomes raw.
+Result<bool> PlanesEncoder::encode_plane(ByteView plane, PlaneKind& kind, Extent& extent) {
+  const size_t room = std::min<uint64_t>(extent.room_bytes(), plane.size());
+  const MutableBytes place = extent.target.subspan(extent.payload_end, room);
+  if (kind != PlaneKind::raw) {
+    ZstdCompressor& compressor = kind == PlaneKind::huffman ? huffman_ : matches_;
+    TINTYPE_ASSIGN_OR_RETURN(const size_t size, compressor.compress(plane, place));
+    extent.payload_end += size;
+    if (size != 0) return true;
+    kind = PlaneKind::raw;
+  }
+  if (room < plane.size()) return false;
+  std::memcpy(place.data(), plane.data(), plane.size());
+  extent.payload_end += plane.size();
+  return true;
+}
+
+}  // namespace tintype

@@ -1,0 +1,33 @@
+// The planes form of an extent: a header, the run table, the planes.
+#pragma once
+
+#include <vector>
+
+#include "io/archive/compressed_form.h"
+#include "io/archive/extent_encoder.h"
+#include "io/archive/plane_sample.h"
+#include "io/archive/zstd_context.h"
+
+namespace tintype {
+
+class PlanesEncoder final : public ExtentEncoder {
+ public:
+  PlanesEncoder();
+
+  Result<EncodedExtent> encode(ByteView plain, std::span<const ElementRun> runs,
+                               MutableBytes target, Coding coding) override;
+
+ private:
+  struct Extent;  // the one that is being encoded
+
+  Result<bool> encode_runs(std::span<const ElementRun> runs, Extent& extent);
+  Result<bool> encode_run(PlaneRun run, Extent& extent);
+  Result<bool> encode_plane(ByteView plane, PlaneKind& kind, Extent& extent);
+
+  ZstdCompressor huffman_;
+  ZstdCompressor matches_;
+  PlaneSampler sampler_;
+  ByteVector scratch_;  // the planes of one run
+};
+
+}  // namespace tintype

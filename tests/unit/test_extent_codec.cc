@@ -1,0 +1,186 @@
+// Extents through the encoders and back, by themselves and as a whole file.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "io/archive/compressed_form.h"
+#include "io/archive/compressed_layout.h"
+#include "io/archive/extent_decoder.h"
+#include "io/archive/extent_encoder.h"
+#include "io/archive/file_form.h"
+#include "tests/support/codec_data.h"
+
+namespace tintype {
+namespace {
+
+using testing::HasSubstr;
+constexpr size_t kKiB = 1024;
+constexpr size_t kMiB = 1024 * kKiB;
+
+std::unique_ptr<ExtentEncoder> encoder_of(FileForm form) {
+  return ExtentEncoder::create({.form = form}).value();
+}
+
+struct Encoded {
+  EncodedExtent extent;
+  ByteVector bytes;
+
+  IndexedExtent indexed() const {
+    return {.plain_bytes = static_cast<uint32_t>(extent.plain_bytes),
+            .encoded_bytes = static_cast<uint32_t>(extent.encoded_bytes),
+            .payload_bytes = static_cast<uint32_t>(extent.payload_bytes),
+            .checksum = extent.checksum};
+  }
+};
+
+Encoded encode(FileForm form, ByteView plain, std::span<const ElementRun> runs,
+               Coding coding = Coding::best) {
+  Encoded encoded;
+  const uint64_t bound = encoded_bound_bytes(plain.size());
+  encoded.bytes.assign(bound + 1, std::byte{0xA5});
+  encoded.extent = encoder_of(form)
+                       ->encode(plain, runs, MutableBytes(encoded.bytes).first(bound), coding)
+                       .value();
+  EXPECT_EQ(encoded.bytes.back(), std::byte{0xA5});
+  encoded.bytes.resize(encoded.extent.encoded_bytes);
+  return encoded;
+}
+
+Status decode(FileForm form, const Encoded& encoded, ByteVector& plain) {
+  plain.assign(encoded.extent.plain_bytes, std::byte{0xA5});
+  return ExtentDecoder::create(form, true)->decode(encoded.indexed(), encoded.bytes, plain);
+}
+
+class ExtentCodec : public testing::TestWithParam<FileForm> {};
+INSTANTIATE_TEST_SUITE_P(Forms, ExtentCodec, testing::Values(FileForm::zstd, FileForm::planes),
+                         [](const auto& form) { return std::string(to_string(form.param)); });
+
+TEST_P(ExtentCodec, every_content_and_size_comes_back_in_aligned_pieces) {
+  const std::array<size_t, 12> sizes = {
+      1, 2, 7, 4095, 4096, 4097, 64 * kKiB, 128 * kKiB, 300'000, kMiB + 3, 3 * kMiB, 5'000'001};
+  for (const Content content : {Content::zeros, Content::random, Content::weights_fp32,
+                                Content::weights_bf16, Content::counters_int64, Content::text}) {
+    for (const size_t size : sizes) {
+      SCOPED_TRACE(testing::Message()
+                   << "content " << static_cast<int>(content) << " size " << size);
+      const ByteVector plain = content_bytes(content, size, static_cast<uint32_t>(size));
+      const uint32_t width = element_bytes_of(content);
+      std::vector<ElementRun> runs;
+      if (size >= width) runs.push_back({0, size - size % width, width});
+      const Encoded encoded = encode(GetParam(), plain, runs);
+      EXPECT_EQ(encoded.extent.plain_bytes, size);
+      EXPECT_EQ(encoded.extent.encoded_bytes % kEncodedAlignmentBytes, 0u);
+      EXPECT_LE(encoded.extent.encoded_bytes, encoded_bound_bytes(size));
+      EXPECT_GE(encoded.extent.encoded_bytes, size / kExpansionMax);
+      ByteVector back;
+      const Status status = decode(GetParam(), encoded, back);
+      ASSERT_TRUE(status.is_ok()) << status.message();
+      EXPECT_EQ(back, plain);
+    }
+  }
+}
+
+TEST_P(ExtentCodec, random_mixtures_of_elements_come_back) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 30; ++round) {
+    const size_t size = 1 + random() % (2 * kMiB);
+    ByteVector plain;
+    std::vector<ElementRun> runs;
+    while (plain.size() < size) {
+      const auto content = static_cast<Content>(random() % 6);
+      const size_t part =
+          std::min<size_t>(1 + random() % (random() % 2 ? 300'000 : 500), size - plain.size());
+      const uint32_t width = element_bytes_of(content);
+      if (part >= width) runs.push_back({plain.size(), part - part % width, width});
+      append_bytes(plain, content_bytes(content, part, static_cast<uint32_t>(random())));
+    }
+    const Encoded encoded = encode(GetParam(), plain, runs);
+    ByteVector back;
+    const Status status = decode(GetParam(), encoded, back);
+    ASSERT_TRUE(status.is_ok()) << "round " << round << ": " << status.message();
+    EXPECT_EQ(back, plain) << "round " << round;
+  }
+}
+
+TEST_P(ExtentCodec, what_does_not_shrink_is_raw_and_says_so) {
+  const ByteVector plain = content_bytes(Content::random, kMiB, 3);
+  const Encoded encoded = encode(GetParam(), plain, {});
+  EXPECT_TRUE(encoded.extent.is_raw);
+  EXPECT_LE(encoded.extent.encoded_bytes, kMiB + 4096);
+  const Encoded shrunk = encode(GetParam(), content_bytes(Content::zeros, kMiB, 3), {});
+  EXPECT_FALSE(shrunk.extent.is_raw);
+  EXPECT_EQ(shrunk.extent.encoded_bytes, 4096u);
+}
+
+TEST_P(ExtentCodec, raw_coding_stores_what_would_shrink) {
+  const ByteVector plain = content_bytes(Content::weights_bf16, kMiB, 4);
+  const ElementRun run{0, kMiB, 2};
+  const Encoded encoded = encode(GetParam(), plain, {&run, 1}, Coding::raw);
+  EXPECT_TRUE(encoded.extent.is_raw);
+  EXPECT_GT(encoded.extent.encoded_bytes, kMiB);
+  ByteVector back;
+  ASSERT_TRUE(decode(GetParam(), encoded, back).is_ok());
+  EXPECT_EQ(back, plain);
+}
+
+TEST_P(ExtentCodec, the_largest_extent_stays_within_its_bound) {
+  const ByteVector plain = content_bytes(Content::random, kPlainExtentBytesMax, 5);
+  EXPECT_LT(encoded_bound_bytes(plain.size()), plain.size() + 64 * kKiB);
+  const Encoded encoded = encode(GetParam(), plain, {});
+  ByteVector back;
+  ASSERT_TRUE(decode(GetParam(), encoded, back).is_ok());
+  EXPECT_TRUE(back == plain);
+}
+
+TEST_P(ExtentCodec, an_extent_of_zeros_expands_to_a_bounded_multiple) {
+  const ByteVector plain(kPlainExtentBytesMax);
+  const Encoded encoded = encode(GetParam(), plain, {});
+  EXPECT_EQ(encoded.extent.encoded_bytes, kPlainExtentBytesMax / kExpansionMax);
+  ByteVector back;
+  ASSERT_TRUE(decode(GetParam(), encoded, back).is_ok());
+  EXPECT_TRUE(back == plain);
+}
+
+TEST(PlanesCodec, weights_shrink_to_what_their_exponents_allow) {
+  const ByteVector fp32 = content_bytes(Content::weights_fp32, 8 * kMiB, 6);
+  const ElementRun run32{0, fp32.size(), 4};
+  const auto fp32_bytes = encode(FileForm::planes, fp32, {&run32, 1}).extent.encoded_bytes;
+  EXPECT_GE(static_cast<double>(fp32.size()) / static_cast<double>(fp32_bytes), 1.18);
+  const ByteVector bf16 = content_bytes(Content::weights_bf16, 8 * kMiB, 7);
+  const ElementRun run16{0, bf16.size(), 2};
+  const auto bf16_bytes = encode(FileForm::planes, bf16, {&run16, 1}).extent.encoded_bytes;
+  EXPECT_GE(static_cast<double>(bf16.size()) / static_cast<double>(bf16_bytes), 1.50);
+}
+
+TEST(ExtentEncoder, options_that_mean_nothing_are_refused) {
+  EXPECT_EQ(ExtentEncoder::create({.form = FileForm::plain}).status().code(),
+            StatusCode::invalid_argument);
+  for (const int level : {0, 23, -1}) {
+    const auto encoder = ExtentEncoder::create({.form = FileForm::zstd, .zstd_level = level});
+    EXPECT_EQ(encoder.status().code(), StatusCode::invalid_argument);
+    EXPECT_THAT(std::string(encoder.status().message()), HasSubstr(std::to_string(level)));
+  }
+}
+
+TEST(FileForm, names_and_suffixes) {
+  EXPECT_EQ(form_of_name("runs/x.pth.zst"), FileForm::zstd);
+  EXPECT_EQ(form_of_name("X.PTH.TtZ"), FileForm::planes);
+  for (const char* name : {"x.pth", "k.zst.pth", "zst", ".zst", "..ttz", "a.zst/x", "x.zst.", ""}) {
+    EXPECT_EQ(form_of_name(name), FileForm::plain) << name;
+  }
+  for (const FileForm form : {FileForm::plain, FileForm::zstd, FileForm::planes}) {
+    EXPECT_EQ(form_of_name("x.pth" + std::string(suffix_of(form))), form);
+  }
+}
+
+}  // namespace
+}  // namespace tintype
