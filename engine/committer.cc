@@ -121,9 +121,7 @@ void Committer::publish(SaveJob& job) {
 Status Committer::commit_files(SaveJob& job) {
   StageTimer sync(job.trace, "sync");
   for (size_t i = 0; i < job.files.size(); ++i) {
-    const uint64_t exact_bytes = job.plan.images[i].layout.total_bytes;
-    TINTYPE_RETURN_IF_ERROR(
-        job.files[i].target->seal(exact_bytes).with_context("save " + job.request.files[i].path));
+    TINTYPE_RETURN_IF_ERROR(seal_file(job, i).with_context("save " + job.request.files[i].path));
     job.core->note_progress();
   }
   const uint64_t sync_ns = sync.stop_ns();
@@ -136,6 +134,19 @@ Status Committer::commit_files(SaveJob& job) {
   TINTYPE_RETURN_IF_ERROR(expose_files(job));
   for (JobFile& file : job.files) file.target->settle();
   return Status::ok();
+}
+
+Status Committer::seal_file(SaveJob& job, size_t index) {
+  JobFile& file = job.files[index];
+  uint64_t exact_bytes = file.planned_bytes;
+  if (file.encoding != nullptr) {
+    File& opened = file.target->file();
+    if (file.is_direct)
+      TINTYPE_RETURN_IF_ERROR(opened.set_direct(false));  // the ends have any size
+    TINTYPE_ASSIGN_OR_RETURN(exact_bytes, file.encoding->write_ends(opened));
+  }
+  job.core->update([&](SnapshotReport& report) { report.stored_bytes += exact_bytes; });
+  return file.target->seal(exact_bytes);
 }
 
 // In the order of the request, each durable before the next is visible.

@@ -32,6 +32,7 @@ class Committer {
   void complete(SaveJob& job);
   void publish(SaveJob& job);
   Status commit_files(SaveJob& job);
+  Status seal_file(SaveJob& job, size_t index);
   Status expose_files(SaveJob& job);
 
   const Account account_;

@@ -25,6 +25,7 @@ struct EngineOptions {
   uint64_t extent_bytes = 8ull << 20;  // multiple of 4096
   uint32_t queue_depth = 8;            // writes in flight
   uint32_t copy_threads = 0;           // 0: hardware threads, at most 8
+  uint32_t encode_threads = 0;         // for compressed forms; 0: hardware threads, at most 8
   DirectIo direct_io = DirectIo::preferred;
   WriteBackend backend = WriteBackend::automatic;
   uint32_t max_in_flight = 2;  // saves that may overlap

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "engine/element_runs.h"
 #include "engine/memory_budget.h"
 
 namespace tintype {
@@ -33,6 +34,11 @@ Status check_request(const SaveRequest& request) {
   return Status::ok();
 }
 
+bool is_any_compressed(const SaveRequest& request) {
+  return std::any_of(request.files.begin(), request.files.end(),
+                     [](const TargetFile& file) { return file.form.form != FileForm::plain; });
+}
+
 void count_guarded(const SaveRequest& request, SnapshotReport& report) {
   if (request.witness == nullptr) return;
   for (const SourceStorage& storage : request.storages) {
@@ -57,7 +63,7 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   const TraceContext trace{trace_.get(), ++save_count_};
   trace.add("capture", core->started(), start);
   StageTimer timer(trace, "plan");
-  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plans_.plan(request, pool_.slot_bytes()));
+  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, make_plan(request));
   const uint64_t plan_ns = timer.stop_ns();
   core->update([&](SnapshotReport& report) {
     report.plan_ns = plan_ns;
@@ -74,6 +80,14 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   return job;
 }
 
+Result<SavePlan> Engine::Impl::make_plan(const SaveRequest& request) {
+  uint64_t extent_bytes = pool_.slot_bytes();
+  if (is_any_compressed(request)) {
+    TINTYPE_ASSIGN_OR_RETURN(extent_bytes, encodable_extent_bytes(extent_bytes));
+  }
+  return plans_.plan(request, extent_bytes);
+}
+
 // Before anything blocks or is touched: what cannot be a target is refused here.
 Status Engine::Impl::open_targets(SaveJob& job) {
   FileSystem& file_system =
@@ -82,7 +96,13 @@ Status Engine::Impl::open_targets(SaveJob& job) {
     auto target =
         AtomicFile::open(file_system, file.path, {.is_symlink_followed = file.is_symlink_followed});
     if (!target.is_ok()) return target.status().with_context("save " + file.path);
-    job.files.push_back({.target = std::move(target).value()});
+    const FileImage& image = job.plan.images[job.files.size()];
+    JobFile planned{.target = std::move(target).value(), .planned_bytes = image.layout.total_bytes};
+    if (file.form.form != FileForm::plain) {
+      planned.encoding =
+          std::make_unique<FileEncoding>(file.form, element_map(image, job.request.storages));
+    }
+    job.files.push_back(std::move(planned));
   }
   return Status::ok();
 }
@@ -133,23 +153,27 @@ Status Engine::Impl::ensure_pool(uint64_t image_bytes) {
 }
 
 // From here on the committer waits for the job, and the staging is a piece of its work.
-void Engine::Impl::begin_job(const std::shared_ptr<SaveJob>& job) {
+void Engine::Impl::begin_job(const std::shared_ptr<SaveJob>& job, InterruptPoll& interrupts) {
   job->core->add_work(1);
   committer_.enqueue(job);
   watchdog_.watch(job->core);
-  if (Status status = ensure_pool(job->plan.total_bytes); !status.is_ok()) {
-    job->core->fail(std::move(status));
+  const bool is_compressed = is_any_compressed(job->request);
+  const uint64_t spare_bytes = is_compressed ? encoders_.wanted_slots() * pool_.slot_bytes() : 0;
+  Status status = ensure_pool(job->plan.total_bytes + spare_bytes);
+  if (status.is_ok() && is_compressed) {
+    status = encoders_.reserve([&] { return interrupts.poll() || job->core->is_doomed(); });
   }
+  if (!status.is_ok()) job->core->fail(std::move(status));
 }
 
 // REQUIRES: this save's turn is held. It is given back when the staging ends, on whichever thread.
 Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
                                  const InterruptCheck& is_interrupted) {
-  begin_job(job);
-  if (job->tears != nullptr) forecast(*job);
   InterruptPoll interrupts(*job->core, is_interrupted);
+  begin_job(job, interrupts);
+  if (job->tears != nullptr) forecast(*job);
   const auto staging =
-      std::make_shared<Staging>(job, StagingTools{pool_, writer_, crew_, early_buffer_});
+      std::make_shared<Staging>(job, StagingTools{pool_, writer_, encoders_, crew_, early_buffer_});
   stage(staging, interrupts);
   if (!interrupts.was_interrupted()) return Status::ok();
   Snapshot(job->core).wait_published(std::nullopt);  // the temp is gone before the caller goes on

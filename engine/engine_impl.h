@@ -16,6 +16,7 @@
 #include "engine/committer.h"
 #include "engine/copy_crew.h"
 #include "engine/early_buffer.h"
+#include "engine/encode_crew.h"
 #include "engine/engine.h"
 #include "engine/engine_options.h"
 #include "engine/hiding_meter.h"
@@ -48,6 +49,7 @@ class Engine::Impl {
         crew_(copy_thread_count(options_) - 1),
         pool_(fitting_extent_bytes(options_, crew_.size())),
         writer_(*queue_, pool_, options_),
+        encoders_(writer_, pool_, encode_thread_count(options_), options_.queue_depth),
         stager_([this](const auto& staging) { end_staging(*staging); }),
         committer_([this](SaveJob& job, SnapshotState state) { account(job.core, state); },
                    [this](bool was_given_up) { leave(was_given_up); }),
@@ -71,8 +73,9 @@ class Engine::Impl {
   Status open_targets(SaveJob& job);
   Status check_room(const SaveJob& job, bool& is_skipped) const;
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
+  Result<SavePlan> make_plan(const SaveRequest& request);
   Status ensure_pool(uint64_t image_bytes);
-  void begin_job(const std::shared_ptr<SaveJob>& job);
+  void begin_job(const std::shared_ptr<SaveJob>& job, InterruptPoll& interrupts);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
   void stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts);
   void end_staging(Staging& staging);
@@ -100,6 +103,7 @@ class Engine::Impl {
   std::atomic<bool> is_wait_logged_ = false;
   PlanCache plans_;
   Writer writer_;
+  EncodeCrew encoders_;
   Turnstile turnstile_;
   bool is_closed_ = false;  // guarded by the turnstile
   uint64_t in_flight_ = 0;  // saves that hold a place; guarded by the turnstile

@@ -15,7 +15,7 @@ namespace tintype {
 namespace {
 
 constexpr uint64_t kSpareSlots = 4;  // slots beyond those that one save's copying threads hold
-constexpr unsigned kCopyThreadsMax = 8;
+constexpr unsigned kThreadsMax = 8;
 constexpr uint32_t kPwriteThreads = 4;
 constexpr uint64_t kStallTimeoutMsMax = 1'000'000'000'000;
 
@@ -54,7 +54,12 @@ Status check_options(const EngineOptions& options) {
 
 unsigned copy_thread_count(const EngineOptions& options) {
   if (options.copy_threads != 0) return options.copy_threads;
-  return std::clamp(std::thread::hardware_concurrency(), 1u, kCopyThreadsMax);
+  return std::clamp(std::thread::hardware_concurrency(), 1u, kThreadsMax);
+}
+
+unsigned encode_thread_count(const EngineOptions& options) {
+  if (options.encode_threads != 0) return options.encode_threads;
+  return std::clamp(std::thread::hardware_concurrency(), 1u, kThreadsMax);
 }
 
 uint64_t fitting_extent_bytes(const EngineOptions& options, unsigned copy_threads) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/device/source_copies.h"
+#include "engine/file_encoding.h"
 #include "engine/image_filler.h"
 #include "engine/plan.h"
 #include "engine/save_request.h"
@@ -18,6 +19,8 @@ namespace tintype {
 
 struct JobFile {
   std::unique_ptr<AtomicFile> target;
+  std::unique_ptr<FileEncoding> encoding;  // null: the plain form
+  uint64_t planned_bytes = 0;              // of the file; of a compressed one, about the most
   bool is_begun = false;   // writer thread only
   bool is_direct = false;  // writer thread only
 };

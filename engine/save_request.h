@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "engine/device/device.h"
 #include "engine/mutation_witness.h"
+#include "io/archive/file_form.h"
 
 namespace tintype {
 
@@ -46,11 +47,21 @@ struct CapturedObject {
   std::vector<uint32_t> storages;
 };
 
+// In which form a file lies on the disk.
+struct TargetForm {
+  FileForm form = FileForm::plain;
+  int zstd_level = 1;  // of the zstd form
+  // Codes an extent only while the disk has enough to do without it; the others lie in the file as
+  // they are. The form and its name stay the same.
+  bool is_adaptive = false;
+};
+
 struct TargetFile {
   std::string path;  // absolute, or relative to the working directory at the call
   CapturedObject object;
   uint64_t alignment = 64;          // torch's storage_alignment, 1 to 32768
   bool is_symlink_followed = true;  // a symlink as target: write what it points to, or replace it
+  TargetForm form = {};
 };
 
 // What makes a checkpoint directory point at the new files. Runs on the engine's commit thread, in

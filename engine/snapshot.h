@@ -20,8 +20,10 @@ std::string_view to_string(SnapshotState state);
 // What a save cost and where the time went. Times in nanoseconds, sizes in bytes.
 struct SnapshotReport {
   SnapshotState state = SnapshotState::staging;
-  uint64_t total_bytes = 0;  // over all files of the snapshot
+  uint64_t total_bytes = 0;  // of the file images, over all files of the snapshot
   uint64_t written_bytes = 0;
+  uint64_t stored_bytes = 0;   // what the files take on the disk; total_bytes in the plain form
+  uint64_t coded_bytes = 0;    // of total_bytes: those that a compressed form made smaller
   uint64_t storage_bytes = 0;  // staged from the job's memory
   uint64_t file_count = 0;
   uint64_t capture_ns = 0;  // front end: walking the object
@@ -29,6 +31,7 @@ struct SnapshotReport {
   uint64_t busy_wait_ns = 0;   // waited for max_in_flight or for an earlier save's staging
   uint64_t slot_wait_ns = 0;   // of staging: the caller's thread waited for a free slot
   uint64_t copy_ns = 0;        // copying with CRC, summed over the threads that copied
+  uint64_t encode_ns = 0;      // for a compressed form, summed over the threads that encoded
   uint64_t stage_ns = 0;       // copying into slots, slot waits included
   uint64_t blocking_ns = 0;    // how long the caller was held, from the start of capture, and by
                                // before_mutation()

@@ -132,7 +132,23 @@ void Staging::seal(size_t position, Filled& filled) {
     job_->tears->compare_staged(job_->filler.segments(position), bytes);
   }
   job_->filler.seal(position, bytes);
-  tools_.writer.enqueue({job_, position, std::move(filled.slot), Clock::now()});
+  hand_on(position, std::move(filled.slot));
+}
+
+void Staging::hand_on(size_t position, SlotLease slot) {
+  const uint32_t file = job_->plan.order[position].image;
+  if (job_->files[file].encoding != nullptr) {
+    tools_.encoders.enqueue({job_, position, std::move(slot)});
+    return;
+  }
+  const Extent& extent = job_->filler.extent(position);
+  tools_.writer.enqueue({.job = job_,
+                         .file = file,
+                         .offset = extent.offset,
+                         .size_bytes = padded_bytes(extent),
+                         .counted_bytes = extent.size_bytes,
+                         .slot = std::move(slot),
+                         .ready = Clock::now()});
 }
 
 // Seals what has arrived and waits for the next in file order. False where that is not on its way

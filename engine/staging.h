@@ -16,6 +16,7 @@
 #include "engine/copy_crew.h"
 #include "engine/device/source_copies.h"
 #include "engine/early_buffer.h"
+#include "engine/encode_crew.h"
 #include "engine/interrupt_poll.h"
 #include "engine/save_job.h"
 #include "engine/slot_pool.h"
@@ -27,6 +28,7 @@ namespace tintype {
 struct StagingTools {
   SlotPool& pool;
   Writer& writer;
+  EncodeCrew& encoders;
   CopyCrew& crew;
   EarlyBuffer& early_buffer;
 };
@@ -74,6 +76,7 @@ class Staging {
   void put(size_t position, Filled filled);
   void seal_ready();  // REQUIRES: mutex_ held
   void seal(size_t position, Filled& filled);
+  void hand_on(size_t position, SlotLease slot);
   bool wait_for_next();
   void read_probes(SourcePieces pieces);
   void judge_tears();

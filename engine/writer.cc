@@ -38,11 +38,12 @@ Writer::~Writer() {
   TINTYPE_CHECK(in_flight_.empty() && pending_.empty());
 }
 
-void Writer::enqueue(SealedExtent extent) {
-  extent.job->core->add_work(1);
+void Writer::enqueue(SlotWrite write) {
+  write.job->core->add_work(1);
+  ++unfinished_;
   {
     std::lock_guard lock(mutex_);
-    incoming_.push_back(std::move(extent));
+    incoming_.push_back(std::move(write));
   }
   writes_.wake();
 }
@@ -71,7 +72,7 @@ void Writer::run() {
     const auto timeout = pending_.empty() ? kIdleWait : time_until_allowed();
     if (auto status = writes_.poll(finished_, timeout); !status.is_ok()) {
       // The queue itself is broken: nothing in flight can be trusted to arrive.
-      for (auto& [token, write] : in_flight_) write.extent.job->core->fail(status);
+      for (auto& [token, started] : in_flight_) started.write.job->core->fail(status);
     }
     for (FinishedWrite& write : finished_) finish(write);
     finished_.clear();
@@ -101,10 +102,10 @@ void Writer::update_registration() {
 
 // A failed or cancelled save gives its slots back at once, also from behind a slow one.
 void Writer::drop_doomed() {
-  const auto is_doomed = [](const SealedExtent& extent) { return extent.job->core->is_doomed(); };
-  const auto first = std::stable_partition(pending_.begin(), pending_.end(),
-                                           [&](const auto& extent) { return !is_doomed(extent); });
-  std::for_each(first, pending_.end(), [&](SealedExtent& extent) { drop(std::move(extent)); });
+  const auto first =
+      std::stable_partition(pending_.begin(), pending_.end(),
+                            [](const SlotWrite& write) { return !write.job->core->is_doomed(); });
+  std::for_each(first, pending_.end(), [&](SlotWrite& write) { drop(std::move(write)); });
   pending_.erase(first, pending_.end());
 }
 
@@ -120,38 +121,35 @@ void Writer::start_writes() {
   }
 }
 
-// True when the extent was taken over (started, or dropped because its file cannot be made).
-bool Writer::start(SealedExtent& extent) {
-  SaveJob& job = *extent.job;
-  const uint32_t image = job.plan.order[extent.position].image;
-  JobFile& file = job.files[image];
+// True when the write was taken over (started, or dropped because its file cannot be made).
+bool Writer::start(SlotWrite& write) {
+  SaveJob& job = *write.job;
+  JobFile& file = job.files[write.file];
   if (!file.is_begun) {
-    auto status = begin_file(job, file, job.plan.images[image].layout.total_bytes);
-    if (!status.is_ok()) {
-      job.core->fail(status.with_context("save " + job.request.files[image].path));
-      drop(std::move(extent));
+    if (auto status = begin_file(job, file); !status.is_ok()) {
+      job.core->fail(status.with_context("save " + job.request.files[write.file].path));
+      drop(std::move(write));
       return true;
     }
   }
-  const Extent& place = job.filler.extent(extent.position);
   const WriteRequest request{.file = &file.target->file(),
-                             .data = extent.slot.bytes().first(padded_bytes(place)),
-                             .offset = place.offset,
+                             .data = write.slot.bytes().first(write.size_bytes),
+                             .offset = write.offset,
                              .token = next_token_++};
   if (byte_rate_limit_ != 0) {
     const auto cost =
         std::chrono::nanoseconds(request.data.size() * 1'000'000'000 / byte_rate_limit_);
     next_start_ = std::max(next_start_, Clock::now()) + cost;
   }
-  in_flight_.emplace(request.token, InFlight{std::move(extent), place.size_bytes, Clock::now()});
+  in_flight_.emplace(request.token, InFlight{std::move(write), Clock::now()});
   writes_.start(request, file.is_direct && direct_io_ == DirectIo::preferred);
   return true;
 }
 
-Status Writer::begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes) {
+Status Writer::begin_file(SaveJob& job, JobFile& file) {
   file.is_begun = true;
   const StageTimer timer(job.trace, "begin file");
-  TINTYPE_RETURN_IF_ERROR(file.target->begin(image_bytes));
+  TINTYPE_RETURN_IF_ERROR(file.target->begin(file.planned_bytes, file.encoding != nullptr));
   job.core->note_progress();
   if (direct_io_ == DirectIo::off) return Status::ok();
   const Status status = file.target->file().set_direct(true);
@@ -164,32 +162,32 @@ Status Writer::begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes) {
   return Status::ok();
 }
 
-void Writer::finish(FinishedWrite& write) {
-  auto node = in_flight_.extract(write.token);
+void Writer::finish(FinishedWrite& finished) {
+  auto node = in_flight_.extract(finished.token);
   TINTYPE_CHECK(!node.empty());
   InFlight& done = node.mapped();
-  SaveJob& job = *done.extent.job;
-  if (write.status.is_ok()) {
-    job.core->add_written(done.counted_bytes);
+  SlotWrite& write = done.write;
+  SnapshotCore& core = *write.job->core;
+  if (finished.status.is_ok()) {
+    core.add_written(write.counted_bytes);
   } else {
-    const Extent& extent = job.filler.extent(done.extent.position);
-    job.core->fail(
-        write.status.with_context(fmt::format("save {}: write extent {} at {:#x}", job.core->path(),
-                                              done.extent.position, extent.offset)));
+    core.fail(finished.status.with_context(fmt::format("save {}: write {} bytes at {:#x}",
+                                                       write.job->request.files[write.file].path,
+                                                       write.size_bytes, write.offset)));
   }
   count_for_report(done);
-  drop(std::move(done.extent));
+  drop(std::move(write));
 }
 
 void Writer::count_for_report(const InFlight& done) {
-  SaveJob& job = *done.extent.job;
+  SaveJob& job = *done.write.job;
   const WriterCounters counters = writes_.counters();
   const auto now = Clock::now();
-  job.trace.add_overlapping("queued", done.extent.sealed, done.started);
+  job.trace.add_overlapping("queued", done.write.ready, done.started);
   job.trace.add_overlapping("write", done.started, now);
   job.first_write = std::min(job.first_write, done.started);
   job.core->update([&](SnapshotReport& report) {
-    report.queue_wait_ns += ns_between(done.extent.sealed, done.started);
+    report.queue_wait_ns += ns_between(done.write.ready, done.started);
     report.write_ns = ns_between(job.first_write, now);
     report.short_writes = counters.short_writes;
     report.retried_writes = counters.retried_writes;
@@ -197,9 +195,10 @@ void Writer::count_for_report(const InFlight& done) {
   });
 }
 
-void Writer::drop(SealedExtent extent) {
-  auto job = std::move(extent.job);
-  extent.slot = SlotLease();  // returned before the job may become final
+void Writer::drop(SlotWrite write) {
+  auto job = std::move(write.job);
+  write.slot = SlotLease();  // returned before the job may become final
+  --unfinished_;
   job->core->finish_work(1);
 }
 

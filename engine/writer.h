@@ -1,6 +1,7 @@
-// The one thread that submits writes: takes sealed extents, keeps the queue full, returns slots.
+// The one thread that submits writes: keeps the queue full, returns slots.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -19,11 +20,15 @@
 
 namespace tintype {
 
-struct SealedExtent {
+// The content of a slot, and where it goes.
+struct SlotWrite {
   std::shared_ptr<SaveJob> job;
-  size_t position = 0;  // in the plan's order
+  uint32_t file = 0;           // of job->files
+  uint64_t offset = 0;         // in the file; a multiple of 4096
+  uint64_t size_bytes = 0;     // from the start of the slot; a multiple of 4096
+  uint64_t counted_bytes = 0;  // of the file images: what the progress counts
   SlotLease slot;
-  Clock::time_point sealed = {};
+  Clock::time_point ready = {};
 };
 
 class Writer {
@@ -32,8 +37,10 @@ class Writer {
   Writer(WriteQueue& queue, SlotPool& pool, const EngineOptions& options);
   ~Writer();  // stops; REQUIRES: no work left
 
-  // Any thread. The extent counts as one piece of its job's work until it is written or dropped.
-  void enqueue(SealedExtent extent);
+  // Any thread. Counts as one piece of its job's work until it is written or dropped.
+  void enqueue(SlotWrite write);
+  // Any thread. How many writes were enqueued and have not ended: few, and the disk may be waiting.
+  uint64_t unfinished_count() const { return unfinished_.load(std::memory_order_relaxed); }
   // Any thread. Registers touched memory with the kernel; waits until that was tried, or until
   // `is_stalled` says that it will not be soon.
   void register_memory(const std::function<bool()>& is_stalled);
@@ -42,8 +49,7 @@ class Writer {
 
  private:
   struct InFlight {
-    SealedExtent extent;
-    uint64_t counted_bytes = 0;
+    SlotWrite write;
     Clock::time_point started = {};
   };
 
@@ -51,10 +57,10 @@ class Writer {
   bool take_incoming();
   void drop_doomed();
   void start_writes();
-  bool start(SealedExtent& extent);
-  Status begin_file(SaveJob& job, JobFile& file, uint64_t image_bytes);
-  void finish(FinishedWrite& write);
-  void drop(SealedExtent extent);
+  bool start(SlotWrite& write);
+  Status begin_file(SaveJob& job, JobFile& file);
+  void finish(FinishedWrite& finished);
+  void drop(SlotWrite write);
   void update_registration();  // REQUIRES: mutex_ held
   std::chrono::milliseconds time_until_allowed() const;
   void count_for_report(const InFlight& done);
@@ -66,17 +72,18 @@ class Writer {
   const uint64_t byte_rate_limit_;
 
   // Owned by the writer's thread.
-  std::deque<SealedExtent> pending_;
+  std::deque<SlotWrite> pending_;
   std::unordered_map<uint64_t, InFlight> in_flight_;
   std::vector<FinishedWrite> finished_;
   uint64_t next_token_ = 1;
   size_t registered_regions_ = 0;
   Clock::time_point next_start_ = Clock::now();
 
+  std::atomic<uint64_t> unfinished_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable registered_;
-  std::deque<SealedExtent> incoming_;  // guarded by mutex_
-  Status registration_;                // guarded by mutex_; not ok: refused, and not tried again
+  std::deque<SlotWrite> incoming_;  // guarded by mutex_
+  Status registration_;             // guarded by mutex_; not ok: refused, and not tried again
   bool is_registration_wanted_ = false;
   bool is_stopping_ = false;
   std::thread thread_;

@@ -42,6 +42,7 @@ EngineOptions options_from(const nb::dict& d) {
   options.staging_bytes = nb::cast<uint64_t>(d["staging_bytes"]);
   options.extent_bytes = nb::cast<uint64_t>(d["extent_bytes"]);
   options.queue_depth = nb::cast<uint32_t>(d["queue_depth"]);
+  options.encode_threads = nb::cast<uint32_t>(d["encode_threads"]);
   options.max_in_flight = nb::cast<uint32_t>(d["max_in_flight"]);
   options.trace_path = path_from_python(nb::cast<nb::str>(d["trace"]));
   options.byte_rate_limit = nb::cast<uint64_t>(d["byte_rate_limit"]);

@@ -14,14 +14,15 @@ namespace nb = nanobind;
 namespace tintype::python {
 
 void NativeRequest::add_file(const std::string& path, Captured& captured, uint64_t alignment,
-                             bool is_symlink_followed) {
+                             bool is_symlink_followed, const TargetForm& form) {
   for (const uint32_t storage : captured.object.storages) {
     if (storage >= request_.storages.size()) throw nb::index_error("no such storage");
   }
   request_.files.push_back({.path = path,
                             .object = std::move(captured.object),
                             .alignment = alignment,
-                            .is_symlink_followed = is_symlink_followed});
+                            .is_symlink_followed = is_symlink_followed,
+                            .form = form});
 }
 
 void NativeRequest::set_capture(uint64_t capture_ns, const std::string& capture_path) {
@@ -54,14 +55,26 @@ uint64_t NativeRequest::storage_bytes() const {
   return total;
 }
 
+namespace {
+
+FileForm form_named(std::string_view name) {
+  for (const FileForm form : {FileForm::plain, FileForm::zstd, FileForm::planes}) {
+    if (to_string(form) == name) return form;
+  }
+  throw nb::value_error("no such form");
+}
+
+}  // namespace
+
 void bind_request(nb::module_& module) {
   nb::class_<TornTensors>(module, "TornTensors").def(nb::init<>());
   nb::class_<NativeRequest>(module, "Request")
       .def(nb::init<const StorageTable&>(), nb::arg("table"))
       .def("add_file",
            [](NativeRequest& request, const nb::str& path, Captured& captured, uint64_t alignment,
-              bool is_symlink_followed) {
-             request.add_file(path_from_python(path), captured, alignment, is_symlink_followed);
+              bool is_symlink_followed, const std::string& form, bool is_adaptive) {
+             request.add_file(path_from_python(path), captured, alignment, is_symlink_followed,
+                              {.form = form_named(form), .is_adaptive = is_adaptive});
            })
       .def("guard", &NativeRequest::guard, nb::arg("table"), nb::arg("optimizers"),
            nb::arg("torn").none())

@@ -23,7 +23,7 @@ class NativeRequest {
 
   // Takes the captured pickle: one file per Captured.
   void add_file(const std::string& path, Captured& captured, uint64_t alignment,
-                bool is_symlink_followed);
+                bool is_symlink_followed, const TargetForm& form);
   void set_capture(uint64_t capture_ns, const std::string& capture_path);
   // Lets save_async() return before those storages are copied that belong to guarded optimizers
   // alone: pairs of (param_groups, state). `table`: the one this request was made of. `torn` may be

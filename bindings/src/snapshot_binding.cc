@@ -71,6 +71,8 @@ nb::dict report(const Snapshot& snapshot) {
   d["state"] = text(to_string(r.state));
   d["total_bytes"] = r.total_bytes;
   d["written_bytes"] = r.written_bytes;
+  d["stored_bytes"] = r.stored_bytes;
+  d["coded_bytes"] = r.coded_bytes;
   d["storage_bytes"] = r.storage_bytes;
   d["file_count"] = r.file_count;
   d["capture_ns"] = r.capture_ns;
@@ -78,6 +80,7 @@ nb::dict report(const Snapshot& snapshot) {
   d["busy_wait_ns"] = r.busy_wait_ns;
   d["slot_wait_ns"] = r.slot_wait_ns;
   d["copy_ns"] = r.copy_ns;
+  d["encode_ns"] = r.encode_ns;
   d["stage_ns"] = r.stage_ns;
   d["blocking_ns"] = r.blocking_ns;
   d["eager_bytes"] = r.eager_bytes;

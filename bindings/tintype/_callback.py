@@ -31,7 +31,7 @@ from tintype._pending_saves import OnError, PendingSaves
 from tintype._readable import ReadableCheck
 from tintype._rng import capture_rng_state, restore_rng_state
 from tintype._snapshot import Snapshot
-from tintype._target import absolute_path
+from tintype._target import Target, absolute_path
 
 _OpenCallbacks = weakref.WeakValueDictionary[str, "CheckpointCallback"]
 _open_callbacks: _OpenCallbacks = weakref.WeakValueDictionary()
@@ -217,8 +217,8 @@ class CheckpointCallback:
         light = _light(full, self._model_keys, self._light_layout)
         table = StorageTable()
         files = [
-            (plan.full_path, capture(full, table), False),
-            (plan.light_path, capture(light, table), False),
+            Target(plan.full_path, capture(full, table), is_symlink_followed=False),
+            Target(plan.light_path, capture(light, table), is_symlink_followed=False),
         ]
         engine = self._engine if self._engine is not None else default_engine()
         snapshot = self._saves.start(

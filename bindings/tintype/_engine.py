@@ -23,9 +23,10 @@ from tintype._snapshot import Snapshot, _CallbackThread
 from tintype._target import (
     Compression,
     PathLike,
+    Target,
     absolute_path,
-    check_form,
     check_torch_arguments,
+    form_of,
     storage_alignment,
     write_fully,
 )
@@ -37,8 +38,9 @@ class Engine:
     Every argument is optional. ``staging_bytes``: host memory for staging (None: the largest state
     seen plus a quarter, at most a quarter of the available memory). ``extent_bytes``: size of one
     write, a multiple of 4096. ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT
-    "preferred", "required" or "off". ``max_in_flight``: saves that may overlap; a further call
-    waits, is skipped or raises BusyError, by ``when_busy``. ``on_torn``: a guarded save whose
+    "preferred", "required" or "off". ``encode_threads``: threads that compress (None: as many as
+    the machine has, at most 8). ``max_in_flight``: saves that may overlap; a further call waits, is
+    skipped or raises BusyError, by ``when_busy``. ``on_torn``: a guarded save whose
     tensors changed too early fails with TornSnapshotError ("raise"), or does so and saves those
     tensors unguarded from then on ("eager_next"). ``byte_rate_limit``: bytes per second
     over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did nothing for
@@ -57,6 +59,7 @@ class Engine:
         staging_bytes: int | None = None,
         extent_bytes: int = 8 << 20,
         queue_depth: int = 8,
+        encode_threads: int | None = None,
         direct_io: Literal["preferred", "required", "off"] = "preferred",
         max_in_flight: int = 2,
         when_busy: Literal["wait", "skip", "raise"] = "wait",
@@ -70,6 +73,7 @@ class Engine:
             "staging_bytes": staging_bytes or 0,
             "extent_bytes": extent_bytes,
             "queue_depth": queue_depth,
+            "encode_threads": encode_threads or 0,
             "max_in_flight": max_in_flight,
             "byte_rate_limit": byte_rate_limit or 0,
             "stall_timeout_ms": milliseconds("stall_timeout_s", stall_timeout_s),
@@ -107,8 +111,9 @@ class Engine:
             TintypeIOError: the system refused or failed, also ``FileNotFoundError`` and the like by
                 its errno, NoSpaceError where there is no room; the old file stands.
             UnpicklableError: the object holds what Python cannot pickle.
-            UnsupportedError: a device or a pipe as the target, a compressed form, a tensor on a
-                device other than CPU, CUDA and meta, another value of an argument of torch.save.
+            UnsupportedError: a device or a pipe as the target, a tensor on a device other than CPU,
+                CUDA and meta, another value of an argument of torch.save, too little staging memory
+                for a compressed form.
             BusyError: ``max_in_flight`` saves are running, and ``when_busy`` is "raise" or "skip".
             RuntimeError: two tensors see one storage as different dtypes, which torch.save refuses
                 too.
@@ -120,11 +125,11 @@ class Engine:
         if not isinstance(f, (str, os.PathLike)):
             self._save_to_file_object(obj, f, compression)
             return
-        check_form(f, compression)
-        target = absolute_path(f)
+        form = form_of(f, compression)
+        path = absolute_path(f)
         table = StorageTable()
-        captured = capture(obj, table)
-        self._start([(target, captured, True)], table, start_ns, is_blocking=True)
+        target = Target(path, capture(obj, table), form=form)
+        self._start([target], table, start_ns, is_blocking=True)
 
     def save_async(
         self, obj: object, path: PathLike, *, compression: Compression | None = "by-name"
@@ -143,28 +148,28 @@ class Engine:
         if not isinstance(path, (str, os.PathLike)):
             kind = type(path).__qualname__
             raise TypeError(f"save_async needs a path, not {kind}; save also takes file objects")
-        check_form(path, compression)
-        target = absolute_path(path)
+        form = form_of(path, compression)
+        where = absolute_path(path)
         table = StorageTable()
-        captured = capture(obj, table)
-        return self._start([(target, captured, True)], table, start_ns)
+        target = Target(where, capture(obj, table), form=form)
+        return self._start([target], table, start_ns)
 
     def _start(
         self,
-        files: Sequence[tuple[str, Captured, bool]],
+        files: Sequence[Target],
         table: StorageTable,
         start_ns: int,
         publisher: Any = None,
         is_blocking: bool = False,
     ) -> Snapshot:
-        """Hands captured files (path, object, follow a symlink?) to the engine. ``is_blocking``:
-        returns when they are published, or raises; an interrupt cancels."""
+        """Hands captured files to the engine. ``is_blocking``: returns when they are published, or
+        raises; an interrupt cancels."""
         request = _make_request(files, table)
         if publisher is not None:
             publisher.attach(request)
         if not is_blocking:
             self._guard_request(request, table)
-        request.set_capture(time.perf_counter_ns() - start_ns, files[0][1].path)
+        request.set_capture(time.perf_counter_ns() - start_ns, files[0].content.path)
         start = self._native.save if is_blocking else self._native.save_async
         snapshot = Snapshot(start(request))
         self._raise_unseen(snapshot)
@@ -183,10 +188,10 @@ class Engine:
             raise TypeError(
                 f"f must be a path or a writable file object, not {type(f).__qualname__}"
             )
-        check_form(None, compression)
+        form_of(None, compression)
         table = StorageTable()
         captured = capture(obj, table)
-        stream = _tintype.ImageStream.open(_make_request([("", captured, True)], table))
+        stream = _tintype.ImageStream.open(_make_request([Target("", captured)], table))
         while len(piece := stream.next()) > 0:
             write_fully(f, piece)
         if hasattr(f, "flush"):
@@ -227,7 +232,7 @@ class Engine:
         self._check_open()
         table = StorageTable()
         captured = capture(obj, table)
-        request = _make_request([("", captured, True)], table)
+        request = _make_request([Target("", captured)], table)
         self._guard_request(request, table)
         self._native.prepare(request.storage_bytes)
 
@@ -281,13 +286,11 @@ class Engine:
         return f"<Engine {stats['backend']} pool {stats['staging_bytes'] >> 20} MiB>"
 
 
-def _make_request(
-    files: Sequence[tuple[str, Captured, bool]], table: StorageTable
-) -> _tintype.Request:
+def _make_request(files: Sequence[Target], table: StorageTable) -> _tintype.Request:
     request = _tintype.Request(table)
     alignment = storage_alignment()
-    for path, captured, is_symlink_followed in files:
-        request.add_file(path, captured, alignment, is_symlink_followed)
+    for path, content, is_symlink_followed, form in files:
+        request.add_file(path, content, alignment, is_symlink_followed, *form)
     return request
 
 

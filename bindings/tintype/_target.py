@@ -7,12 +7,33 @@ import io
 import os
 import pickle
 import warnings
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from tintype._errors import TintypeIOError, UnsupportedError, io_error
 
+if TYPE_CHECKING:
+    from tintype._capture import Captured
+
 Compression = Literal["by-name", "zstd", "planes", "auto"]
 PathLike = str | os.PathLike[str]
+
+
+
+class FileForm(NamedTuple):
+    """How a file lies on the disk; ``is_adaptive``: coded only while the disk is behind."""
+
+    name: str = "plain"  # or "zstd", "planes"
+    is_adaptive: bool = False
+
+
+class Target(NamedTuple):
+    """One file of a save."""
+
+    path: str  # absolute
+    content: Captured
+    is_symlink_followed: bool = True
+    form: FileForm = FileForm()
+
 
 _COMPRESSED_SUFFIXES = {".zst": "zstd", ".ttz": "planes"}
 _TORCH_DEFAULTS = {
@@ -49,8 +70,9 @@ def compressed_form(path: PathLike) -> str | None:
     return _COMPRESSED_SUFFIXES.get(os.path.splitext(os.fsdecode(path))[1].lower())
 
 
-def check_form(path: PathLike | None, compression: Compression | None) -> None:
-    """ValueError where name and ``compression`` contradict; UnsupportedError for what is to come."""
+def form_of(path: PathLike | None, compression: Compression | None) -> FileForm:
+    """The form that name (None: there is none) and ``compression`` ask for; ValueError where they
+    contradict."""
     named = compressed_form(path) if path is not None else None
     if compression not in (None, "by-name", "zstd", "planes", "auto"):
         raise ValueError(
@@ -63,10 +85,7 @@ def check_form(path: PathLike | None, compression: Compression | None) -> None:
         raise ValueError(f"compression={compression!r} needs a name that ends in {wanted}")
     if compression == "auto" and not named:
         raise ValueError("compression='auto' needs a name that ends in .zst or .ttz")
-    if named:
-        raise UnsupportedError(
-            f"{path!s}: compressed forms are not in this version; save to a name that ends in .pth"
-        )
+    return FileForm(named or "plain", is_adaptive=compression == "auto")
 
 
 def check_torch_arguments(arguments: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ struct AtomicFile::State {
   Status create_temp();
   Status create_named_temp();
   Status lock_temp();
-  Status allocate(uint64_t planned_bytes);
+  Status allocate(uint64_t planned_bytes, bool is_bound);
   Status finish_content(uint64_t exact_bytes);
   Status keep_mode();
   Status link_temp();
@@ -138,9 +138,10 @@ Status AtomicFile::State::lock_temp() {
 }
 
 // Whole blocks: a padded direct write of the last extent does not grow the file.
-Status AtomicFile::State::allocate(uint64_t planned_bytes) {
+Status AtomicFile::State::allocate(uint64_t planned_bytes, bool is_bound) {
   if (planned_bytes == 0) return Status::ok();
   const Status status = file->allocate(align_up(planned_bytes, kDirectAlignmentBytes));
+  if (is_bound && status.code() == StatusCode::out_of_space) return file->truncate(0);
   return is_ok_or_unsupported(status) ? Status::ok() : status;
 }
 
@@ -294,13 +295,13 @@ const std::string& AtomicFile::path() const { return state_->target.path; }
 
 std::unique_ptr<File> AtomicFile::take_replaced() { return std::move(state_->replaced); }
 
-Status AtomicFile::begin(uint64_t planned_bytes) {
+Status AtomicFile::begin(uint64_t planned_bytes, bool is_bound) {
   State& state = *state_;
   TINTYPE_CHECK(state.file == nullptr);
   remove_orphans_once(state.directory(), state.options.is_sound);
-  TINTYPE_RETURN_IF_ERROR(state.step("step 1", state.check_space(planned_bytes)));
+  if (!is_bound) TINTYPE_RETURN_IF_ERROR(state.step("step 1", state.check_space(planned_bytes)));
   Status status = state.step("step 2", state.create_temp());
-  if (status.is_ok()) status = state.step("step 3", state.allocate(planned_bytes));
+  if (status.is_ok()) status = state.step("step 3", state.allocate(planned_bytes, is_bound));
   if (!status.is_ok()) state.abandon();
   return status;
 }

@@ -46,8 +46,9 @@ class AtomicFile {
   // Abandons what was not committed: closes and removes the temp.
   ~AtomicFile();
 
-  // Steps 1 to 3. Also removes orphaned temps on this process's first use of the directory.
-  Status begin(uint64_t planned_bytes);
+  // Steps 1 to 3. Also removes orphaned temps on this process's first use of the directory. Where
+  // the size is only a bound, less room than that is no error.
+  Status begin(uint64_t planned_bytes, bool is_bound = false);
   // REQUIRES: begin() succeeded.
   File& file();
 

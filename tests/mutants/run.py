@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from mutants import MUTANTS, Edit, Mutant
+from mutant import Edit, Mutant
+from mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("CMakeLists.txt", "cmake", "base", "io", "kernels", "engine", "tests")
@@ -96,7 +97,7 @@ def check() -> None:
         for edit in mutant.edits:
             text = texts.get(edit.path) or (ROOT / edit.path).read_text()
             texts[edit.path] = replaced(text, edit)
-        suite, test = mutant.test.removeprefix("Queues/").removeprefix("Backends/").split(".")
+        suite, test = re.sub("^[A-Z][a-z]+/", "", mutant.test).split(".")
         pattern = rf"TEST(_F|_P)?\({suite}, {test.split('/')[0]}\)"
         found = [path for path in (ROOT / "tests").rglob(f"{mutant.program}.cc")]
         if len(found) != 1 or not re.search(pattern, found[0].read_text()):

@@ -15,8 +15,8 @@ namespace tintype {
 
 class SeededSave {
  public:
-  explicit SeededSave(uint64_t seed, size_t storage_bytes = 300'000)
-      : seed_(seed), memory_(storage_bytes) {
+  explicit SeededSave(uint64_t seed, size_t storage_bytes = 300'000, TargetForm form = {})
+      : seed_(seed), form_(form), memory_(storage_bytes) {
     std::mt19937_64 random(seed);
     for (std::byte& byte : memory_) byte = static_cast<std::byte>(random());
   }
@@ -32,18 +32,7 @@ class SeededSave {
 
   bool is_held_by(const std::string& path) const { return read_text(path) == image(); }
 
- private:
-  SaveRequest request(const std::string& path) const {
-    SaveRequest made;
-    made.storages.push_back({memory_.data(), memory_.size()});
-    TargetFile file;
-    file.path = path;
-    append_text(file.object.pickle, "pickle " + std::to_string(seed_));
-    file.object.storages = {0};
-    made.files.push_back(std::move(file));
-    return made;
-  }
-
+  // The plain file.
   std::string image() const {
     const auto stream = ImageStream::open(request("image")).value();
     std::string whole;
@@ -53,7 +42,21 @@ class SeededSave {
     return whole;
   }
 
+ private:
+  SaveRequest request(const std::string& path) const {
+    SaveRequest made;
+    made.storages.push_back({memory_.data(), memory_.size()});
+    TargetFile file;
+    file.path = path;
+    append_text(file.object.pickle, "pickle " + std::to_string(seed_));
+    file.object.storages = {0};
+    file.form = form_;
+    made.files.push_back(std::move(file));
+    return made;
+  }
+
   uint64_t seed_;
+  TargetForm form_;
   ByteVector memory_;
 };
 

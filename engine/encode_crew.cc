@@ -1,0 +1,151 @@
+#include "engine/encode_crew.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/page_sizes.h"
+#include "base/threads.h"
+#include "engine/copy_crew.h"
+#include "io/archive/compressed_form.h"
+
+namespace tintype {
+
+Result<uint64_t> encodable_extent_bytes(uint64_t slot_bytes) {
+  uint64_t extent_bytes = std::min(slot_bytes, kPlainExtentBytesMax);
+  while (extent_bytes > 0 && encoded_bound_bytes(extent_bytes) > slot_bytes) {
+    extent_bytes -= kDirectAlignmentBytes;
+  }
+  if (extent_bytes == 0) {
+    return Status(StatusCode::unsupported,
+                  fmt::format("extents of {} KiB are too small for a compressed form: raise "
+                              "extent_bytes, or staging_bytes, which bounds it",
+                              slot_bytes >> 10));
+  }
+  return extent_bytes;
+}
+
+// What one thread holds.
+struct EncodeCrew::Coder {
+  SlotLease spare;
+  std::map<std::pair<FileForm, int>, std::unique_ptr<ExtentEncoder>> encoders;
+
+  Result<ExtentEncoder*> encoder_for(const TargetForm& form) {
+    auto& encoder = encoders[{form.form, form.zstd_level}];
+    if (encoder == nullptr) {
+      TINTYPE_ASSIGN_OR_RETURN(
+          encoder, ExtentEncoder::create({.form = form.form, .zstd_level = form.zstd_level}));
+    }
+    return encoder.get();
+  }
+};
+
+EncodeCrew::EncodeCrew(Writer& writer, SlotPool& pool, unsigned thread_count, uint64_t queue_depth)
+    : writer_(writer), pool_(pool), thread_count_(thread_count), queue_depth_(queue_depth) {}
+
+EncodeCrew::~EncodeCrew() {
+  {
+    std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+Status EncodeCrew::reserve(const std::function<bool()>& is_ended) {
+  if (!threads_.empty()) return Status::ok();
+  const uint64_t count = std::min<uint64_t>(thread_count_, pool_.slot_count() / 2);
+  if (count == 0) {
+    return {StatusCode::resource_exhausted,
+            "a compressed form needs staging memory for two extents: raise staging_bytes"};
+  }
+  while (spares_.size() < count) {
+    if (is_ended()) return {StatusCode::cancelled, "ended before there was room to encode"};
+    if (auto slot = pool_.lease(kInterruptPeriod)) spares_.push_back(std::move(*slot));
+  }
+  for (SlotLease& spare : spares_) {
+    threads_.push_back(start_thread(
+        "tintype-encode",
+        [this, own = std::make_shared<SlotLease>(std::move(spare))] { run(std::move(*own)); }));
+  }
+  spares_.clear();
+  return Status::ok();
+}
+
+void EncodeCrew::enqueue(SealedExtent extent) {
+  extent.job->core->add_work(1);
+  {
+    std::lock_guard lock(mutex_);
+    incoming_.push_back(std::move(extent));
+  }
+  changed_.notify_one();
+}
+
+void EncodeCrew::run(SlotLease spare) {
+  Coder coder{.spare = std::move(spare), .encoders = {}};
+  SealedExtent extent;
+  while (take(extent)) {
+    const auto job = extent.job;
+    if (!job->core->is_doomed()) encode(coder, std::move(extent));
+    extent = SealedExtent();  // its slot is returned before the job may become final
+    job->core->finish_work(1);
+  }
+}
+
+bool EncodeCrew::take(SealedExtent& extent) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return is_stopping_ || !incoming_.empty(); });
+  if (incoming_.empty()) return false;
+  extent = std::move(incoming_.front());
+  incoming_.pop_front();
+  return true;
+}
+
+// Adaptive: while the disk has less to do than it can take at once, it waits for us, and coding
+// would only make that longer.
+Coding EncodeCrew::coding_for(const TargetForm& form) const {
+  const bool is_disk_idle = writer_.unfinished_count() < queue_depth_ / 2 + 1;
+  return form.is_adaptive && is_disk_idle ? Coding::raw : Coding::best;
+}
+
+void EncodeCrew::encode(Coder& coder, SealedExtent extent) {
+  SaveJob& job = *extent.job;
+  const ExtentRef ref = job.plan.order[extent.position];
+  const Extent& place = job.filler.extent(extent.position);
+  FileEncoding& encoding = *job.files[ref.image].encoding;
+  StageTimer timer(job.trace, "encode");
+  auto encoder = coder.encoder_for(encoding.form());
+  if (!encoder.is_ok()) return job.core->fail(encoder.status());
+  const auto runs = encoding.elements().runs_in(place.offset, place.size_bytes);
+  const auto encoded = (*encoder)->encode(extent.slot.bytes().first(place.size_bytes), runs,
+                                          coder.spare.bytes(), coding_for(encoding.form()));
+  if (!encoded.is_ok()) {
+    return job.core->fail(
+        encoded.status().with_context("save " + job.request.files[ref.image].path));
+  }
+  std::swap(coder.spare, extent.slot);
+  const uint64_t encode_ns = timer.stop_ns();
+  job.core->note_progress();
+  job.core->update([&](SnapshotReport& report) {
+    report.encode_ns += encode_ns;
+    report.coded_bytes += encoded->is_raw ? 0 : place.size_bytes;
+  });
+  hand_on(extent.job, ref.image, encoding.put(ref.extent, std::move(extent.slot), *encoded));
+}
+
+void EncodeCrew::hand_on(const std::shared_ptr<SaveJob>& job, uint32_t file,
+                         std::vector<PlacedExtent> placed) {
+  for (PlacedExtent& extent : placed) {
+    writer_.enqueue({.job = job,
+                     .file = file,
+                     .offset = extent.file_offset,
+                     .size_bytes = extent.encoded.encoded_bytes,
+                     .counted_bytes = extent.encoded.plain_bytes,
+                     .slot = std::move(extent.slot),
+                     .ready = Clock::now()});
+  }
+}
+
+}  // namespace tintype
