@@ -1,13 +1,16 @@
 #include "io/archive/byte_planes.h"
 
-#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/check.h"
 #include "base/plane_index.h"
+#include "io/archive/byte_planes_avx2.h"
 
 namespace tintype {
 namespace {
+
+constexpr size_t kWidthMax = 8;
 
 // As a copy of a size that the compiler knows, where elements have that size.
 template <uint32_t width>
@@ -71,12 +74,33 @@ void portable::join_planes(std::span<const std::byte* const> planes, bool is_rot
   }
 }
 
+namespace {
+
+template <typename Place>
+std::array<Place, kWidthMax> behind(std::span<Place const> planes, size_t count) {
+  std::array<Place, kWidthMax> rests = {};
+  for (size_t b = 0; b < planes.size(); ++b) rests[b] = planes[b] + count;
+  return rests;
+}
+
+const bool has_avx2 = avx2::is_here();
+
+}  // namespace
+
 void split_planes(ByteView elements, bool is_rotated, std::span<std::byte* const> planes) {
-  portable::split_planes(elements, is_rotated, planes);
+  TINTYPE_CHECK(!planes.empty() && planes.size() <= kWidthMax);
+  const size_t done = has_avx2 ? avx2::split_planes(elements, is_rotated, planes) : 0;
+  const auto rests = behind<std::byte*>(planes, done);
+  portable::split_planes(elements.subspan(done * planes.size()), is_rotated,
+                         std::span(rests).first(planes.size()));
 }
 
 void join_planes(std::span<const std::byte* const> planes, bool is_rotated, MutableBytes elements) {
-  portable::join_planes(planes, is_rotated, elements);
+  TINTYPE_CHECK(!planes.empty() && planes.size() <= kWidthMax);
+  const size_t done = has_avx2 ? avx2::join_planes(planes, is_rotated, elements) : 0;
+  const auto rests = behind<const std::byte*>(planes, done);
+  portable::join_planes(std::span(rests).first(planes.size()), is_rotated,
+                        elements.subspan(done * planes.size()));
 }
 
 }  // namespace tintype

@@ -49,8 +49,13 @@ inline constexpr uint64_t kPlaneEntryBytes = 4;
 inline constexpr uint32_t kPlanesPerElementMax = 8;
 inline constexpr uint64_t kRunElementsMax = uint64_t{256} << 10;  // of runs with several planes
 
-// How one plane of a run is stored. 0 to 2 also tell how it was coded; both are zstd frames.
-enum class PlaneKind : uint8_t { raw = 0, huffman = 1, matches = 2 };
+// How one plane of a run is stored. huffman and matches are frames of zstd and read alike.
+enum class PlaneKind : uint8_t {
+  raw = 0,
+  huffman = 1,   // coded by the frequencies of bytes alone
+  matches = 2,   // level 1
+  constant = 3,  // one byte, which all of the plane's are
+};
 
 // One run of an encoded extent.
 struct PlaneRun {

@@ -10,30 +10,59 @@ namespace {
 
 // Above so many bits per byte a Huffman code saves less than it costs to make and to undo.
 constexpr double kRawBits = 7.8;
-// The sample is taken in so many stretches: matches show only within one.
+// No Huffman code has less than one bit per byte; matches do.
+constexpr double kMatchBits = 1;
+// How much oftener than by chance a byte equals the one before it where matches are worth a search.
+constexpr double kRepeatShare = 0.1;
+// The sample is taken in so many stretches, so that repeats show within one.
 constexpr size_t kStretches = 2;
-// How much smaller than by its frequencies a sample has to become for matches to pay: searching
-// them takes twice the time.
-constexpr double kMatchGain = 0.85;
+constexpr size_t kCountMax = 2048;
 
-// Bits per byte by the frequencies of the bytes, corrected for the sample being small.
-double entropy_bits(ByteView plane) {
-  std::array<std::array<uint32_t, 256>, 4> counts = {};  // four, so that no count waits for itself
-  for (size_t i = 0; i < plane.size(); ++i) ++counts[i % 4][std::to_integer<size_t>(plane[i])];
-  const auto total = static_cast<double>(plane.size());
-  double bits = 0;
-  uint32_t symbol_count = 0;
-  for (size_t symbol = 0; symbol < 256; ++symbol) {
-    uint32_t count = 0;
-    for (const auto& part : counts) count += part[symbol];
-    if (count == 0) continue;
-    ++symbol_count;
-    bits -= count / total * std::log2(count / total);
-  }
-  return bits + (symbol_count - 1) / (2 * total * std::log(2.0));
+// n * log2(n): all that entropies of a sample are made of.
+const std::array<float, kCountMax + 1>& weighted_logarithms() {
+  static const auto table = [] {
+    std::array<float, kCountMax + 1> values = {};
+    for (size_t n = 1; n <= kCountMax; ++n) {
+      values[n] = static_cast<float>(static_cast<double>(n) * std::log2(static_cast<double>(n)));
+    }
+    return values;
+  }();
+  return table;
 }
 
-double stored_bits(double bits) { return bits > kRawBits ? 8 : bits; }
+struct PlaneFacts {
+  double bits = 0;  // per byte, by the frequencies of the bytes
+  bool has_repeats = false;
+};
+
+PlaneFacts facts_of(ByteView plane) {
+  std::array<std::array<uint16_t, 256>, 4> counts = {};  // four, so that no count waits for itself
+  size_t repeat_count = 0;
+  for (size_t i = 0; i < plane.size(); ++i) ++counts[i % 4][std::to_integer<size_t>(plane[i])];
+  for (size_t i = 1; i < plane.size(); ++i) repeat_count += plane[i] == plane[i - 1] ? 1 : 0;
+  const auto& logarithms = weighted_logarithms();
+  const auto total = static_cast<double>(plane.size());
+  double weighted = 0;
+  uint64_t chance = 0;  // that two bytes are equal, times total²
+  int symbol_count = 0;
+  for (size_t symbol = 0; symbol < 256; ++symbol) {
+    const uint32_t count =
+        uint32_t{counts[0][symbol]} + counts[1][symbol] + counts[2][symbol] + counts[3][symbol];
+    weighted += logarithms[count];
+    chance += uint64_t{count} * count;
+    symbol_count += count != 0 ? 1 : 0;
+  }
+  // The last term: a small sample looks more regular than what it is taken from.
+  const double bits =
+      std::log2(total) - weighted / total + (symbol_count - 1) / (2 * total * std::log(2.0));
+  const double repeats = static_cast<double>(repeat_count) / total;
+  return {bits, repeats > static_cast<double>(chance) / (total * total) + kRepeatShare};
+}
+
+PlaneKind kind_of(const PlaneFacts& facts) {
+  if (facts.bits < kMatchBits || facts.has_repeats) return PlaneKind::matches;
+  return facts.bits > kRawBits ? PlaneKind::raw : PlaneKind::huffman;
+}
 
 }  // namespace
 
@@ -42,63 +71,46 @@ bool PlaneChoice::is_all_raw(uint32_t width) const {
                      [](PlaneKind kind) { return kind == PlaneKind::raw; });
 }
 
-size_t PlaneSampler::sample(ByteView elements, uint32_t width, bool is_rotated,
-                            const Planes& planes) {
-  const size_t count = elements.size() / width;
-  if (count <= kSampleElements) {
-    split_planes(elements, is_rotated, std::span(planes).first(width));
-    return count;
-  }
-  constexpr size_t kStretchElements = kSampleElements / kStretches;
-  Planes places = planes;
-  for (size_t i = 0; i < kStretches; ++i) {
-    const size_t first = (count - kStretchElements) / (kStretches - 1) * i;
-    split_planes(elements.subspan(first * width, kStretchElements * width), is_rotated,
-                 std::span(places).first(width));
-    for (std::byte*& place : places) place += kStretchElements;
-  }
-  return kSampleElements;
-}
-
-Result<PlaneKind> PlaneSampler::choose_kind(ByteView plane, double bits) {
-  const MutableBytes room = MutableBytes(memory_).last(kSampleElements);
-  const double expected_bytes = static_cast<double>(plane.size()) * std::min(bits, 8.0) / 8;
-  TINTYPE_ASSIGN_OR_RETURN(const size_t matched_bytes, matches_.compress(plane, room));
-  if (matched_bytes != 0 && static_cast<double>(matched_bytes) < kMatchGain * expected_bytes) {
-    return PlaneKind::matches;
-  }
-  return bits > kRawBits ? PlaneKind::raw : PlaneKind::huffman;
-}
-
-Result<PlaneChoice> PlaneSampler::choose(ByteView elements, uint32_t width) {
+struct PlaneSampler::Candidate {
   PlaneChoice choice;
-  double least_bits = 8.0 * kPlanesPerElementMax + 1;
-  std::array<double, kPlanesPerElementMax> chosen_bits = {};
-  size_t count = 0;
-  std::array<Planes, 2> planes;
-  for (size_t p = 0; p < planes.size() * kPlanesPerElementMax; ++p) {
-    planes[p / kPlanesPerElementMax][p % kPlanesPerElementMax] =
-        memory_.data() + p * kSampleElements;
-  }
-  for (const bool is_rotated : {false, true}) {
-    if (is_rotated && width == 1) break;
-    count = sample(elements, width, is_rotated, planes[is_rotated]);
-    std::array<double, kPlanesPerElementMax> bits = {};
-    double total_bits = 0;
-    for (uint32_t b = 0; b < width; ++b) {
-      bits[b] = entropy_bits({planes[is_rotated][b], count});
-      total_bits += stored_bits(bits[b]);
-    }
-    if (total_bits >= least_bits) continue;
-    least_bits = total_bits;
-    chosen_bits = bits;
-    choice.is_rotated = is_rotated;
-  }
+  double bits = 0;  // of one element
+};
+
+PlaneChoice PlaneSampler::choose(ByteView elements, uint32_t width) {
+  const Candidate straight = judge(elements, width, false);
+  if (width == 1) return straight.choice;
+  const Candidate rotated = judge(elements, width, true);
+  return rotated.bits < straight.bits ? rotated.choice : straight.choice;
+}
+
+PlaneSampler::Candidate PlaneSampler::judge(ByteView elements, uint32_t width, bool is_rotated) {
+  const size_t count = split_sample(elements, width, is_rotated);
+  Candidate candidate;
+  candidate.choice.is_rotated = is_rotated;
   for (uint32_t b = 0; b < width; ++b) {
-    TINTYPE_ASSIGN_OR_RETURN(choice.kinds[b],
-                             choose_kind({planes[choice.is_rotated][b], count}, chosen_bits[b]));
+    const PlaneFacts facts = facts_of(ByteView(memory_).subspan(b * kSampleElements, count));
+    candidate.choice.kinds[b] = kind_of(facts);
+    candidate.bits += candidate.choice.kinds[b] == PlaneKind::raw ? 8 : facts.bits;
   }
-  return choice;
+  return candidate;
+}
+
+// Into planes of kSampleElements; returns how many of them are filled.
+size_t PlaneSampler::split_sample(ByteView elements, uint32_t width, bool is_rotated) {
+  static_assert(kSampleElements <= kCountMax);
+  const size_t count = elements.size() / width;
+  const size_t stretch_count = count <= kSampleElements ? 1 : kStretches;
+  const size_t stretch = std::min(count, kSampleElements / stretch_count);
+  const size_t step = stretch_count == 1 ? 0 : (count - stretch) / (stretch_count - 1);
+  for (size_t i = 0; i < stretch_count; ++i) {
+    std::array<std::byte*, kPlanesPerElementMax> places = {};
+    for (uint32_t b = 0; b < width; ++b) {
+      places[b] = memory_.data() + b * kSampleElements + i * stretch;
+    }
+    split_planes(elements.subspan(i * step * width, stretch * width), is_rotated,
+                 std::span(places).first(width));
+  }
+  return stretch * stretch_count;
 }
 
 }  // namespace tintype

@@ -12,6 +12,9 @@
 namespace tintype {
 namespace {
 
+// From plane to plane in memory; as in the encoder, no multiple of a page.
+constexpr size_t kPlaneStride = kRunElementsMax + 192;
+
 Status impossible(std::string_view what) {
   return Status::corruption(fmt::format("{} in its run table", what));
 }
@@ -70,20 +73,21 @@ class PlanesDecoder::Tables {
 
   struct Plane {
     ByteView bytes;
-    bool is_raw = false;
+    PlaneKind kind = PlaneKind::raw;
   };
 
   // Called once for each plane of the run, in order.
   Result<Plane> next_plane(uint64_t plane_bytes) {
     const uint64_t size_bytes = word(entry_);
     entry_ += kPlaneEntryBytes;
-    const bool is_raw = (kinds_ & 3u) == static_cast<uint32_t>(PlaneKind::raw);
+    const auto kind = static_cast<PlaneKind>(kinds_ & 3u);
     kinds_ >>= 2;
     if (size_bytes > encoded_.size() - payload_ || size_bytes > plane_bytes ||
-        (is_raw && size_bytes != plane_bytes)) {
+        (kind == PlaneKind::raw && size_bytes != plane_bytes) ||
+        (kind == PlaneKind::constant && size_bytes != 1)) {
       return impossible("a plane that does not fit");
     }
-    const Plane plane{encoded_.subspan(payload_, size_bytes), is_raw};
+    const Plane plane{encoded_.subspan(payload_, size_bytes), kind};
     payload_ += size_bytes;
     return plane;
   }
@@ -107,7 +111,7 @@ class PlanesDecoder::Tables {
   uint32_t kinds_ = 0;                   // of the run's planes that are left
 };
 
-PlanesDecoder::PlanesDecoder() : scratch_(kPlanesPerElementMax * kRunElementsMax) {}
+PlanesDecoder::PlanesDecoder() : scratch_(kPlanesPerElementMax * kPlaneStride) {}
 
 Status PlanesDecoder::decode(const IndexedExtent& extent, ByteView encoded, MutableBytes plain) {
   Tables tables(encoded, plain.size());
@@ -133,11 +137,15 @@ Status PlanesDecoder::decode_run(const PlaneRun& run, Tables& tables, MutableByt
   for (uint32_t b = 0; b < run.width; ++b) {
     TINTYPE_ASSIGN_OR_RETURN(const Tables::Plane plane, tables.next_plane(count));
     planes[b] = plane.bytes.data();
-    if (plane.is_raw) continue;
+    if (plane.kind == PlaneKind::raw) continue;
     const MutableBytes place =
-        run.width == 1 ? elements : MutableBytes(scratch_).subspan(b * count, count);
-    TINTYPE_RETURN_IF_ERROR(decompressor_.decompress(plane.bytes, place));
+        run.width == 1 ? elements : MutableBytes(scratch_).subspan(b * kPlaneStride, count);
     planes[b] = place.data();
+    if (plane.kind == PlaneKind::constant) {
+      std::fill(place.begin(), place.end(), plane.bytes[0]);
+    } else {
+      TINTYPE_RETURN_IF_ERROR(decompressor_.decompress(plane.bytes, place));
+    }
   }
   if (run.width > 1) {
     join_planes(std::span(planes).first(run.width), run.is_rotated, elements);

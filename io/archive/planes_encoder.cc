@@ -12,8 +12,13 @@
 namespace tintype {
 namespace {
 
-// cut_plane_runs() cuts where a piece and a half is left.
-constexpr size_t kPlaneBytesMax = kRunElements + kRunElements / 2;
+// From plane to plane of a run; cut_plane_runs() cuts where a piece and a half is left. No multiple
+// of a page: places that are equal in their last 12 bits get into each other's way in the cache.
+constexpr size_t kPlaneStride = kRunElements + kRunElements / 2 + 192;
+
+bool is_constant(ByteView plane) {
+  return std::memcmp(plane.data(), plane.data() + 1, plane.size() - 1) == 0;
+}
 
 uint64_t tables_bytes(std::span<const PlaneRun> runs) {
   uint64_t size_bytes = kExtentHeaderBytes;
@@ -35,16 +40,16 @@ struct PlanesEncoder::Extent {
 
   uint64_t room_bytes() const { return limit - payload_end; }
 
-  void add_run(const PlaneRun& run, const PlaneChoice& choice,
+  void add_run(const PlaneRun& run, std::span<const PlaneKind> plane_kinds,
                std::span<const uint32_t> plane_bytes) {
     uint32_t kinds = 0;
     for (uint32_t b = 0; b < run.width; ++b) {
-      kinds |= static_cast<uint32_t>(choice.kinds[b]) << (2 * b);
+      kinds |= static_cast<uint32_t>(plane_kinds[b]) << (2 * b);
     }
     store_little_endian(target, table_end, run.offset);
     store_little_endian(target, table_end + 4, run.size_bytes);
     store_little_endian(target, table_end + 8, static_cast<uint8_t>(run.width));
-    store_little_endian(target, table_end + 9, static_cast<uint8_t>(choice.is_rotated));
+    store_little_endian(target, table_end + 9, static_cast<uint8_t>(run.is_rotated));
     store_little_endian(target, table_end + 10, static_cast<uint16_t>(kinds));
     table_end += kRunEntryBytes;
     for (uint32_t b = 0; b < run.width; ++b, table_end += kPlaneEntryBytes) {
@@ -76,7 +81,8 @@ struct PlanesEncoder::Extent {
     table_end = kExtentHeaderBytes;
     run_count = 0;
     const auto size_bytes = static_cast<uint32_t>(plain.size());
-    add_run({.size_bytes = size_bytes}, {}, std::span(&size_bytes, 1));
+    const auto kind = PlaneKind::raw;
+    add_run({.size_bytes = size_bytes}, std::span(&kind, 1), std::span(&size_bytes, 1));
     payload_offset = table_end;
     plain_crc = copy_with_crc32(target.subspan(payload_offset, plain.size()), plain);
     payload_end = payload_offset + plain.size();
@@ -92,8 +98,7 @@ PlanesEncoder::PlanesEncoder()
                                   : ZstdCompressor::Literals::by_level,
                false),
       matches_(1, ZstdCompressor::Literals::by_level, false),
-      sampler_(matches_),
-      scratch_(kPlanesPerElementMax * kPlaneBytesMax) {}
+      scratch_(kPlanesPerElementMax * kPlaneStride) {}
 
 Result<EncodedExtent> PlanesEncoder::encode(ByteView plain, std::span<const ElementRun> runs,
                                             MutableBytes target, Coding coding) {
@@ -120,25 +125,15 @@ Result<bool> PlanesEncoder::encode_runs(std::span<const ElementRun> runs, Extent
 
 Result<bool> PlanesEncoder::encode_run(PlaneRun run, Extent& extent) {
   const ByteView elements = extent.plain.subspan(run.offset, run.size_bytes);
-  extent.plain_crc = crc32(extent.plain_crc, elements);
-  TINTYPE_ASSIGN_OR_RETURN(PlaneChoice choice, sampler_.choose(elements, run.width));
-  std::array<uint32_t, kPlanesPerElementMax> plane_bytes = {};
+  extent.plain_crc = crc32(extent.plain_crc, elements);  // which brings them into the cache
+  PlaneChoice choice = sampler_.choose(elements, run.width);
   if (choice.is_all_raw(run.width)) {  // planes would gain nothing
     run.width = 1;
     choice = {};
   }
-  const size_t count = run.size_bytes / run.width;
-  std::array<ByteView, kPlanesPerElementMax> planes;
-  if (run.width == 1) {
-    planes[0] = elements;
-  } else {
-    std::array<std::byte*, kPlanesPerElementMax> places = {};
-    for (uint32_t b = 0; b < run.width; ++b) {
-      places[b] = scratch_.data() + b * count;
-      planes[b] = {places[b], count};
-    }
-    split_planes(elements, choice.is_rotated, std::span(places).first(run.width));
-  }
+  run.is_rotated = choice.is_rotated;
+  const Planes planes = split(run, choice, elements, extent);
+  std::array<uint32_t, kPlanesPerElementMax> plane_bytes = {};
   for (uint32_t b = 0; b < run.width; ++b) {
     const uint64_t begin = extent.payload_end;
     TINTYPE_ASSIGN_OR_RETURN(const bool is_stored,
@@ -146,15 +141,37 @@ Result<bool> PlanesEncoder::encode_run(PlaneRun run, Extent& extent) {
     if (!is_stored) return false;
     plane_bytes[b] = static_cast<uint32_t>(extent.payload_end - begin);
   }
-  extent.add_run(run, choice, plane_bytes);
+  extent.add_run(run, choice.kinds, plane_bytes);
   return true;
+}
+
+// Raw planes in front of the first coded one go straight to where they stay.
+PlanesEncoder::Planes PlanesEncoder::split(const PlaneRun& run, const PlaneChoice& choice,
+                                           ByteView elements, const Extent& extent) {
+  if (run.width == 1) return {elements};
+  const size_t count = run.size_bytes / run.width;
+  Planes planes;
+  std::array<std::byte*, kPlanesPerElementMax> places = {};
+  uint64_t place = extent.payload_end;
+  for (uint32_t b = 0; b < run.width; ++b) {
+    const bool is_in_place =
+        place != 0 && choice.kinds[b] == PlaneKind::raw && place + count <= extent.limit;
+    places[b] = is_in_place ? extent.target.data() + place : scratch_.data() + b * kPlaneStride;
+    place = is_in_place ? place + count : 0;
+    planes[b] = {places[b], count};
+  }
+  split_planes(elements, run.is_rotated, std::span(places).first(run.width));
+  return planes;
 }
 
 // Appends a plane; false where there is no room for it. A plane that does not shrink becomes raw.
 Result<bool> PlanesEncoder::encode_plane(ByteView plane, PlaneKind& kind, Extent& extent) {
   const size_t room = std::min<uint64_t>(extent.room_bytes(), plane.size());
   const MutableBytes place = extent.target.subspan(extent.payload_end, room);
-  if (kind != PlaneKind::raw) {
+  if (kind == PlaneKind::matches && is_constant(plane)) {
+    kind = PlaneKind::constant;
+    plane = plane.first(1);
+  } else if (kind != PlaneKind::raw) {
     ZstdCompressor& compressor = kind == PlaneKind::huffman ? huffman_ : matches_;
     TINTYPE_ASSIGN_OR_RETURN(const size_t size, compressor.compress(plane, place));
     extent.payload_end += size;
@@ -162,7 +179,7 @@ Result<bool> PlanesEncoder::encode_plane(ByteView plane, PlaneKind& kind, Extent
     kind = PlaneKind::raw;
   }
   if (room < plane.size()) return false;
-  std::memcpy(place.data(), plane.data(), plane.size());
+  if (place.data() != plane.data()) std::memcpy(place.data(), plane.data(), plane.size());
   extent.payload_end += plane.size();
   return true;
 }

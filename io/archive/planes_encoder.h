@@ -1,6 +1,7 @@
 // The planes form of an extent: a header, the run table, the planes.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "io/archive/compressed_form.h"
@@ -19,9 +20,12 @@ class PlanesEncoder final : public ExtentEncoder {
 
  private:
   struct Extent;  // the one that is being encoded
+  using Planes = std::array<ByteView, kPlanesPerElementMax>;
 
   Result<bool> encode_runs(std::span<const ElementRun> runs, Extent& extent);
   Result<bool> encode_run(PlaneRun run, Extent& extent);
+  Planes split(const PlaneRun& run, const PlaneChoice& choice, ByteView elements,
+               const Extent& extent);
   Result<bool> encode_plane(ByteView plane, PlaneKind& kind, Extent& extent);
 
   ZstdCompressor huffman_;
