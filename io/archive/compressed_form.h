@@ -43,7 +43,7 @@ inline constexpr uint64_t kPlanesEntryBytes = 12;
 inline constexpr uint64_t kPlanesFooterBytes = 40;
 
 inline constexpr uint32_t kExtentMagic = 0x455A5454u;  // "TTZE"
-inline constexpr uint64_t kExtentHeaderBytes = 24;
+inline constexpr uint64_t kExtentHeaderBytes = 32;
 inline constexpr uint64_t kRunEntryBytes = 12;
 inline constexpr uint64_t kPlaneEntryBytes = 4;
 inline constexpr uint32_t kPlanesPerElementMax = 8;

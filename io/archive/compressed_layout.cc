@@ -88,6 +88,13 @@ Result<ByteVector> file_tail(FileForm form, std::span<const EncodedExtent> exten
   return ByteVector();
 }
 
+bool is_possible(const IndexedExtent& extent) {
+  return extent.plain_bytes > 0 && extent.plain_bytes <= kPlainExtentBytesMax &&
+         extent.encoded_bytes > 0 && extent.encoded_bytes % kEncodedAlignmentBytes == 0 &&
+         extent.encoded_bytes <= encoded_bound_bytes(extent.plain_bytes) &&
+         extent.encoded_bytes >= extent.plain_bytes / kExpansionMax;
+}
+
 size_t FrameIndex::extent_at(uint64_t plain_offset) const {
   TINTYPE_CHECK(plain_offset < plain_bytes);
   const auto begins_behind = [](uint64_t offset, const IndexedExtent& extent) {

@@ -31,6 +31,9 @@ struct IndexedExtent {
   uint32_t checksum = 0;
 };
 
+// Whether an extent of the planes form can have these sizes.
+bool is_possible(const IndexedExtent& extent);
+
 struct FrameIndex {
   FileForm form = FileForm::planes;
   bool has_checksums = true;  // false: a seek table that another program wrote without them

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -21,5 +22,11 @@ class ExtentDecoder {
   // give. REQUIRES: the sizes are those of `extent`.
   virtual Status decode(const IndexedExtent& extent, ByteView encoded, MutableBytes plain) = 0;
 };
+
+// For reading the planes form front to back, without the tables at its end: the sizes and the
+// checksum of the extent that begins with these kExtentHeaderBytes, its offsets 0. nullopt where
+// they are of no extent: there the tables begin, or the file is damaged. The CRC over the numbers
+// is compared later, by decode().
+std::optional<IndexedExtent> peek_planes_extent(ByteView header);
 
 }  // namespace tintype

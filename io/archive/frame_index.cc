@@ -19,7 +19,7 @@ class IndexReader {
 
   Result<FrameIndex> read() {
     TINTYPE_RETURN_IF_ERROR(index_.form == FileForm::planes ? read_planes() : read_seek_table());
-    if (index_.plain_bytes > limits_.expanded_image_bytes &&
+    if (index_.plain_bytes > limits_.image_free_bytes &&
         index_.plain_bytes / kExpansionMax > source_.size_bytes()) {
       return over_limit(
           fmt::format("expands {} bytes to {}, more than {} times: it may be made to "
@@ -101,12 +101,7 @@ class IndexReader {
                            .encoded_bytes = load_little_endian<uint32_t>(table, entry + 4),
                            .checksum = load_little_endian<uint32_t>(table, entry + 8)};
       extent.payload_bytes = extent.encoded_bytes;
-      const bool is_possible = extent.plain_bytes > 0 &&
-                               extent.plain_bytes <= kPlainExtentBytesMax &&
-                               extent.encoded_bytes > 0 &&
-                               extent.encoded_bytes <= encoded_bound_bytes(extent.plain_bytes) &&
-                               extent.encoded_bytes >= extent.plain_bytes / kExpansionMax;
-      if (!is_possible) return impossible(index_.extents.size());
+      if (!is_possible(extent)) return impossible(index_.extents.size());
       file_offset += extent.encoded_bytes;
       index_.plain_bytes += extent.plain_bytes;
       index_.extents.push_back(extent);
@@ -187,9 +182,9 @@ class IndexReader {
                       "at once; decompress it with `zstd -d`",
                       extent.plain_bytes, kPlainExtentBytesMax));
     }
-    const bool is_possible = extent.payload_bytes > 0 &&
-                             extent.payload_bytes <= encoded_bound_bytes(kPlainExtentBytesMax);
-    return is_possible ? Status::ok() : impossible(index_.extents.size() - 1);
+    const bool has_size = extent.payload_bytes > 0 &&
+                          extent.payload_bytes <= encoded_bound_bytes(kPlainExtentBytesMax);
+    return has_size ? Status::ok() : impossible(index_.extents.size() - 1);
   }
 
   Status add_padding(uint32_t frame_bytes) {

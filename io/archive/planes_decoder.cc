@@ -43,8 +43,9 @@ class PlanesDecoder::Tables {
     if (crc32(0, encoded_.subspan(8, tables_end_ - 8)) != word(4)) {
       return Status::corruption("the CRC-32 of its run table is another");
     }
-    run_count_ = word(16);
-    return word(12) == plain_bytes_ ? Status::ok() : impossible("another size than in the file's");
+    run_count_ = word(24);
+    const bool is_expected = word(12) == plain_bytes_ && word(16) == encoded_.size();
+    return is_expected ? Status::ok() : impossible("other sizes than in the file's");
   }
 
   uint32_t plain_crc() const { return word(8); }
@@ -110,6 +111,16 @@ class PlanesDecoder::Tables {
   uint64_t plain_end_ = 0;               // of the runs so far
   uint32_t kinds_ = 0;                   // of the run's planes that are left
 };
+
+std::optional<IndexedExtent> peek_planes_extent(ByteView header) {
+  const auto word = [&](size_t offset) { return load_little_endian<uint32_t>(header, offset); };
+  if (header.size() < kExtentHeaderBytes || word(0) != kExtentMagic) return std::nullopt;
+  const IndexedExtent extent{.plain_bytes = word(12),
+                             .encoded_bytes = word(16),
+                             .payload_bytes = word(16),
+                             .checksum = word(8)};
+  return is_possible(extent) ? std::optional(extent) : std::nullopt;
+}
 
 PlanesDecoder::PlanesDecoder() : scratch_(kPlanesPerElementMax * kPlaneStride) {}
 

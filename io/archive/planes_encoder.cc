@@ -61,13 +61,15 @@ struct PlanesEncoder::Extent {
   EncodedExtent finish() {
     std::fill(target.begin() + static_cast<ptrdiff_t>(table_end),
               target.begin() + static_cast<ptrdiff_t>(payload_offset), std::byte{0});
+    const uint64_t encoded_bytes = padded_extent_bytes(plain.size(), payload_end, 0);
     store_little_endian(target, 0, kExtentMagic);
     store_little_endian(target, 8, plain_crc);
     store_little_endian(target, 12, static_cast<uint32_t>(plain.size()));
-    store_little_endian(target, 16, run_count);
+    store_little_endian(target, 16, static_cast<uint32_t>(encoded_bytes));
     store_little_endian(target, 20, static_cast<uint32_t>(payload_offset));
+    store_little_endian(target, 24, run_count);
+    store_little_endian(target, 28, uint32_t{0});
     store_little_endian(target, 4, crc32(0, ByteView(target).subspan(8, payload_offset - 8)));
-    const uint64_t encoded_bytes = padded_extent_bytes(plain.size(), payload_end, 0);
     std::fill(target.begin() + static_cast<ptrdiff_t>(payload_end),
               target.begin() + static_cast<ptrdiff_t>(encoded_bytes), std::byte{0});
     return {.plain_bytes = plain.size(),

@@ -1,0 +1,53 @@
+#include "io/archive/zstd_stream.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "io/archive/compressed_form.h"
+#include "io/archive/zstd_context.h"
+
+namespace tintype {
+
+ZstdStream::ZstdStream(std::string name, const ReadLimits& limits)
+    : name_(std::move(name)), limits_(limits), context_(ZSTD_createDCtx()) {
+  TINTYPE_CHECK(context_ != nullptr);  // memory
+}
+
+Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
+  ZSTD_inBuffer from{input.data(), input.size(), 0};
+  ZSTD_outBuffer to{target.data(), target.size(), 0};
+  while (to.pos < to.size) {
+    const size_t from_before = from.pos;
+    const size_t to_before = to.pos;
+    const size_t hint = ZSTD_decompressStream(context_.get(), &to, &from);
+    if (const Status status = zstd_status(hint, "decompress"); !status.is_ok()) {
+      const bool is_window = status.code() == StatusCode::unsupported;
+      return status.with_context(
+          fmt::format("'{}' at about byte {}{}", name_, input_bytes_ + from.pos,
+                      is_window ? "; decompress it with `zstd -d --memory=2GB`" : ""));
+    }
+    if (from.pos == from_before && to.pos == to_before) break;
+    is_within_frame_ = hint != 0;
+  }
+  input = input.subspan(from.pos);
+  input_bytes_ += from.pos;
+  output_bytes_ += to.pos;
+  if (output_bytes_ > limits_.image_free_bytes && output_bytes_ / kExpansionMax > input_bytes_) {
+    return Status::unsupported(fmt::format(
+        "'{}' expands to more than {} times its size: it may be made to fill memory or disk; "
+        "if you trust it, decompress it with `zstd -d`",
+        name_, kExpansionMax));
+  }
+  return to.pos;
+}
+
+Status ZstdStream::finish() const {
+  if (!is_within_frame_) return Status::ok();
+  return Status::corruption(fmt::format(
+      "'{}' is cut off within a frame; copy or download it again, or load an older checkpoint",
+      name_));
+}
+
+}  // namespace tintype

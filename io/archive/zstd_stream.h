@@ -1,0 +1,44 @@
+// A zstd file read front to back: of our form, where it cannot be read at any place, or as the zstd
+// command writes them.
+#pragma once
+
+#include <zstd.h>
+
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "io/archive/read_limits.h"
+
+namespace tintype {
+
+// Not for several threads at once. Memory: a window of at most 128 MiB, as the zstd command allows
+// it, and only as much as the file's frames ask for.
+class ZstdStream {
+ public:
+  // `name` is what error texts call the file.
+  explicit ZstdStream(std::string name, const ReadLimits& limits = {});
+
+  // Decodes from the front of `input`, which is moved on, until it is used up or `target` is full;
+  // returns how many bytes `target` got. Call it with an empty input too, until nothing comes.
+  // corruption for damage; unsupported for a larger window or an expansion over the limit.
+  Result<size_t> decode(ByteView& input, MutableBytes target);
+
+  // corruption where the input so far ends within a frame.
+  Status finish() const;
+
+ private:
+  struct Free {
+    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+  };
+
+  std::string name_;
+  ReadLimits limits_;
+  std::unique_ptr<ZSTD_DCtx, Free> context_;
+  uint64_t input_bytes_ = 0;
+  uint64_t output_bytes_ = 0;
+  bool is_within_frame_ = false;
+};
+
+}  // namespace tintype
