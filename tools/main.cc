@@ -20,6 +20,7 @@ constexpr const char* kDescription =
     "Examples:\n"
     "  tintype inspect best.pth          list what a checkpoint holds\n"
     "  tintype verify checkpoints/*.pth  check every byte of several\n"
+    "  tintype ls logs/run7              list the checkpoints of a run\n"
     "  tintype doctor /data/run7         see what this machine offers to saves there\n"
     "\n"
     "Looks at PyTorch checkpoints without torch and without executing anything in them. Results\n"
@@ -67,6 +68,8 @@ ExitCode run(int argument_count, char** arguments, Output& output) {
   const std::vector<Command> commands = {
       tintype::command::add_inspect(app),
       tintype::command::add_verify(app),
+      tintype::command::add_ls(app),
+      tintype::command::add_clean(app),
       tintype::command::add_doctor(app),
   };
   app.formatter(std::make_shared<tintype::command::ExamplesFirst>(kDescription));

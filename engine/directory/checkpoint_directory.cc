@@ -66,21 +66,6 @@ Result<bool> holds_checkpoints(Directory& directory) {
   return std::any_of(names.begin(), names.end(), is_checkpoint);
 }
 
-Result<std::optional<CheckpointIndex>> read_index(DirectoryState& state) {
-  Result<std::unique_ptr<File>> file = state.directory->open(kIndexName, false);
-  if (file.status().code() == StatusCode::not_found) return std::optional<CheckpointIndex>();
-  TINTYPE_RETURN_IF_ERROR(file.status());
-  TINTYPE_ASSIGN_OR_RETURN(const ByteVector content, read_whole(**file, kIndexLimitBytes));
-  Result<CheckpointIndex> index = parse_index(as_text(content));
-  if (!index.is_ok()) {
-    return index.status()
-        .with_context("read '" + state.path_of(kIndexName) +
-                      "' (move it away: the index is then made again from the files)")
-        .with_path(state.path_of(kIndexName));
-  }
-  return std::optional<CheckpointIndex>(std::move(index).value());
-}
-
 // Where the index is gone, best and last still say of which run they are.
 std::optional<CheckpointIndex> rebuild_index(DirectoryState& state) {
   if (!state.options.read_facts) return std::nullopt;
@@ -100,7 +85,7 @@ std::optional<CheckpointIndex> rebuild_index(DirectoryState& state) {
 Result<CheckpointIndex> start_index(DirectoryState& state) {
   std::optional<CheckpointIndex> found;
   if (state.options.is_resumed) {
-    TINTYPE_ASSIGN_OR_RETURN(found, read_index(state));
+    TINTYPE_ASSIGN_OR_RETURN(found, read_index(*state.directory));
     if (!found.has_value()) found = rebuild_index(state);
   }
   if (!found.has_value()) {
@@ -115,13 +100,6 @@ Result<CheckpointIndex> start_index(DirectoryState& state) {
   return index;
 }
 
-// Of what stands under a final name here: archives, and the two documents.
-bool is_whole(File& file) {
-  if (!file.path().ends_with(".json")) return check_end_records(file).is_ok();
-  const Result<FileInfo> info = file.info();
-  return info.is_ok() && info->size_bytes > 0;
-}
-
 Status open_folder(DirectoryState& state) {
   TINTYPE_ASSIGN_OR_RETURN(const std::string logdir, absolute_path(state.options.logdir));
   state.path = (logdir == "/" ? "" : logdir) + "/" + std::string(kCheckpointsFolder);
@@ -130,7 +108,7 @@ Status open_folder(DirectoryState& state) {
   TINTYPE_ASSIGN_OR_RETURN(state.directory, file_system.open_directory(state.path));
   TINTYPE_ASSIGN_OR_RETURN(state.caller_directory, file_system.open_directory(state.path));
   TINTYPE_ASSIGN_OR_RETURN(state.lock, DirectoryLock::take(*state.directory));
-  return remove_orphans(file_system, state.path, is_whole).status();
+  return remove_orphans(file_system, state.path, is_whole_file).status();
 }
 
 std::optional<double> find_metric(const Metrics& metrics, const std::string& name) {

@@ -79,21 +79,55 @@ Result<std::unique_ptr<File>> open_lock_file(Directory& directory) {
   return directory.open(kLockName, true);
 }
 
+// Null where there is none. Network file systems want a writable descriptor for an exclusive lock;
+// others lock a file that this user may only read.
+Result<std::unique_ptr<File>> find_lock_file(Directory& directory) {
+  Result<std::unique_ptr<File>> file = directory.open(kLockName, true);
+  if (file.status().code() == StatusCode::not_found) return std::unique_ptr<File>();
+  return file.is_ok() ? std::move(file) : directory.open(kLockName, false);
+}
+
+Status in_use(Directory& directory, File& file, const Status& status, std::string_view remedy) {
+  return Status(StatusCode::locked,
+                "'" + directory.path() + "' is in use by " + describe_holder(file) + "; " +
+                    std::string(remedy),
+                status.error_number())
+      .with_path(directory.path());
+}
+
+constexpr std::string_view kLockStep = "lock the checkpoint directory";
+
 }  // namespace
 
 Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(Directory& directory) {
   TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, open_lock_file(directory));
   const Status status = lock_soon(*file);
   if (status.code() == StatusCode::locked) {
-    return Status(StatusCode::locked,
-                  "'" + directory.path() + "' is in use by " + describe_holder(*file) +
-                      "; end that run, or give this one another logdir",
-                  status.error_number())
-        .with_path(directory.path());
+    return in_use(directory, *file, status, "end that run, or give this one another logdir");
   }
-  TINTYPE_RETURN_IF_ERROR(status.with_context("lock the checkpoint directory"));
-  TINTYPE_RETURN_IF_ERROR(write_holder(*file).with_context("lock the checkpoint directory"));
+  TINTYPE_RETURN_IF_ERROR(status.with_context(kLockStep));
+  TINTYPE_RETURN_IF_ERROR(write_holder(*file).with_context(kLockStep));
   return std::unique_ptr<DirectoryLock>(new DirectoryLock(std::move(file)));
+}
+
+Result<std::unique_ptr<DirectoryLock>> DirectoryLock::borrow(Directory& directory) {
+  TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, find_lock_file(directory));
+  if (file == nullptr) return std::unique_ptr<DirectoryLock>();
+  const Status status = lock_soon(*file);
+  if (status.code() == StatusCode::locked) {
+    return in_use(directory, *file, status, "wait until that run has ended");
+  }
+  TINTYPE_RETURN_IF_ERROR(status.with_context(kLockStep));
+  return std::unique_ptr<DirectoryLock>(new DirectoryLock(std::move(file)));
+}
+
+Result<std::string> DirectoryLock::holder_of(Directory& directory) {
+  TINTYPE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, find_lock_file(directory));
+  if (file == nullptr) return std::string();
+  const Status status = file->try_lock();
+  if (status.code() == StatusCode::locked) return describe_holder(*file);
+  TINTYPE_RETURN_IF_ERROR(status);
+  return std::string();
 }
 
 DirectoryLock::DirectoryLock(std::unique_ptr<File> file) : file_(std::move(file)) {}

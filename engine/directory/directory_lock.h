@@ -17,6 +17,13 @@ class DirectoryLock {
   // holder by host, process and start time as the file tells them.
   static Result<std::unique_ptr<DirectoryLock>> take(Directory& directory);
 
+  // For a moment's housekeeping: creates no file and leaves the text about the holder as it is.
+  // Null where there is no lock file, and so nobody to lock out.
+  static Result<std::unique_ptr<DirectoryLock>> borrow(Directory& directory);
+
+  // Who holds it right now; empty where nobody does.
+  static Result<std::string> holder_of(Directory& directory);
+
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;
 

@@ -40,6 +40,22 @@ Status link_pair(Directory& directory, std::string_view from, std::string_view t
   return move_link(directory, light_name(from), light_name(to));
 }
 
+Result<std::optional<CheckpointIndex>> read_index(Directory& directory) {
+  Result<std::unique_ptr<File>> file = directory.open(kIndexName, false);
+  if (file.status().code() == StatusCode::not_found) return std::optional<CheckpointIndex>();
+  TINTYPE_RETURN_IF_ERROR(file.status());
+  TINTYPE_ASSIGN_OR_RETURN(const ByteVector content, read_whole(**file, kIndexLimitBytes));
+  Result<CheckpointIndex> index = parse_index(as_text(content));
+  if (!index.is_ok()) {
+    const std::string path = directory.path() + "/" + std::string(kIndexName);
+    return index.status()
+        .with_context("read '" + path +
+                      "' (move it away: the index is then made again from the files)")
+        .with_path(path);
+  }
+  return std::optional<CheckpointIndex>(std::move(index).value());
+}
+
 Status write_index(DirectoryState& state, const CheckpointIndex& index) {
   Directory& directory = *state.directory;
   TINTYPE_RETURN_IF_ERROR(put_document(directory, kIndexName, render_index(index)));

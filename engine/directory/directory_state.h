@@ -74,10 +74,12 @@ class DirectoryState {
   FileCloser closer;
 };
 
-// --- on disk; REQUIRES for each: disk_mutex held ---
+// --- on disk; REQUIRES for each: disk_mutex held, where the directory is a state's ---
 
 // Makes both files of `to` those of `from`, the full one first.
 Status link_pair(Directory& directory, std::string_view from, std::string_view to);
+// Nothing where there is no index; an error's text says what to do.
+Result<std::optional<CheckpointIndex>> read_index(Directory& directory);
 // Protocol step 11: index and metrics, then one fsync of the directory.
 Status write_index(DirectoryState& state, const CheckpointIndex& index);
 // Step 12: deletes the numbered files of `loser` where they are the ones that its digests name.

@@ -41,4 +41,10 @@ Status check_end_records(File& file) {
                             "not as it was written");
 }
 
+bool is_whole_file(File& file) {
+  if (!file.path().ends_with(".json")) return check_end_records(file).is_ok();
+  const Result<FileInfo> info = file.info();
+  return info.is_ok() && info->size_bytes > 0;
+}
+
 }  // namespace tintype

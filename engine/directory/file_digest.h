@@ -17,4 +17,8 @@ Result<FileDigest> read_digest(Directory& directory, std::string_view name);
 // Finds truncated and foreign files; the payloads are not read.
 Status check_end_records(File& file);
 
+// The same of whatever may stand under a final name in a checkpoint directory: the two documents
+// are whole if they are not empty. For SoundnessCheck.
+bool is_whole_file(File& file);
+
 }  // namespace tintype

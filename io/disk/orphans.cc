@@ -1,5 +1,6 @@
 #include "io/disk/orphans.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string_view>
 #include <vector>
@@ -11,48 +12,47 @@ namespace {
 
 constexpr int64_t kForeignAgeNs = int64_t{24} * 3600 * 1'000'000'000;
 
-struct Orphan {
-  std::string name;
-  TempName parts;
-};
-
 int64_t now_ns() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
 }
 
-class Cleaner {
+class OrphanSearch {
  public:
-  Cleaner(Directory& directory, const SoundnessCheck& is_sound)
-      : directory_(directory), is_sound_(is_sound), host_(temp_host()) {}
+  OrphanSearch(Directory& directory, const SoundnessCheck& is_sound, bool is_removing)
+      : directory_(directory), is_sound_(is_sound), is_removing_(is_removing), host_(temp_host()) {}
 
-  Result<size_t> run() {
+  Result<std::vector<Orphan>> run() {
     TINTYPE_ASSIGN_OR_RETURN(names_, directory_.list());
-    size_t removed = 0;
+    std::vector<Orphan> orphans;
     for (const std::string& name : names_) {
-      auto parts = parse_temp_name(name);
-      if (parts.has_value() && remove({name, std::move(*parts)})) ++removed;
+      const auto parts = parse_temp_name(name);
+      if (!parts.has_value()) continue;
+      const auto info = directory_.info(name);
+      if (info.is_ok() && take(name, *parts, *info)) orphans.push_back({name, info->size_bytes});
     }
-    return removed;
+    return orphans;
   }
 
  private:
-  bool remove(const Orphan& orphan) {
-    const auto info = directory_.info(orphan.name);
-    if (!info.is_ok()) return false;
-    const int64_t touched_ns = std::max(info->modified_ns, info->changed_ns);
-    if (orphan.parts.host != host_ && now_ns() - touched_ns < kForeignAgeNs) return false;
-    if (info->kind == FileInfo::Kind::symlink) {  // a replaced symlink: it can hold no lock
-      return may_be_spared(orphan) && directory_.remove(orphan.name).is_ok();
-    }
-    if (info->kind != FileInfo::Kind::regular) return false;
-    auto file = open_for_lock(orphan.name);
+  // Whether it is an orphan and, where asked for, gone now.
+  bool take(const std::string& name, const TempName& parts, const FileInfo& info) {
+    const int64_t touched_ns = std::max(info.modified_ns, info.changed_ns);
+    if (parts.host != host_ && now_ns() - touched_ns < kForeignAgeNs) return false;
+    // A replaced symlink can hold no lock.
+    if (info.kind == FileInfo::Kind::symlink) return may_be_spared(parts) && dispose_of(name);
+    if (info.kind != FileInfo::Kind::regular) return false;
+    auto file = open_for_lock(name);
     if (!file.is_ok() || !(*file)->try_lock().is_ok()) return false;
     // A living writer exchanges names: what was locked must be what the name means now.
     const auto locked = (*file)->info();
-    const auto named = directory_.info(orphan.name);
+    const auto named = directory_.info(name);
     if (!locked.is_ok() || !named.is_ok() || locked->inode != named->inode) return false;
-    return may_be_spared(orphan) && directory_.remove(orphan.name).is_ok();
+    return may_be_spared(parts) && dispose_of(name);
+  }
+
+  bool dispose_of(const std::string& name) {
+    return !is_removing_ || directory_.remove(name).is_ok();
   }
 
   // Network file systems want a writable descriptor for an exclusive lock; a read-only file gets
@@ -62,9 +62,9 @@ class Cleaner {
     return file.is_ok() ? std::move(file) : directory_.open(name, false);
   }
 
-  bool may_be_spared(const Orphan& orphan) {
+  bool may_be_spared(const TempName& parts) {
     for (const std::string& name : names_) {
-      if (temp_stem_for(name) == orphan.parts.stem && !is_standing_file_sound(name)) return false;
+      if (temp_stem_for(name) == parts.stem && !is_standing_file_sound(name)) return false;
     }
     return true;
   }
@@ -83,18 +83,24 @@ class Cleaner {
 
   Directory& directory_;
   const SoundnessCheck& is_sound_;
+  const bool is_removing_;
   const std::string host_;
   std::vector<std::string> names_;
 };
 
 }  // namespace
 
-Result<size_t> remove_orphans(Directory& directory, const SoundnessCheck& is_sound) {
-  return Cleaner(directory, is_sound).run();
+Result<std::vector<Orphan>> find_orphans(Directory& directory, const SoundnessCheck& is_sound) {
+  return OrphanSearch(directory, is_sound, false).run();
 }
 
-Result<size_t> remove_orphans(FileSystem& file_system, const std::string& directory_path,
-                              const SoundnessCheck& is_sound) {
+Result<std::vector<Orphan>> remove_orphans(Directory& directory, const SoundnessCheck& is_sound) {
+  return OrphanSearch(directory, is_sound, true).run();
+}
+
+Result<std::vector<Orphan>> remove_orphans(FileSystem& file_system,
+                                           const std::string& directory_path,
+                                           const SoundnessCheck& is_sound) {
   TINTYPE_ASSIGN_OR_RETURN(const auto directory, file_system.open_directory(directory_path));
   return remove_orphans(*directory, is_sound);
 }

@@ -1,9 +1,10 @@
 // Temporary files that a dead writer left behind.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "io/disk/file_system.h"
@@ -14,13 +15,22 @@ namespace tintype {
 // size of an archive, say). Empty: every regular file that is not empty counts as whole.
 using SoundnessCheck = std::function<bool(File&)>;
 
-// Removes temps of dead writers: names of our form whose lock can be taken and whose host is ours;
+struct Orphan {
+  std::string name;
+  uint64_t size_bytes = 0;
+};
+
+// The temps of dead writers: names of our form whose lock can be taken and whose host is ours;
 // others after 24 h. Where a file stands under the final name, the temp may hold the one it
-// replaced, so it goes only if `is_sound` says yes to the standing one. Files of other names are
-// never touched. Returns how many were removed; a temp that cannot be judged or removed is left for
-// the next time.
-Result<size_t> remove_orphans(FileSystem& file_system, const std::string& directory_path,
-                              const SoundnessCheck& is_sound);
-Result<size_t> remove_orphans(Directory& directory, const SoundnessCheck& is_sound);
+// replaced, so it counts only if `is_sound` says yes to the standing one. A temp that cannot be
+// judged does not count.
+Result<std::vector<Orphan>> find_orphans(Directory& directory, const SoundnessCheck& is_sound);
+
+// Removes them and returns which; files of other names are never touched. A temp that cannot be
+// removed is left for the next time.
+Result<std::vector<Orphan>> remove_orphans(Directory& directory, const SoundnessCheck& is_sound);
+Result<std::vector<Orphan>> remove_orphans(FileSystem& file_system,
+                                           const std::string& directory_path,
+                                           const SoundnessCheck& is_sound);
 
 }  // namespace tintype

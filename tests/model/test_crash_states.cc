@@ -196,7 +196,7 @@ class History {
       if (is_temp_name(path.substr(path.rfind('/') + 1))) ++temps;
     }
     const auto removed = remove_orphans(disk, kFolder, is_whole);
-    if (!removed.is_ok() || *removed != temps) report("an orphan stays");
+    if (!removed.is_ok() || removed->size() != temps) report("an orphan stays");
     totals_.orphans += temps;
     report(promises_.broken_by(disk));
     if (random_() % 16 != 0) return;

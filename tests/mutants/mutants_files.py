@@ -222,8 +222,8 @@ FILE_MUTANTS = (
         (
             Edit(
                 "io/disk/orphans.cc",
-                "temp_stem_for(name) == orphan.parts.stem &&",
-                "false && temp_stem_for(name) == orphan.parts.stem &&",
+                "temp_stem_for(name) == parts.stem &&",
+                "false && temp_stem_for(name) == parts.stem &&",
             ),
         ),
     ),

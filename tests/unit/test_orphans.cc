@@ -1,6 +1,7 @@
 // Which temporary files go at a start, and which must stay.
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "io/disk/atomic_file.h"
 #include "io/disk/orphans.h"
@@ -23,7 +24,16 @@ class Orphans : public testing::Test {
   }
   bool is_there(const std::string& name) { return disk_.files().contains("/d/" + name); }
   size_t removed(const SoundnessCheck& is_sound = {}) {
-    return remove_orphans(disk_, "/d", is_sound).value();
+    const auto directory = disk_.open_directory("/d").value();
+    const auto found = find_orphans(*directory, is_sound).value();
+    const auto removed = remove_orphans(*directory, is_sound).value();
+    EXPECT_EQ(names_of(removed), names_of(found)) << "what was found is what goes";
+    return removed.size();
+  }
+  static std::vector<std::string> names_of(const std::vector<Orphan>& orphans) {
+    std::vector<std::string> names;
+    for (const Orphan& orphan : orphans) names.push_back(orphan.name);
+    return names;
   }
   static std::string temp_of_another_host(const std::string& final_name) {
     return "." + final_name + ".tintype-elsewhere-42-0123456789abcdef";
@@ -85,6 +95,15 @@ TEST_F(Orphans, a_temp_stays_while_the_file_of_its_final_name_is_not_sound) {
   put("x.pth", "whole");
   EXPECT_EQ(removed(is_sound), 1u);
   EXPECT_FALSE(is_there(temp));
+}
+
+TEST_F(Orphans, finding_them_removes_nothing_and_tells_their_sizes) {
+  const std::string orphan = put(temp_name_for("x.pth"), "seven b");
+  const auto found = find_orphans(*disk_.open_directory("/d").value(), {}).value();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].name, orphan);
+  EXPECT_EQ(found[0].size_bytes, 7u);
+  EXPECT_TRUE(is_there(orphan));
 }
 
 TEST_F(Orphans, without_a_check_an_empty_file_is_not_sound) {
