@@ -20,6 +20,7 @@ constexpr const char* kDescription =
     "Examples:\n"
     "  tintype inspect best.pth          list what a checkpoint holds\n"
     "  tintype verify checkpoints/*.pth  check every byte of several\n"
+    "  tintype diff old.pth new.pth      which tensors differ, and how much\n"
     "  tintype ls logs/run7              list the checkpoints of a run\n"
     "  tintype doctor /data/run7         see what this machine offers to saves there\n"
     "\n"
@@ -68,6 +69,7 @@ ExitCode run(int argument_count, char** arguments, Output& output) {
   const std::vector<Command> commands = {
       tintype::command::add_inspect(app),
       tintype::command::add_verify(app),
+      tintype::command::add_diff(app),
       tintype::command::add_ls(app),
       tintype::command::add_clean(app),
       tintype::command::add_doctor(app),

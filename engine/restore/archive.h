@@ -35,6 +35,8 @@ class Archive {
   const std::string& path() const { return source_->name(); }
   uint64_t size_bytes() const { return source_->size_bytes(); }
   const ZipIndex& index() const { return index_; }
+  // The plain image that all offsets are in.
+  const ByteSource& source() const { return *source_; }
   // Of the storages; read_tensor gives only little ones.
   ByteOrder byte_order() const { return byte_order_; }
   // In file order.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "engine/restore/tensor_reader.h"
+#include "engine/restore/value_fingerprint.h"
 #include "engine/restore/value_text.h"
 
 namespace tintype {
@@ -23,7 +24,8 @@ class ContentsFinder {
       : tree_(tree),
         limits_(limits),
         is_on_path_(tree.value_count()),
-        path_budget_(tree.value_count() * kPathsPerValue + kFreePaths) {}
+        path_budget_(tree.value_count() * kPathsPerValue + kFreePaths),
+        fingerprints_(tree) {}
 
   Result<CheckpointContents> run() {
     TINTYPE_RETURN_IF_ERROR(visit(tree_.root()));
@@ -56,7 +58,7 @@ class ContentsFinder {
       return (*found)->attributes.has_value() ? visit(*(*found)->attributes) : Status::ok();
     }
     if (auto entry = value_entry(tree_, value); entry.has_value()) {
-      if (!is_inside_opaque_) add_value(std::move(*entry));
+      if (!is_inside_opaque_) add_value(value, std::move(*entry));
       return Status::ok();
     }
     if (tree_.kind(value) == PickleKind::call) return visit_call(value);
@@ -107,7 +109,7 @@ class ContentsFinder {
       entry.type = type_name(tree_, call);
       entry.text = "[…]";
       entry.is_opaque = true;
-      add_value(std::move(entry));
+      add_value(call, std::move(entry));
     }
     TINTYPE_RETURN_IF_ERROR(visit_arguments(arguments));
     TINTYPE_RETURN_IF_ERROR(visit_items(call));
@@ -132,8 +134,9 @@ class ContentsFinder {
     return visit_arguments(std::span(&state, 1));
   }
 
-  void add_value(ValueEntry entry) {
+  void add_value(ValueId value, ValueEntry entry) {
     entry.name = name_;
+    entry.fingerprint = fingerprints_.of(value);
     contents_.values.push_back(std::move(entry));
   }
 
@@ -147,6 +150,7 @@ class ContentsFinder {
   CheckpointContents contents_;
   std::vector<bool> is_on_path_;
   uint64_t path_budget_;
+  ValueFingerprints fingerprints_;
   uint64_t depth_ = 0;
   bool is_inside_opaque_ = false;
   std::string name_;

@@ -42,7 +42,8 @@ struct ValueEntry {
   std::string name;  // as a tensor's
   std::string type;  // "int", "float", "str", "bool", "NoneType", "bytes", or a global's full name
   std::string text;  // as Python would show it, long texts cut; "…" in brackets for the opaque
-  bool is_opaque = false;  // an object of a class that only Python can build
+  bool is_opaque = false;    // an object of a class that only Python can build
+  uint64_t fingerprint = 0;  // over all of it, where the text is cut; see value_fingerprint.h
 };
 
 }  // namespace tintype

@@ -14,7 +14,7 @@ import torch
 
 from program import COMMAND, IO_ERROR, OK, REPOSITORY, USAGE, run_command
 
-SUBCOMMANDS = ["inspect", "verify", "ls", "clean", "doctor"]
+SUBCOMMANDS = ["inspect", "verify", "diff", "ls", "clean", "doctor"]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_version_names_what_was_built_in() -> None:
         (["verify"], "FILE is required; see `tintype verify --help`"),
         (["verify", "--threads", "minus", "x"], "minus"),
         (["verify", "--threads", "-1", "x"], "-1"),
+        (["diff", "a"], "SECOND is required; see `tintype diff --help`"),
         (["ls"], "LOGDIR is required; see `tintype ls --help`"),
         (["doctor", "a", "b"], "b; see `tintype doctor --help`"),
     ],

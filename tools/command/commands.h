@@ -18,6 +18,7 @@ struct Command {
 
 Command add_inspect(CLI::App& parent);
 Command add_verify(CLI::App& parent);
+Command add_diff(CLI::App& parent);
 Command add_ls(CLI::App& parent);
 Command add_clean(CLI::App& parent);
 Command add_doctor(CLI::App& parent);
