@@ -14,7 +14,7 @@ import torch
 
 from program import COMMAND, IO_ERROR, OK, REPOSITORY, USAGE, run_command
 
-SUBCOMMANDS = ["inspect", "verify", "diff", "ls", "clean", "doctor"]
+SUBCOMMANDS = ["inspect", "verify", "diff", "ls", "clean", "doctor", "completions"]
 
 
 @pytest.fixture(scope="module")

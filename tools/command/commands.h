@@ -1,4 +1,4 @@
-// The subcommands. Each lives in a file of its own and is listed in main.cc.
+// The subcommands. Each lives in a file of its own and is listed in program.cc.
 #pragma once
 
 #include <functional>
@@ -22,5 +22,6 @@ Command add_diff(CLI::App& parent);
 Command add_ls(CLI::App& parent);
 Command add_clean(CLI::App& parent);
 Command add_doctor(CLI::App& parent);
+Command add_completions(CLI::App& parent);
 
 }  // namespace tintype::command

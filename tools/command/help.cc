@@ -3,6 +3,11 @@
 #include <algorithm>
 #include <numeric>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "tools/command/command_tree.h"
+
 namespace tintype::command {
 namespace {
 
@@ -23,6 +28,25 @@ size_t distance_between(const std::string& first, const std::string& second) {
 }
 
 }  // namespace
+
+std::string ExamplesFirst::make_option_name(const CLI::Option* option, bool) const {
+  return fmt::format("{}", fmt::join(describe(*option).names, ", "));
+}
+
+std::string ExamplesFirst::make_option_opts(const CLI::Option* option) const {
+  const ArgumentInfo info = describe(*option);
+  std::string text;
+  if (option->nonpositional() && !info.value.empty()) text += " " + info.value;
+  if (info.is_repeated) text += "...";
+  if (!option->nonpositional() && !info.is_required) text += " (optional)";
+  return text;
+}
+
+std::string ExamplesFirst::make_option_desc(const CLI::Option* option) const {
+  const ArgumentInfo info = describe(*option);
+  return info.default_value.empty() ? info.text
+                                    : fmt::format("{} (default {})", info.text, info.default_value);
+}
 
 std::string closest_word(const std::string& word, const std::vector<std::string>& known) {
   std::string closest;

@@ -11,12 +11,18 @@
 
 namespace tintype::command {
 
-// Replaces the description in an app's own help by a longer one.
+// Replaces the description in an app's own help by a longer one, and shows of an option's value its
+// name and default only.
 class ExamplesFirst final : public CLI::Formatter {
  public:
   explicit ExamplesFirst(std::string text) : text_(std::move(text)) {}
 
+  const std::string& text() const { return text_; }
+
   std::string make_description(const CLI::App*) const override { return text_ + "\n\n"; }
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override;
+  std::string make_option_opts(const CLI::Option* option) const override;
+  std::string make_option_desc(const CLI::Option* option) const override;
 
  private:
   std::string text_;

@@ -1,0 +1,91 @@
+#include "tools/command/program.h"
+
+#include <algorithm>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "tools/command/help.h"
+
+namespace tintype::command {
+namespace {
+
+constexpr const char* kDescription =
+    "Examples:\n"
+    "  tintype inspect best.pth          list what a checkpoint holds\n"
+    "  tintype verify checkpoints/*.pth  check every byte of several\n"
+    "  tintype diff old.pth new.pth      which tensors differ, and how much\n"
+    "  tintype ls logs/run7              list the checkpoints of a run\n"
+    "  tintype doctor /data/run7         see what this machine offers to saves there\n"
+    "\n"
+    "Looks at PyTorch checkpoints without torch and without executing anything in them. Results\n"
+    "go to standard output, all else to standard error. `tintype COMMAND --help` tells more.";
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corrupt or different, 4 unsupported or over a\n"
+    "limit, 5 input/output error or no space, 6 locked.";
+
+constexpr const char* kVersion = "tintype " TINTYPE_VERSION
+                                 "\n"
+                                 "io_uring: yes\n"
+                                 "cuda: no\n"
+                                 "compressed forms: none\n"
+                                 "built by: " TINTYPE_COMPILER;
+
+// Help and version are answers, everything else that parsing throws is wrong usage.
+ExitCode answer(const CLI::App& app, const CLI::ParseError& error, Output& output) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+    return app.exit(error) == 0 ? ExitCode::ok : ExitCode::failed;
+  }
+  const auto chosen = app.get_subcommands();
+  output.print_error(fmt::format("{}; see `tintype{} --help`", error.what(),
+                                 chosen.empty() ? "" : " " + chosen.front()->get_name()));
+  return ExitCode::usage;
+}
+
+// Empty where the first word is a command, or an option.
+std::string complaint_about(const std::string& word, const std::vector<Command>& commands) {
+  std::vector<std::string> known;
+  for (const Command& command : commands) known.push_back(command.arguments->get_name());
+  if (word.starts_with('-') || std::find(known.begin(), known.end(), word) != known.end()) {
+    return "";
+  }
+  const std::string closest = closest_word(word, known);
+  return closest.empty() ? fmt::format("there is no command '{}'; see `tintype --help`", word)
+                         : fmt::format("there is no command '{}'; is it '{}'?", word, closest);
+}
+
+}  // namespace
+
+Program::Program() : app_(std::make_unique<CLI::App>("", "tintype")) {
+  app_->footer(kExitCodes);
+  app_->set_help_flag("-h,--help", "print this help and exit");  // the commands inherit it
+  app_->set_version_flag("--version", kVersion, "print the version and what it was built with");
+  app_->require_subcommand(1);
+  for (const auto add :
+       {add_inspect, add_verify, add_diff, add_ls, add_clean, add_doctor, add_completions}) {
+    commands_.push_back(add(*app_));
+  }
+  app_->formatter(std::make_shared<ExamplesFirst>(kDescription));
+}
+
+ExitCode Program::run(int argument_count, char** arguments, Output& output) {
+  const std::string complaint = argument_count > 1 ? complaint_about(arguments[1], commands_)
+                                                   : "no command was given\n\n" + app_->help();
+  if (!complaint.empty()) {
+    output.print_error(complaint);
+    return ExitCode::usage;
+  }
+  try {
+    app_->parse(argument_count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return answer(*app_, error, output);
+  }
+  for (const Command& command : commands_) {
+    if (command.arguments->parsed()) return command.run(output);
+  }
+  return ExitCode::usage;
+}
+
+}  // namespace tintype::command
