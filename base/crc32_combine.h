@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace tintype {
 
 // The CRC-32 of the concatenation of two byte strings. O(log second_bytes).
@@ -17,7 +19,7 @@ namespace crc32_detail {
 inline constexpr uint32_t kPolynomial = 0xEDB88320u;
 
 // a(x) * b(x) mod p(x), in the bit-reversed representation: bit 31 is x^0.
-constexpr uint32_t multiply(uint32_t a, uint32_t b) {
+TINTYPE_HOST_DEVICE constexpr uint32_t multiply(uint32_t a, uint32_t b) {
   uint32_t product = 0;
   for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
     if ((a & bit) != 0) product ^= b;
@@ -27,7 +29,7 @@ constexpr uint32_t multiply(uint32_t a, uint32_t b) {
 }
 
 // x^(8 * byte_count) mod p(x), by squaring.
-constexpr uint32_t x_to_bytes(uint64_t byte_count) {
+TINTYPE_HOST_DEVICE constexpr uint32_t x_to_bytes(uint64_t byte_count) {
   uint32_t result = 0x80000000u;  // x^0
   uint32_t square = 0x00800000u;  // x^8
   for (; byte_count != 0; byte_count >>= 1) {

@@ -12,20 +12,13 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "base/copy_piece.h"
 #include "base/status.h"
 
 namespace tintype {
 
 // A stream of the job as its runtime names it (a cudaStream_t); 0 is the default stream.
 using StreamHandle = uintptr_t;
-
-// One range to copy. All memory stays valid until the copy's event is done.
-struct CopyPiece {
-  const std::byte* source = nullptr;  // on the device
-  std::byte* target = nullptr;        // in host memory; for gather(): on the device
-  uint64_t size_bytes = 0;
-  uint32_t* crc = nullptr;  // gets the CRC-32 of what `target` got; null: not wanted
-};
 
 // A point in the work of a device. Thread-safe. May be dropped before it is done.
 class DeviceEvent {
@@ -51,8 +44,10 @@ class Device {
   virtual Result<EventPointer> record(StreamHandle stream) = 0;
 
   // Starts copying all pieces to the host, on a queue of the device's own: not before `after`, and
-  // in the order of the calls, so that the last event covers the earlier ones. CRCs stand when the
-  // event is done. On an error nothing is in flight. `pieces` is read during the call only.
+  // in the order of the calls, so that the last event covers the earlier ones. Sources lie on the
+  // device, targets in host memory; all of it stays valid until the event is done. CRCs stand when
+  // the event says that it is done, or its wait() returns. On an error nothing is in flight.
+  // `pieces` is read during the call only.
   virtual Result<EventPointer> copy(std::span<const CopyPiece> pieces,
                                     const EventPointer& after) = 0;
 
