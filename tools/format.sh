@@ -29,7 +29,7 @@ files() {
   for suffix in "$@"; do grep "\\.$suffix\$" <<< "$names" || true; done
 }
 
-mapfile -t cpp < <(files cc h)
+mapfile -t cpp < <(files cc h cu)
 mapfile -t python < <(files py)
 status=0
 if [ ${#cpp[@]} -gt 0 ]; then

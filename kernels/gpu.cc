@@ -1,0 +1,168 @@
+#include "kernels/gpu.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "kernels/current_device.h"
+
+namespace tintype {
+namespace {
+
+// Smaller pieces go by the kernel: at this size a copy engine moves one in about the time that it
+// needs to begin the next. To be measured on each kind of device.
+constexpr uint64_t kKernelBytesMax = 256u << 10;
+// Small pieces into memory that is not pinned come by way of ours, up to so many bytes of a call.
+constexpr uint64_t kBounceBytesMax = 16u << 20;
+// Beside the job's kernels: enough threads to keep the bus busy, and few of its multiprocessors.
+constexpr uint32_t kBackgroundBlocks = 16;
+// As part of the job's work: the whole device.
+constexpr uint32_t kForegroundBlocks = 4096;
+
+}  // namespace
+
+Result<std::unique_ptr<Gpu>> Gpu::open(CudaApi& api, PinnedMemory& pinned, int index) {
+  TINTYPE_ASSIGN_OR_RETURN(const int count, api.device_count());
+  if (index < 0 || index >= count) {
+    return Status::unsupported(fmt::format("there is no cuda:{}, but {} devices", index, count));
+  }
+  std::unique_ptr<Gpu> gpu(new Gpu(api, pinned, index));
+  TINTYPE_RETURN_IF_ERROR(gpu->create_streams());
+  return gpu;
+}
+
+Status Gpu::create_streams() {
+  const CurrentDevice current(api_, index_);
+  TINTYPE_RETURN_IF_ERROR(current.status());
+  TINTYPE_ASSIGN_OR_RETURN(copy_stream_, api_.create_stream());
+  TINTYPE_ASSIGN_OR_RETURN(kernel_stream_, api_.create_stream());
+  TINTYPE_ASSIGN_OR_RETURN(kernels_end_, api_.create_event());
+  return Status::ok();
+}
+
+Result<GpuEventPointer> Gpu::record(CudaApi::Stream stream) {
+  const CurrentDevice current(api_, index_);
+  TINTYPE_RETURN_IF_ERROR(current.status());
+  TINTYPE_ASSIGN_OR_RETURN(const bool is_capturing, api_.is_capturing(stream));
+  if (is_capturing) {
+    return Status::unsupported(
+        "a CUDA graph is being captured on this stream, whose work has not happened: save before "
+        "the capture or after it");
+  }
+  return end(stream, {});
+}
+
+Result<GpuEventPointer> Gpu::copy(std::span<const CopyPiece> pieces, const GpuEvent* after) {
+  Parts parts = divide(pieces);
+  std::lock_guard lock(mutex_);
+  const CurrentDevice current(api_, index_);
+  TINTYPE_RETURN_IF_ERROR(current.status());
+  forget_what_is_over();
+  std::vector<LaunchTable> tables;
+  if (Status status = start(std::move(parts), after, tables); !status.is_ok()) {
+    drain(kernel_stream_);
+    drain(copy_stream_);
+    return status;
+  }
+  return end(copy_stream_, std::move(tables));
+}
+
+Gpu::Parts Gpu::divide(std::span<const CopyPiece> pieces) const {
+  Parts parts;
+  uint64_t bounced_bytes = 0;
+  for (const CopyPiece& piece : pieces) {
+    if (piece.crc != nullptr) {
+      *piece.crc = 0;  // of an empty piece
+      if (piece.size_bytes > 0) parts.checked.push_back(piece);
+    }
+    if (piece.size_bytes == 0) continue;
+    const bool is_pinned = pinned_.contains({piece.target, piece.size_bytes});
+    const uint64_t bounced_bytes_then = bounced_bytes + (is_pinned ? 0 : piece.size_bytes);
+    if (piece.size_bytes > kKernelBytesMax || bounced_bytes_then > kBounceBytesMax) {
+      parts.by_engine.push_back(piece);
+      continue;
+    }
+    bounced_bytes = bounced_bytes_then;
+    parts.by_kernel.push_back(piece);
+    parts.is_bounced.push_back(!is_pinned);
+  }
+  return parts;
+}
+
+// `tables` gets those of all kernels, also where this fails.
+Status Gpu::start(Parts parts, const GpuEvent* after, std::vector<LaunchTable>& tables) {
+  if (after != nullptr) {
+    TINTYPE_RETURN_IF_ERROR(api_.make_wait(kernel_stream_, after->handle()));
+    TINTYPE_RETURN_IF_ERROR(api_.make_wait(copy_stream_, after->handle()));
+  }
+  TINTYPE_ASSIGN_OR_RETURN(LaunchTable copies,
+                           LaunchTable::make(memory_, std::move(parts.by_kernel),
+                                             LaunchTable::Purpose::gather, parts.is_bounced));
+  tables.push_back(std::move(copies));
+  TINTYPE_ASSIGN_OR_RETURN(LaunchTable crcs, LaunchTable::make(memory_, std::move(parts.checked),
+                                                               LaunchTable::Purpose::crc32));
+  tables.push_back(std::move(crcs));
+  for (LaunchTable& table : tables) {
+    TINTYPE_RETURN_IF_ERROR(table.launch(api_, kBackgroundBlocks, kernel_stream_));
+  }
+  for (const CopyPiece& piece : parts.by_engine) {
+    TINTYPE_RETURN_IF_ERROR(api_.copy(piece.target, piece.source, piece.size_bytes, copy_stream_));
+  }
+  TINTYPE_RETURN_IF_ERROR(api_.record(kernels_end_, kernel_stream_));
+  return api_.make_wait(copy_stream_, kernels_end_);
+}
+
+// REQUIRES: the device is entered; mutex_ held where there are tables.
+Result<GpuEventPointer> Gpu::end(CudaApi::Stream stream, std::vector<LaunchTable> tables) {
+  const bool has_tables = !tables.empty();
+  auto event = api_.create_event();
+  if (event.is_ok()) {
+    auto pointer = std::make_shared<GpuEvent>(api_, *event, std::move(tables));
+    Status status = api_.record(*event, stream);
+    if (status.is_ok()) {
+      if (has_tables) in_flight_.push_back(pointer);
+      return pointer;
+    }
+    drain(stream);  // before the tables go
+    return status;
+  }
+  drain(stream);
+  return event.status();
+}
+
+// A stream that cannot even be waited for is broken, and nothing of it arrives any more.
+void Gpu::drain(CudaApi::Stream stream) { static_cast<void>(api_.synchronize(stream)); }
+
+void Gpu::forget_what_is_over() {
+  std::erase_if(in_flight_, [](const GpuEventPointer& event) { return event->is_over(); });
+}
+
+// Work that is being captured does not run now: nothing is lost by waiting here, where a wait in
+// the graph would be for an event of today each time that it runs.
+Status Gpu::make_wait(CudaApi::Stream stream, GpuEvent& event) {
+  const CurrentDevice current(api_, index_);
+  TINTYPE_RETURN_IF_ERROR(current.status());
+  TINTYPE_ASSIGN_OR_RETURN(const bool is_capturing, api_.is_capturing(stream));
+  if (is_capturing) return event.wait();
+  return api_.make_wait(stream, event.handle());
+}
+
+Status Gpu::gather(std::span<const CopyPiece> pieces, CudaApi::Stream stream) {
+  std::lock_guard lock(mutex_);
+  const CurrentDevice current(api_, index_);
+  TINTYPE_RETURN_IF_ERROR(current.status());
+  forget_what_is_over();
+  TINTYPE_ASSIGN_OR_RETURN(
+      LaunchTable table,
+      LaunchTable::make(memory_, {pieces.begin(), pieces.end()}, LaunchTable::Purpose::gather));
+  if (Status status = table.launch(api_, kForegroundBlocks, stream); !status.is_ok()) {
+    drain(stream);
+    return status;
+  }
+  std::vector<LaunchTable> tables;
+  tables.push_back(std::move(table));
+  return end(stream, std::move(tables)).status();
+}
+
+}  // namespace tintype
