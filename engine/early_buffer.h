@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "engine/device/device.h"
 
 namespace tintype {
 
@@ -16,15 +17,18 @@ class EarlyBuffer {
   ~EarlyBuffer();
 
   // At least so many bytes, page-aligned, valid until the next call; what they held before is lost.
-  Result<MutableBytes> reserve(uint64_t size_bytes);
+  // `device` (null: none) will copy into them: it pins them if it can, and outlives this object.
+  Result<MutableBytes> reserve(uint64_t size_bytes, Device* device = nullptr);
 
   EarlyBuffer(const EarlyBuffer&) = delete;
   EarlyBuffer& operator=(const EarlyBuffer&) = delete;
 
  private:
+  Status map(uint64_t size_bytes);
   void unmap();
 
   MutableBytes memory_;
+  Device* pinned_by_ = nullptr;
 };
 
 }  // namespace tintype

@@ -73,7 +73,8 @@ Status copy_early(SaveJob& job, EarlyBuffer& buffer, CopyCrew& crew, CopiesInFli
                   const std::function<bool()>& is_stopped) {
   const uint64_t total = early_bytes(job);
   if (total == 0) return Status::ok();
-  TINTYPE_ASSIGN_OR_RETURN(const MutableBytes memory, buffer.reserve(total));
+  Device* const device = job.request.devices.empty() ? nullptr : job.request.devices[0].device;
+  TINTYPE_ASSIGN_OR_RETURN(const MutableBytes memory, buffer.reserve(total, device));
   SourcePieces pieces = move_to_buffer(job, memory.data());
   const std::vector<CopyPiece> host = std::move(pieces.host);
   pieces.host.clear();

@@ -54,10 +54,10 @@ Status Engine::before_mutation(const InterruptCheck& is_interrupted,
   return impl_->before_mutation(is_interrupted, streams);
 }
 
-Status Engine::prepare(uint64_t storage_bytes) {
+Status Engine::prepare(uint64_t storage_bytes, Device* device) {
   if (impl_ == nullptr) return closed_status();
   if (impl_->is_forked_child()) return forked_status();
-  return impl_->prepare(storage_bytes);
+  return impl_->prepare(storage_bytes, device);
 }
 
 Status Engine::wait(const InterruptCheck& is_interrupted) {

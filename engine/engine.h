@@ -46,6 +46,7 @@ struct EngineStats {
            saves_skipped = 0;
   uint64_t written_bytes = 0;
   uint64_t staging_bytes = 0;  // pool size now
+  uint64_t pinned_bytes = 0;   // of these, what devices copy into without holding anybody
   uint64_t in_flight = 0;
   uint64_t saves_stalled = 0;  // given up; the kernel still holds memory or files of theirs
   std::string backend;
@@ -80,9 +81,9 @@ class Engine {
   // yet.
   Status before_mutation(const InterruptCheck& is_interrupted = {},
                          std::span<const DeviceStream> streams = {});
-  // Grows the pool for a state of this size, touches and registers its memory. `storage_bytes` is
-  // the sum over the storages.
-  Status prepare(uint64_t storage_bytes);
+  // Grows the pool for a state of this size, touches and registers its memory, and pins it if
+  // `device` (null: none) is where storages lie. `storage_bytes` is the sum over the storages.
+  Status prepare(uint64_t storage_bytes, Device* device = nullptr);
   // Waits for all saves started so far; interrupted if the check says so.
   Status wait(const InterruptCheck& is_interrupted = {});
   // From now on saves fail; those that run go on. Idempotent.

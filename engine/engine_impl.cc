@@ -152,17 +152,35 @@ Status Engine::Impl::ensure_pool(uint64_t image_bytes) {
   return slots > pool_.slot_count() ? pool_.grow_to(slots) : Status::ok();
 }
 
+// Registering memory with the kernel comes later, by the writer: it takes pinned memory as any.
+void Engine::Impl::pin_pool(Device& device) {
+  if (is_pinning_refused_ || pool_.pinned_bytes() == pool_.total_bytes()) return;
+  pool_.touch_all(crew_.size());  // by several threads; pinning does it by one
+  const Status status = pool_.pin(device);
+  if (status.is_ok() || is_pinning_refused_.exchange(true)) return;
+  log_warning(fmt::format("staging memory is not pinned, so that copies from {} hold the job: {}",
+                          device.name(), status.message()));
+}
+
+// Staging memory for the job: enough, pinned for its devices, and the slots of those who encode.
+Status Engine::Impl::ready_pool(const SaveJob& job, InterruptPoll& interrupts) {
+  const bool is_compressed = is_any_compressed(job.request);
+  const uint64_t spare_bytes = is_compressed ? encoders_.wanted_slots() * pool_.slot_bytes() : 0;
+  TINTYPE_RETURN_IF_ERROR(ensure_pool(job.plan.total_bytes + spare_bytes));
+  if (!job.request.devices.empty()) {
+    const StageTimer timer(job.trace, "pin memory");
+    pin_pool(*job.request.devices.front().device);
+  }
+  if (!is_compressed) return Status::ok();
+  return encoders_.reserve([&] { return interrupts.poll() || job.core->is_doomed(); });
+}
+
 // From here on the committer waits for the job, and the staging is a piece of its work.
 void Engine::Impl::begin_job(const std::shared_ptr<SaveJob>& job, InterruptPoll& interrupts) {
   job->core->add_work(1);
   committer_.enqueue(job);
   watchdog_.watch(job->core);
-  const bool is_compressed = is_any_compressed(job->request);
-  const uint64_t spare_bytes = is_compressed ? encoders_.wanted_slots() * pool_.slot_bytes() : 0;
-  Status status = ensure_pool(job->plan.total_bytes + spare_bytes);
-  if (status.is_ok() && is_compressed) {
-    status = encoders_.reserve([&] { return interrupts.poll() || job->core->is_doomed(); });
-  }
+  Status status = ready_pool(*job, interrupts);
   if (!status.is_ok()) job->core->fail(std::move(status));
 }
 
@@ -304,12 +322,13 @@ void Engine::Impl::give_up(const CorePointer& core) {
   leave(!is_ended_here);
 }
 
-Status Engine::Impl::prepare(uint64_t storage_bytes) {
+Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device) {
   bool is_closed = false;
   turnstile_.notify([&] { is_closed = is_closed_; });
   if (is_closed) return closed_status();
   if (is_stalled()) return stalled_status("");
   TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
+  if (device != nullptr) pin_pool(*device);
   pool_.touch_all(crew_.size());
   writer_.register_memory([this] { return is_stalled(); });
   return Status::ok();
@@ -340,6 +359,7 @@ EngineStats Engine::Impl::stats() const {
   std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
   stats.staging_bytes = pool_.total_bytes();
+  stats.pinned_bytes = pool_.pinned_bytes();
   stats.in_flight =
       stats.saves_started - stats.saves_published - stats.saves_failed - stats.saves_cancelled;
   stats.saves_stalled = stalled_;

@@ -59,7 +59,7 @@ class Engine::Impl {
                                                const InterruptCheck& is_interrupted);
   Status before_mutation(const InterruptCheck& is_interrupted,
                          std::span<const DeviceStream> streams);
-  Status prepare(uint64_t storage_bytes);
+  Status prepare(uint64_t storage_bytes, Device* device);
   Status wait(const InterruptCheck& is_interrupted);
   void refuse_new_saves();
   EngineStats stats() const;
@@ -75,6 +75,8 @@ class Engine::Impl {
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Result<SavePlan> make_plan(const SaveRequest& request);
   Status ensure_pool(uint64_t image_bytes);
+  void pin_pool(Device& device);
+  Status ready_pool(const SaveJob& job, InterruptPoll& interrupts);
   void begin_job(const std::shared_ptr<SaveJob>& job, InterruptPoll& interrupts);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);
   void stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts);
@@ -101,6 +103,7 @@ class Engine::Impl {
   EarlyBuffer early_buffer_;
   HidingMeter meter_;
   std::atomic<bool> is_wait_logged_ = false;
+  std::atomic<bool> is_pinning_refused_ = false;
   PlanCache plans_;
   Writer writer_;
   EncodeCrew encoders_;

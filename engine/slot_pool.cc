@@ -45,7 +45,10 @@ void SlotLease::give_back() {
 
 SlotPool::~SlotPool() {
   TINTYPE_CHECK(free_.size() == slot_count_);
-  for (const Region& region : regions_) ::munmap(region.bytes.data(), region.bytes.size());
+  for (const Region& region : regions_) {
+    if (region.pinned_by != nullptr) region.pinned_by->unpin(region.bytes);
+    ::munmap(region.bytes.data(), region.bytes.size());
+  }
 }
 
 uint64_t SlotPool::slot_count() const {
@@ -98,6 +101,37 @@ void SlotPool::touch_all(unsigned thread_count) {
   std::vector<std::jthread> threads;
   for (unsigned i = 1; i < thread_count; ++i) threads.emplace_back(work);
   work();
+}
+
+Status SlotPool::pin(Device& device) {
+  std::lock_guard pinning(pinning_);
+  while (const auto index = first_unpinned()) {
+    MutableBytes bytes;
+    {
+      std::lock_guard lock(mutex_);
+      bytes = regions_[*index].bytes;
+    }
+    TINTYPE_RETURN_IF_ERROR(device.pin(bytes));
+    std::lock_guard lock(mutex_);
+    regions_[*index].pinned_by = &device;
+  }
+  return Status::ok();
+}
+
+std::optional<size_t> SlotPool::first_unpinned() const {
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < regions_.size(); ++i) {
+    if (regions_[i].pinned_by == nullptr) return i;
+  }
+  return std::nullopt;
+}
+
+uint64_t SlotPool::pinned_bytes() const {
+  std::lock_guard lock(mutex_);
+  uint64_t total = 0;
+  for (const Region& region : regions_)
+    total += region.pinned_by != nullptr ? region.bytes.size() : 0;
+  return total;
 }
 
 std::optional<SlotLease> SlotPool::lease(std::chrono::milliseconds timeout) {

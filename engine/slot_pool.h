@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "engine/device/device.h"
 
 namespace tintype {
 
@@ -54,6 +55,10 @@ class SlotPool {
   Status grow_to(uint64_t count);
   // Touches every page now, on several threads.
   void touch_all(unsigned thread_count);
+  // Pins what the device has not pinned yet. Copies from it, and from others of its kind, then hold
+  // nobody. The device outlives the pool. May be refused for some regions: they stay as they are.
+  Status pin(Device& device);
+  uint64_t pinned_bytes() const;
   // A slot, or nullopt when none came free in time.
   std::optional<SlotLease> lease(std::chrono::milliseconds timeout);
   // The regions all of whose pages have been touched: what is worth registering with the kernel.
@@ -68,6 +73,7 @@ class SlotPool {
     MutableBytes bytes;
     uint64_t slots_leased_once = 0;
     uint64_t slot_count = 0;
+    Device* pinned_by = nullptr;
   };
   struct FreeSlot {
     std::byte* address;
@@ -76,10 +82,12 @@ class SlotPool {
   };
 
   Status add_region(uint64_t slot_count);
+  std::optional<size_t> first_unpinned() const;
   void give_back(MutableBytes slot);
   uint32_t region_of(const std::byte* address) const;
 
   const uint64_t slot_bytes_;
+  std::mutex pinning_;  // one thread pins, without keeping others from slots meanwhile
   mutable std::mutex mutex_;
   std::condition_variable slot_is_free_;
   std::vector<Region> regions_;  // guarded by mutex_

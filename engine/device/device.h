@@ -1,8 +1,8 @@
 // A place where storages lie (a GPU, say), as the engine sees it: it copies to host memory, orders
 // copies against the work of the job's streams, and tells when they are done.
 //
-// Implementations: host memory (host_device.h), CUDA (an adapter over kernels/), and the simulated
-// device of the tests, on which every rule below is proven without a GPU.
+// Implementations: host memory (host_device.h), CUDA (cuda_device.h, over kernels/), and the
+// simulated device of the tests, on which every rule below is proven without a GPU.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,8 @@ class Device {
 
   virtual std::string name() const = 0;  // "cuda:0"
 
-  // The present end of a stream: done when all that was given to it so far is.
+  // The present end of a stream: done when all that was given to it so far is. unsupported while
+  // the stream captures its work for later instead of doing it.
   virtual Result<EventPointer> record(StreamHandle stream) = 0;
 
   // Starts copying all pieces to the host, on a queue of the device's own: not before `after`, and
@@ -57,6 +58,12 @@ class Device {
   // Copies within the device, on `stream`, in order with the work given to it before and after:
   // into the slab, from where copy() takes it later. No CRCs.
   virtual Status gather(std::span<const CopyPiece> pieces, StreamHandle stream) = 0;
+
+  // Keeps whole pages of host memory in their place, so that copies into them hold nobody: without
+  // it copy() may wait. Touches them. May be refused, which changes nothing.
+  virtual Status pin(MutableBytes memory) = 0;
+  // Before the memory is unmapped. REQUIRES: the same range was pinned; no copy uses it.
+  virtual void unpin(MutableBytes memory) = 0;
 };
 
 struct DeviceStream {

@@ -31,6 +31,9 @@ class HostDevice final : public Device {
   Status gather(std::span<const CopyPiece> pieces, StreamHandle) override {
     return copy(pieces, nullptr).status();
   }
+
+  Status pin(MutableBytes) override { return Status::ok(); }
+  void unpin(MutableBytes) override {}
 };
 
 }  // namespace

@@ -32,6 +32,8 @@ class SimulatedDevice final : public Device {
   Result<EventPointer> copy(std::span<const CopyPiece> pieces, const EventPointer& after) override;
   Status make_wait(StreamHandle stream, const EventPointer& event) override;
   Status gather(std::span<const CopyPiece> pieces, StreamHandle stream) override;
+  Status pin(MutableBytes) override { return Status::ok(); }
+  void unpin(MutableBytes) override {}
 
   // --- the job ---
   // Memory whose content has generations; launch() makes the next one.
