@@ -86,6 +86,7 @@ Result<FullFileFacts> read_facts(const nb::callable& read, const std::string& pa
 std::unique_ptr<CheckpointDirectory> open(const std::string& logdir, uint32_t save_n_best,
                                           const std::string& main_metric, bool is_minimized,
                                           const std::string& metrics_filename, bool is_resumed,
+                                          const std::string& form, bool is_adaptive,
                                           const nb::callable& facts, const nb::callable& check,
                                           const nb::callable& make_light) {
   CheckpointDirectoryOptions options;
@@ -95,6 +96,7 @@ std::unique_ptr<CheckpointDirectory> open(const std::string& logdir, uint32_t sa
   options.is_metric_minimized = is_minimized;
   options.metrics_filename = metrics_filename;
   options.is_resumed = is_resumed;
+  options.form = {.form = form_named(form), .is_adaptive = is_adaptive};
   // They run on the thread that calls open() or find_resume_point(), which holds the GIL.
   options.read_facts = [facts](const std::string& path) { return read_facts(facts, path); };
   options.check_file = [check](const std::string& path) {

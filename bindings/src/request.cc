@@ -55,16 +55,12 @@ uint64_t NativeRequest::storage_bytes() const {
   return total;
 }
 
-namespace {
-
 FileForm form_named(std::string_view name) {
   for (const FileForm form : {FileForm::plain, FileForm::zstd, FileForm::planes}) {
     if (to_string(form) == name) return form;
   }
   throw nb::value_error("no such form");
 }
-
-}  // namespace
 
 void bind_request(nb::module_& module) {
   nb::class_<TornTensors>(module, "TornTensors").def(nb::init<>());

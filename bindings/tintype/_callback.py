@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tintype import _tintype
 from tintype._archive import verify
 from tintype._callback_options import (
+    as_form,
     as_logdir,
     as_resume,
     check_choices,
@@ -51,7 +52,9 @@ class CheckpointCallback:
     own save by then (``error.snapshot``), ``on_stage_end`` or ``close``; "warn" warns there and
     lets training go on; an error that the job has seen by itself, say from a snapshot's wait, is
     not told again. Wrong arguments raise in any case. ``light_layout="bare"``: light files
-    hold the model's state dict itself. ``engine``: None means the one behind ``tintype.save``.
+    hold the model's state dict itself. ``compression``: the form of all files of the directory,
+    whose names then end in .pth.zst or .pth.ttz ("planes"; "auto" is planes, coded only while the
+    disk is behind); a run is resumed with the one that it was begun with. ``engine``: None means the one behind ``tintype.save``.
 
     One callback writes to a directory at a time: LockedError names the other process; an older one
     of this process is closed. Files are complete at every moment, and losers are deleted only after
@@ -75,6 +78,7 @@ class CheckpointCallback:
         resume: str | os.PathLike[str] | None = None,
         on_error: OnError = "raise",
         light_layout: Literal["catalyst", "bare"] = "catalyst",
+        compression: Literal["zstd", "planes", "auto"] | None = None,
         metrics_filename: str = "_metrics.json",
         engine: Engine | None = None,
     ) -> None:
@@ -88,6 +92,7 @@ class CheckpointCallback:
         self._on_error = on_error
         self._saves = PendingSaves(on_error)
         self._light_layout = light_layout
+        self._form = as_form(compression)
         self._engine = engine
         self._process = os.getpid()
         self._is_closed = False
@@ -106,6 +111,7 @@ class CheckpointCallback:
             bool(minimize_metric),
             metrics_filename,
             self._resume is not None,
+            *self._form,
             _read_facts,
             _check_file,
             functools.partial(_make_light, self._model_keys, light_layout),
@@ -217,8 +223,8 @@ class CheckpointCallback:
         light = _light(full, self._model_keys, self._light_layout)
         table = StorageTable()
         files = [
-            Target(plan.full_path, capture(full, table), is_symlink_followed=False),
-            Target(plan.light_path, capture(light, table), is_symlink_followed=False),
+            Target(plan.full_path, capture(full, table), False, self._form),
+            Target(plan.light_path, capture(light, table), False, self._form),
         ]
         engine = self._engine if self._engine is not None else default_engine()
         snapshot = self._saves.start(
@@ -250,9 +256,8 @@ class CheckpointCallback:
         self._check_usable()
         stage = self._stage or "train"
         kind = re.sub(r"\W", "_", type(exc).__name__)[:64]
-        path = os.path.join(
-            self._directory.path, f"{stage}.{self._next_epoch}.exception_{kind}.pth"
-        )
+        name = f"{stage}.{self._next_epoch}.exception_{kind}.pth{self._form.suffix}"
+        path = os.path.join(self._directory.path, name)
         checkpoint = pack_checkpoint(
             **self._parts,
             stage=stage,

@@ -25,6 +25,10 @@ class FileForm(NamedTuple):
     name: str = "plain"  # or "zstd", "planes"
     is_adaptive: bool = False
 
+    @property
+    def suffix(self) -> str:
+        return {"plain": "", "zstd": ".zst", "planes": ".ttz"}[self.name]
+
 
 class Target(NamedTuple):
     """One file of a save."""

@@ -54,14 +54,24 @@ CheckpointIndex empty_index(const CheckpointDirectoryOptions& options) {
   index.main_metric = options.main_metric;
   index.is_metric_minimized = options.is_metric_minimized;
   index.save_n_best = options.save_n_best;
+  index.form = options.form.form;
   return index;
+}
+
+// A run keeps its form: with another, best and last of the old one would stay beside the new.
+Status check_form(const DirectoryState& state, const CheckpointIndex& index) {
+  const bool is_empty = index.kept.empty() && !index.best.has_value() && !index.last.has_value();
+  if (is_empty || index.form == state.options.form.form) return Status::ok();
+  return Status::invalid_argument(
+      "the checkpoints in '" + state.path + "' end in '" + light_name("", index.form) +
+      "', this run's would end in '" + state.light_name("") +
+      "': resume it with the compression that it was begun with, or begin a new logdir");
 }
 
 Result<bool> holds_checkpoints(Directory& directory) {
   TINTYPE_ASSIGN_OR_RETURN(const std::vector<std::string> names, directory.list());
   const auto is_checkpoint = [](const std::string& name) {
-    return name == full_name(kBestBase) || name == full_name(kLastBase) ||
-           parse_numbered_name(name).has_value();
+    return is_link_name(name) || parse_numbered_name(name).has_value();
   };
   return std::any_of(names.begin(), names.end(), is_checkpoint);
 }
@@ -70,7 +80,8 @@ Result<bool> holds_checkpoints(Directory& directory) {
 std::optional<CheckpointIndex> rebuild_index(DirectoryState& state) {
   if (!state.options.read_facts) return std::nullopt;
   for (const std::string_view base : {kLastBase, kBestBase}) {
-    const Result<FullFileFacts> facts = state.options.read_facts(state.path_of(full_name(base)));
+    const Result<FullFileFacts> facts =
+        state.options.read_facts(state.path_of(state.full_name(base)));
     if (!facts.is_ok() || facts->run_id.empty()) continue;
     state.notes.push_back("the index " + std::string(kIndexName) +
                           " is missing: it is made again from the files; which stages had ended is "
@@ -93,7 +104,9 @@ Result<CheckpointIndex> start_index(DirectoryState& state) {
     state.has_foreign_run = has_checkpoints && !state.options.is_resumed;
     return empty_index(state.options);
   }
+  TINTYPE_RETURN_IF_ERROR(check_form(state, *found));
   TINTYPE_ASSIGN_OR_RETURN(CheckpointIndex index, reconcile(state, std::move(*found)));
+  index.form = state.options.form.form;
   index.main_metric = state.options.main_metric;
   index.is_metric_minimized = state.options.is_metric_minimized;
   index.save_n_best = state.options.save_n_best;
@@ -175,8 +188,9 @@ Result<EpochPlan> CheckpointDirectory::plan_epoch(const std::string& stage, uint
                 .metrics = metrics,
                 .full = {},
                 .light = {}};
-  save.full_inode_before = inode_of(*state_->caller_directory, full_name(save.entry.stem));
-  save.light_inode_before = inode_of(*state_->caller_directory, light_name(save.entry.stem));
+  save.full_inode_before = inode_of(*state_->caller_directory, state_->full_name(save.entry.stem));
+  save.light_inode_before =
+      inode_of(*state_->caller_directory, state_->light_name(save.entry.stem));
 
   EpochPlan plan;
   {
@@ -193,8 +207,8 @@ Result<EpochPlan> CheckpointDirectory::plan_epoch(const std::string& stage, uint
     state_->pending.push_back(save);
   }
   const std::string_view base = save.is_numbered ? std::string_view(save.entry.stem) : kLastBase;
-  plan.full_path = state_->path_of(full_name(base));
-  plan.light_path = state_->path_of(light_name(base));
+  plan.full_path = state_->path_of(state_->full_name(base));
+  plan.light_path = state_->path_of(state_->light_name(base));
   plan.stem = save.entry.stem;
   plan.is_numbered = save.is_numbered;
   plan.publisher = std::make_unique<EpochPublisher>(state_, std::move(save));
@@ -221,7 +235,7 @@ Status CheckpointDirectory::resumed_from(const ResumePoint& point) {
     std::lock_guard lock(state_->state_mutex);
     state_->resume_point = point;
     const std::string stem = stem_of(point.stage, point.epoch);
-    if (point.is_named && point.path == state_->path_of(full_name(stem))) {
+    if (point.is_named && point.path == state_->path_of(state_->full_name(stem))) {
       state_->protected_stems.insert(stem);
     }
     CheckpointIndex& index = state_->index;

@@ -39,6 +39,7 @@ struct CheckpointDirectoryOptions {
   std::string main_metric = "loss";
   bool is_metric_minimized = true;
   std::string metrics_filename = "_metrics.json";
+  TargetForm form = {};     // of all files of the directory
   bool is_resumed = false;  // keep the index that stands there; otherwise start an empty one
   FileSystem* file_system = nullptr;  // null: the real one
 
@@ -53,10 +54,10 @@ struct CheckpointDirectoryOptions {
 // What one epoch end will do; made on the caller's thread, carried out by its publisher.
 struct EpochPlan {
   // Absolute; the files the front end must save, in this order, never following a symlink.
-  std::string full_path, light_path;
-  std::string stem;          // "train.3"
-  bool is_numbered = false;  // else the two paths are last_full.pth and last.pth
-  bool is_best = false;      // as far as the saves under way allow to tell
+  std::string full_path, light_path;  // their names end as the form says
+  std::string stem;                   // "train.3"
+  bool is_numbered = false;           // else the two paths are last_full.pth and last.pth
+  bool is_best = false;               // as far as the saves under way allow to tell
   // Dropping it unpublished withdraws the epoch from the plan.
   std::unique_ptr<Publisher> publisher;
 };

@@ -15,6 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "tintype-checkpoint-index";
+constexpr const char* kFormKey = "form";  // absent: plain, as before there were others
 constexpr uint64_t kVersion = 1;
 
 Json number_to_json(double value) {
@@ -115,6 +116,14 @@ class Reader {
     return name;
   }
 
+  FileForm compressed_form(const Json& object) {
+    const std::string name = text(object, kFormKey);
+    for (const FileForm form : {FileForm::zstd, FileForm::planes}) {
+      if (name == to_string(form)) return form;
+    }
+    return reject(kFormKey), FileForm::plain;
+  }
+
   FileDigest digest(const Json& object, const char* name) {
     const Json& value = field(object, name);
     const auto limit = std::numeric_limits<uint32_t>::max();
@@ -177,6 +186,7 @@ CheckpointIndex read_index(Reader& reader, const Json& json) {
   index.is_metric_minimized = reader.truth(json, "minimize_metric");
   index.save_n_best = static_cast<uint32_t>(
       reader.count(json, "save_n_best", std::numeric_limits<uint32_t>::max()));
+  if (json.contains(kFormKey)) index.form = reader.compressed_form(json);
   index.next_sequence = reader.count(json, "next_sequence");
   index.kept = reader.entries(json, "kept");
   index.best = reader.optional_entry(json, "best");
@@ -202,19 +212,20 @@ std::string render_index(const CheckpointIndex& index) {
     ended.push_back(
         Json{{"stage", stage.stage}, {"epoch", stage.epoch}, {"sequence", stage.sequence}});
   }
-  const Json json{{"format", kFormat},
-                  {"version", kVersion},
-                  {"run_id", index.run_id},
-                  {"main_metric", index.main_metric},
-                  {"minimize_metric", index.is_metric_minimized},
-                  {"save_n_best", index.save_n_best},
-                  {"next_sequence", index.next_sequence},
-                  {"kept", entries_to_json(index.kept)},
-                  {"best", optional_to_json(index.best)},
-                  {"last", optional_to_json(index.last)},
-                  {"resumed_at", resumed_to_json(index.resumed_at)},
-                  {"ended_stages", std::move(ended)},
-                  {"evicting", entries_to_json(index.evicting)}};
+  Json json{{"format", kFormat},
+            {"version", kVersion},
+            {"run_id", index.run_id},
+            {"main_metric", index.main_metric},
+            {"minimize_metric", index.is_metric_minimized},
+            {"save_n_best", index.save_n_best},
+            {"next_sequence", index.next_sequence},
+            {"kept", entries_to_json(index.kept)},
+            {"best", optional_to_json(index.best)},
+            {"last", optional_to_json(index.last)},
+            {"resumed_at", resumed_to_json(index.resumed_at)},
+            {"ended_stages", std::move(ended)},
+            {"evicting", entries_to_json(index.evicting)}};
+  if (index.form != FileForm::plain) json[kFormKey] = std::string(to_string(index.form));
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "engine/directory/checkpoint_entry.h"
+#include "io/archive/file_form.h"
 
 namespace tintype {
 
@@ -31,6 +32,7 @@ struct CheckpointIndex {
   std::string main_metric;
   bool is_metric_minimized = true;
   uint32_t save_n_best = 1;
+  FileForm form = FileForm::plain;  // of all files: their names depend on it
   uint64_t next_sequence = 1;
   std::vector<CheckpointEntry> kept;    // have numbered files; best first
   std::optional<CheckpointEntry> best;  // what best.pth holds; need not be among `kept`

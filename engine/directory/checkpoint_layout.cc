@@ -55,12 +55,20 @@ std::string stem_of(std::string_view stage, uint64_t epoch) {
   return std::string(stage) + "." + std::to_string(epoch);
 }
 
-std::string full_name(std::string_view base) {
-  return std::string(base) + std::string(kFullMark) + std::string(kLightEnding);
+std::string full_name(std::string_view base, FileForm form) {
+  return light_name(std::string(base) + std::string(kFullMark), form);
 }
 
-std::string light_name(std::string_view base) {
-  return std::string(base) + std::string(kLightEnding);
+std::string light_name(std::string_view base, FileForm form) {
+  return std::string(base) + std::string(kLightEnding) + std::string(suffix_of(form));
+}
+
+bool is_link_name(std::string_view file_name) {
+  const FileForm form = form_of_name(file_name);
+  for (const std::string_view base : {kBestBase, kLastBase}) {
+    if (file_name == full_name(base, form) || file_name == light_name(base, form)) return true;
+  }
+  return false;
 }
 
 std::optional<NumberedName> parse_stem(std::string_view stem) {
@@ -79,12 +87,16 @@ std::optional<NumberedName> parse_stem(std::string_view stem) {
 }
 
 std::optional<NumberedName> parse_numbered_name(std::string_view file_name) {
-  if (!file_name.ends_with(kLightEnding)) return std::nullopt;
-  file_name.remove_suffix(kLightEnding.size());
+  const FileForm form = form_of_name(file_name);
+  const std::string ending = light_name("", form);  // exact, where form_of_name takes either case
+  if (!file_name.ends_with(ending)) return std::nullopt;
+  file_name.remove_suffix(ending.size());
   const bool is_full = file_name.ends_with(kFullMark);
   if (is_full) file_name.remove_suffix(kFullMark.size());
   std::optional<NumberedName> name = parse_stem(file_name);
-  if (name.has_value()) name->is_full = is_full;
+  if (!name.has_value()) return std::nullopt;
+  name->is_full = is_full;
+  name->form = form;
   return name;
 }
 

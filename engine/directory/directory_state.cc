@@ -35,9 +35,9 @@ FileSystem& DirectoryState::file_system() const {
   return options.file_system != nullptr ? *options.file_system : posix_file_system();
 }
 
-Status link_pair(Directory& directory, std::string_view from, std::string_view to) {
-  TINTYPE_RETURN_IF_ERROR(move_link(directory, full_name(from), full_name(to)));
-  return move_link(directory, light_name(from), light_name(to));
+Status link_pair(DirectoryState& state, std::string_view from, std::string_view to) {
+  TINTYPE_RETURN_IF_ERROR(move_link(*state.directory, state.full_name(from), state.full_name(to)));
+  return move_link(*state.directory, state.light_name(from), state.light_name(to));
 }
 
 Result<std::optional<CheckpointIndex>> read_index(Directory& directory) {
@@ -66,8 +66,8 @@ Status write_index(DirectoryState& state, const CheckpointIndex& index) {
 
 bool evict_pair(DirectoryState& state, const CheckpointEntry& loser) {
   // The light file first: what is left of a torn eviction is then a full file, which lacks nothing.
-  const bool is_light_gone = evict_one(state, light_name(loser.stem), loser.light);
-  const bool is_full_gone = evict_one(state, full_name(loser.stem), loser.full);
+  const bool is_light_gone = evict_one(state, state.light_name(loser.stem), loser.light);
+  const bool is_full_gone = evict_one(state, state.full_name(loser.stem), loser.full);
   return is_light_gone && is_full_gone;
 }
 

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "engine/directory/checkpoint_directory.h"
 #include "engine/directory/checkpoint_index.h"
+#include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/directory_lock.h"
 #include "engine/directory/retention.h"
 #include "engine/file_closer.h"
@@ -38,6 +39,12 @@ class DirectoryState {
 
   RetentionRule rule() const {
     return {.save_n_best = options.save_n_best, .is_metric_minimized = options.is_metric_minimized};
+  }
+  std::string full_name(std::string_view base) const {
+    return tintype::full_name(base, options.form.form);
+  }
+  std::string light_name(std::string_view base) const {
+    return tintype::light_name(base, options.form.form);
   }
   std::string path_of(std::string_view name) const { return path + "/" + std::string(name); }
   FileSystem& file_system() const;
@@ -77,7 +84,7 @@ class DirectoryState {
 // --- on disk; REQUIRES for each: disk_mutex held, where the directory is a state's ---
 
 // Makes both files of `to` those of `from`, the full one first.
-Status link_pair(Directory& directory, std::string_view from, std::string_view to);
+Status link_pair(DirectoryState& state, std::string_view from, std::string_view to);
 // Nothing where there is no index; an error's text says what to do.
 Result<std::optional<CheckpointIndex>> read_index(Directory& directory);
 // Protocol step 11: index and metrics, then one fsync of the directory.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/restore/file_source.h"
+#include "io/archive/compressed_layout.h"
 #include "io/archive/crc32.h"
 #include "io/archive/zip_reader.h"
 
@@ -34,6 +35,8 @@ Result<FileDigest> read_digest(Directory& directory, std::string_view name) {
 
 Status check_end_records(File& file) {
   TINTYPE_ASSIGN_OR_RETURN(const auto source, FileSource::over(file));
+  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(*source));
+  if (form != FileForm::plain) return read_frame_index(*source, form).status();
   TINTYPE_ASSIGN_OR_RETURN(const ZipIndex index, read_zip_index(*source));
   if (index.start_offset == 0 && index.end_offset == source->size_bytes()) return Status::ok();
   return Status::corruption("'" + file.path() +

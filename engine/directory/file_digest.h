@@ -13,8 +13,9 @@ Result<FileDigest> read_digest(File& file);
 // not_found where nothing stands; invalid_argument for what is not a regular file.
 Result<FileDigest> read_digest(Directory& directory, std::string_view name);
 
-// Whether the file is an archive from its first byte to its last: end records and whole directory.
-// Finds truncated and foreign files; the payloads are not read.
+// Whether the file is an archive from its first byte to its last: end records and whole directory,
+// in a compressed form the table of its extents. Finds truncated and foreign files; the payloads
+// are not read.
 Status check_end_records(File& file);
 
 // The same of whatever may stand under a final name in a checkpoint directory: the two documents

@@ -27,9 +27,7 @@ std::string without_slashes_behind(std::string path) {
 }
 
 bool names_checkpoint(const std::string& name) {
-  return name == kIndexName || name == full_name(kBestBase) || name == full_name(kLastBase) ||
-         name == light_name(kBestBase) || name == light_name(kLastBase) ||
-         parse_numbered_name(name).has_value();
+  return name == kIndexName || is_link_name(name) || parse_numbered_name(name).has_value();
 }
 
 Result<std::unique_ptr<Directory>> open_checkpoints(FileSystem& file_system,
@@ -52,6 +50,7 @@ class Lister {
     listing_.path = directory_.path();
     TINTYPE_ASSIGN_OR_RETURN(listing_.index, read_index(directory_));
     TINTYPE_ASSIGN_OR_RETURN(names_, directory_.list());
+    form_ = form_of_files();
     if (listing_.index.has_value()) add_indexed(*listing_.index);
     add_unindexed();
     add_link(kBestBase, &ListedCheckpoint::is_best);
@@ -66,6 +65,15 @@ class Lister {
  private:
   void note(const std::string& about, const Status& status) {
     listing_.notes.push_back(about + ": " + std::string(status.message()));
+  }
+
+  // One for the directory. Without an index, the names tell.
+  FileForm form_of_files() const {
+    if (listing_.index.has_value()) return listing_.index->form;
+    const auto named = std::find_if(names_.begin(), names_.end(), [](const std::string& name) {
+      return is_link_name(name) || parse_numbered_name(name).has_value();
+    });
+    return named == names_.end() ? FileForm::plain : form_of_name(*named);
   }
 
   void add_indexed(const CheckpointIndex& index) {
@@ -83,9 +91,9 @@ class Lister {
     checkpoint.name = entry.stem;
     checkpoint.standing = standing;
     checkpoint.entry = entry;
-    checkpoint.full = judge(full_name(base), entry.full);
+    checkpoint.full = judge(full_name(base, form_), entry.full);
     // What was adopted, and what another program wrote, may have no light file.
-    if (entry.light != FileDigest{}) checkpoint.light = judge(light_name(base), entry.light);
+    if (entry.light != FileDigest{}) checkpoint.light = judge(light_name(base, form_), entry.light);
     // An eviction ends with the index that forgets it; until then its files may be gone.
     const bool is_gone = checkpoint.full->status.code() == StatusCode::not_found;
     if (standing == Standing::losing && is_gone) return;
@@ -118,7 +126,7 @@ class Lister {
     std::vector<NumberedName> numbered;
     for (const std::string& name : names_) {
       const std::optional<NumberedName> parsed = parse_numbered_name(name);
-      if (!parsed.has_value() || has_base(parsed->stem)) continue;
+      if (!parsed.has_value() || parsed->form != form_ || has_base(parsed->stem)) continue;
       const auto is_same = [&](const NumberedName& other) { return other.stem == parsed->stem; };
       if (std::none_of(numbered.begin(), numbered.end(), is_same)) numbered.push_back(*parsed);
     }
@@ -131,8 +139,8 @@ class Lister {
   void add_unindexed(std::string_view base) {
     ListedCheckpoint checkpoint;
     checkpoint.name = base;
-    checkpoint.full = find(full_name(base));
-    checkpoint.light = find(light_name(base));
+    checkpoint.full = find(full_name(base, form_));
+    checkpoint.light = find(light_name(base, form_));
     listing_.checkpoints.push_back(std::move(checkpoint));
   }
 
@@ -148,8 +156,8 @@ class Lister {
   // Marks the checkpoint that best or last shows now: by content, as a copy may stand there where
   // the file system has no links.
   void add_link(std::string_view base, bool ListedCheckpoint::*mark) {
-    const bool has_full = find(full_name(base)).has_value();
-    const std::string name = has_full ? full_name(base) : light_name(base);
+    const bool has_full = find(full_name(base, form_)).has_value();
+    const std::string name = has_full ? full_name(base, form_) : light_name(base, form_);
     const Result<FileDigest> digest = read_digest(directory_, name);
     if (digest.status().code() == StatusCode::not_found) return;
     if (!digest.is_ok()) return note(name, digest.status());
@@ -166,6 +174,7 @@ class Lister {
   }
 
   Directory& directory_;
+  FileForm form_ = FileForm::plain;
   std::vector<std::string> names_;
   std::set<uint64_t> inodes_;
   DirectoryListing listing_;

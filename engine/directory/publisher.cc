@@ -64,8 +64,10 @@ void EpochPublisher::evict() {
 
 Status EpochPublisher::read_digests() {
   const std::string_view base = save_.is_numbered ? std::string_view(save_.entry.stem) : kLastBase;
-  TINTYPE_ASSIGN_OR_RETURN(save_.entry.full, read_digest(*state_->directory, full_name(base)));
-  TINTYPE_ASSIGN_OR_RETURN(save_.entry.light, read_digest(*state_->directory, light_name(base)));
+  TINTYPE_ASSIGN_OR_RETURN(save_.entry.full,
+                           read_digest(*state_->directory, state_->full_name(base)));
+  TINTYPE_ASSIGN_OR_RETURN(save_.entry.light,
+                           read_digest(*state_->directory, state_->light_name(base)));
   return Status::ok();
 }
 
@@ -103,7 +105,7 @@ Status EpochPublisher::link_names(CheckpointIndex& next) {
   const CheckpointEntry& entry = save_.entry;
   Status first_error;
   const auto is_linked = [&](std::string_view from, std::string_view to) {
-    const Status status = link_pair(*state_->directory, from, to);
+    const Status status = link_pair(*state_, from, to);
     if (first_error.is_ok()) first_error = status;
     return status.is_ok();
   };
@@ -162,8 +164,8 @@ void EpochPublisher::remove_half_written() {
     if (file.is_ok()) state_->closer.close(std::move(file).value());
   };
   for (const PlannedSave& save : withdrawn) {
-    remove(light_name(save.entry.stem), save.light_inode_before);
-    remove(full_name(save.entry.stem), save.full_inode_before);
+    remove(state_->light_name(save.entry.stem), save.light_inode_before);
+    remove(state_->full_name(save.entry.stem), save.full_inode_before);
   }
 }
 

@@ -152,7 +152,7 @@ void Reconciler::drop(const CheckpointEntry& entry, const Status& reason) {
 }
 
 Status Reconciler::check_is(const CheckpointEntry& entry, std::string_view base) const {
-  const std::string name = full_name(base);
+  const std::string name = state_.full_name(base);
   TINTYPE_ASSIGN_OR_RETURN(const FileDigest digest, read_digest(directory_, name));
   const Status status = check_full_file(state_, directory_, name);
   if (!status.is_ok() || digest == entry.full) return status;
@@ -165,19 +165,20 @@ Status Reconciler::adopt_unindexed() {
   std::vector<NumberedName> numbered;
   for (const std::string& name : names) {
     const std::optional<NumberedName> parsed = parse_numbered_name(name);
-    if (parsed.has_value() && parsed->is_full) numbered.push_back(*parsed);
+    const bool is_ours = parsed.has_value() && parsed->form == state_.options.form.form;
+    if (is_ours && parsed->is_full) numbered.push_back(*parsed);
   }
   std::sort(numbered.begin(), numbered.end(), [](const auto& a, const auto& b) {
     return a.stage != b.stage ? a.stage < b.stage : a.epoch < b.epoch;
   });
   // What last holds is the newest, whatever its stage is called.
-  const Result<FileDigest> last = read_digest(directory_, full_name(kLastBase));
+  const Result<FileDigest> last = read_digest(directory_, state_.full_name(kLastBase));
   std::stable_partition(numbered.begin(), numbered.end(), [&](const NumberedName& name) {
-    return !last.is_ok() || !matches(full_name(name.stem), *last);
+    return !last.is_ok() || !matches(state_.full_name(name.stem), *last);
   });
-  for (const NumberedName& name : numbered) adopt(full_name(name.stem), name.stem);
-  adopt(full_name(kBestBase), kBestBase);
-  adopt(full_name(kLastBase), kLastBase);
+  for (const NumberedName& name : numbered) adopt(state_.full_name(name.stem), name.stem);
+  adopt(state_.full_name(kBestBase), kBestBase);
+  adopt(state_.full_name(kLastBase), kLastBase);
   return Status::ok();
 }
 
@@ -263,15 +264,15 @@ void Reconciler::score(CheckpointEntry& entry) {
 
 // An adopted epoch's light file, if there is one, may be an earlier file of that name.
 void Reconciler::restore_light(Survivor& survivor) {
-  const std::string light = light_name(survivor.base);
+  const std::string light = state_.light_name(survivor.base);
   survivor.has_light = survivor.entry.light != FileDigest{} &&
                        matches(light, survivor.entry.light) &&
                        check_full_file(state_, directory_, light).is_ok();
   if (survivor.has_light) return;
   Status status = Status::unsupported("nothing to make it with");
   if (state_.options.make_light) {
-    status =
-        state_.options.make_light(state_.path_of(full_name(survivor.base)), state_.path_of(light));
+    status = state_.options.make_light(state_.path_of(state_.full_name(survivor.base)),
+                                       state_.path_of(light));
   }
   const Result<FileDigest> digest = read_digest(directory_, light);
   survivor.has_light = status.is_ok() && digest.is_ok();
@@ -320,13 +321,14 @@ void Reconciler::add_losers(std::vector<CheckpointEntry> losers) {
 
 Status Reconciler::link(const CheckpointEntry& entry, std::string_view to) {
   const Survivor& survivor = *find(entry.sequence);
-  if (!matches(full_name(to), entry.full)) {
-    TINTYPE_RETURN_IF_ERROR(move_link(directory_, full_name(survivor.base), full_name(to)));
+  if (!matches(state_.full_name(to), entry.full)) {
+    TINTYPE_RETURN_IF_ERROR(
+        move_link(directory_, state_.full_name(survivor.base), state_.full_name(to)));
   }
   if (!survivor.has_light) return Status::ok();
   // The damaged file that a new one replaces may have its digest.
-  if (!survivor.is_light_new && matches(light_name(to), entry.light)) return Status::ok();
-  return move_link(directory_, light_name(survivor.base), light_name(to));
+  if (!survivor.is_light_new && matches(state_.light_name(to), entry.light)) return Status::ok();
+  return move_link(directory_, state_.light_name(survivor.base), state_.light_name(to));
 }
 
 }  // namespace

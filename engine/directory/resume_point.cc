@@ -41,7 +41,7 @@ std::vector<Candidate> list_candidates(const DirectoryState& state, const Checkp
 }
 
 Status check_candidate(DirectoryState& state, const Candidate& candidate) {
-  const std::string name = full_name(candidate.base);
+  const std::string name = state.full_name(candidate.base);
   TINTYPE_ASSIGN_OR_RETURN(const FileDigest digest, read_digest(*state.caller_directory, name));
   if (digest != candidate.entry.full) {
     return Status::corruption("'" + state.path_of(name) + "' is not the file that was saved as " +
@@ -51,7 +51,7 @@ Status check_candidate(DirectoryState& state, const Candidate& candidate) {
 }
 
 ResumePoint point_for(const DirectoryState& state, const Candidate& candidate) {
-  return {.path = state.path_of(full_name(candidate.base)),
+  return {.path = state.path_of(state.full_name(candidate.base)),
           .stage = candidate.entry.stage,
           .epoch = candidate.entry.epoch,
           .sequence = candidate.entry.sequence,
@@ -83,11 +83,11 @@ Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wa
       point.notes = std::move(notes);
       return point;
     }
-    notes.push_back(full_name(candidate.base) +
+    notes.push_back(state.full_name(candidate.base) +
                     " cannot be used: " + std::string(status.message()));
   }
   // Without an index, the names still mean what they say.
-  const std::string name = full_name(is_best_wanted ? kBestBase : kLastBase);
+  const std::string name = state.full_name(is_best_wanted ? kBestBase : kLastBase);
   if (check_full_file(state, *state.caller_directory, name).is_ok()) {
     Result<ResumePoint> point = point_from_file(state, state.path_of(name));
     if (point.is_ok()) {
@@ -127,7 +127,7 @@ Result<ResumePoint> locate_base(DirectoryState& state, const std::string& base) 
   for (const CheckpointEntry& entry : index.kept) {
     if (entry.stem == base) return locate_indexed(state, {entry, base});
   }
-  const std::string name = full_name(base);
+  const std::string name = state.full_name(base);
   const Result<FileDigest> digest = read_digest(*state.caller_directory, name);
   for (const CheckpointEntry& loser : index.evicting) {  // still there
     if (digest.is_ok() && loser.full == *digest) return locate_indexed(state, {loser, base});

@@ -239,17 +239,6 @@ def test_name_that_contradicts_the_compression_is_refused_before_anything_is_rea
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["x.pth.zst", "x.pth.ttz", "x.zst", "x.ZST", "x.pth.TtZ"])
-@pytest.mark.parametrize("compression", ["by-name", "auto"])
-def test_compressed_names_are_refused_before_anything_is_read(
-    tmp_path: Path, name: str, compression: Any
-) -> None:
-    for save in (tintype.save, tintype.save_async):
-        with pytest.raises(tintype.UnsupportedError, match="not in this version"):
-            save(Untouchable(), tmp_path / name, compression=compression)  # type: ignore[operator]
-    assert os.listdir(tmp_path) == []
-
-
 @pytest.mark.parametrize(
     "target, text",
     [(None, "NoneType"), (5, "int"), (b"x.pth", "bytes"), (io.BytesIO(), "BytesIO")],

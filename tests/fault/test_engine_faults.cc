@@ -96,8 +96,8 @@ Labels expected_labels(const Scenario& scenario, const Version& newest) {
   const Version& kept = newest.loss <= scenario.first.loss ? newest : scenario.first;
   Labels labels = {{".tintype.json", "document"}, {"_metrics.json", "document"}};
   const auto add = [&](std::string_view base, const Version& version) {
-    labels[full_name(base)] = "full " + std::to_string(version.number);
-    labels[light_name(base)] = "light " + std::to_string(version.number);
+    labels[full_name(base, FileForm::plain)] = "full " + std::to_string(version.number);
+    labels[light_name(base, FileForm::plain)] = "light " + std::to_string(version.number);
   };
   add(stem_of("train", kept.epoch), kept);
   add("best", kept);
@@ -306,8 +306,8 @@ class EngineFaults : public testing::TestWithParam<Backend> {
   void expect_durable_under_its_own_name(const Scenario& scenario, const Labels& found) {
     const bool is_numbered = scenario.second.loss <= scenario.first.loss;
     const std::string base = is_numbered ? stem_of("train", scenario.second.epoch) : "last";
-    EXPECT_EQ(found.at(full_name(base)), "full 2");
-    EXPECT_EQ(found.at(light_name(base)), "light 2");
+    EXPECT_EQ(found.at(full_name(base, FileForm::plain)), "full 2");
+    EXPECT_EQ(found.at(light_name(base, FileForm::plain)), "light 2");
   }
 
   void expect_next_save_and_resume(const Scenario& scenario) {

@@ -107,7 +107,8 @@ class Aftermath {
       const auto place = labels.find(name);
       return place != labels.end() && place->second == label;
     };
-    if (holds(full_name(base), "full " + number) && holds(light_name(base), "light " + number)) {
+    if (holds(full_name(base, FileForm::plain), "full " + number) &&
+        holds(light_name(base, FileForm::plain), "light " + number)) {
       return "";
     }
     return std::string(base) + " is not version " + number;

@@ -71,6 +71,20 @@ TEST(CheckpointIndex, everything_survives_the_round_trip) {
   EXPECT_EQ(parsed->ended_stages[0].stage, "warmup");
 }
 
+TEST(CheckpointIndex, the_form_is_named_where_it_is_not_plain) {
+  CheckpointIndex index = sample();
+  EXPECT_EQ(render_index(index).find("form\": \"p"), std::string::npos);
+  for (const FileForm form : {FileForm::zstd, FileForm::planes}) {
+    index.form = form;
+    const Result<CheckpointIndex> parsed = parse_index(render_index(index));
+    ASSERT_TRUE(parsed.is_ok()) << parsed.status().message();
+    EXPECT_EQ(parsed->form, form);
+  }
+  for (const char* other : {"\"plain\"", "\"lz4\"", "1", "null"}) {
+    EXPECT_EQ(parse_with("/form", other).code(), StatusCode::corruption) << other;
+  }
+}
+
 TEST(CheckpointIndex, an_empty_index_survives) {
   CheckpointIndex empty;
   const Result<CheckpointIndex> parsed = parse_index(render_index(empty));
@@ -197,9 +211,9 @@ TEST(MetricsFile, is_an_empty_object_before_the_first_epoch) {
 }
 
 TEST(CheckpointLayout, names_are_built_and_taken_apart_exactly) {
-  EXPECT_EQ(full_name(stem_of("train", 10)), "train.10_full.pth");
-  EXPECT_EQ(light_name(stem_of("train", 10)), "train.10.pth");
-  EXPECT_EQ(full_name(kBestBase), "best_full.pth");
+  EXPECT_EQ(full_name(stem_of("train", 10), FileForm::plain), "train.10_full.pth");
+  EXPECT_EQ(light_name(stem_of("train", 10), FileForm::plain), "train.10.pth");
+  EXPECT_EQ(full_name(kBestBase, FileForm::plain), "best_full.pth");
   const auto full = parse_numbered_name("a.b-1.12_full.pth");
   ASSERT_TRUE(full.has_value());
   EXPECT_EQ(full->stage, "a.b-1");
@@ -209,10 +223,26 @@ TEST(CheckpointLayout, names_are_built_and_taken_apart_exactly) {
   EXPECT_FALSE(parse_numbered_name("train.1.pth")->is_full);
 }
 
+TEST(CheckpointLayout, compressed_forms_have_names_of_their_own) {
+  EXPECT_EQ(full_name(kBestBase, FileForm::planes), "best_full.pth.ttz");
+  EXPECT_EQ(light_name(kLastBase, FileForm::zstd), "last.pth.zst");
+  for (const FileForm form : {FileForm::plain, FileForm::zstd, FileForm::planes}) {
+    const auto name = parse_numbered_name(full_name("train.3", form));
+    ASSERT_TRUE(name.has_value());
+    EXPECT_TRUE(name->stem == "train.3" && name->is_full && name->form == form);
+    EXPECT_TRUE(is_link_name(light_name(kBestBase, form)));
+    EXPECT_TRUE(is_link_name(full_name(kLastBase, form)));
+  }
+  for (const char* name :
+       {"best.PTH.ttz", "best.pth.TTZ", "best.ttz", "bests.pth", "train.1.pth"}) {
+    EXPECT_FALSE(is_link_name(name)) << name;
+  }
+}
+
 TEST(CheckpointLayout, other_names_are_not_ours) {
   for (const char* name :
        {"best.pth", "last_full.pth", "train.pth", "train.01.pth", "train.0.pth", "train.+1.pth",
-        "train.1.exception_KeyboardInterrupt.pth", "train.1_full_full.pth", "train.1.pth.zst",
+        "train.1.exception_KeyboardInterrupt.pth", "train.1_full_full.pth", "train.1.pth.ZST",
         ".train.1.pth", "train.18446744073709551616.pth", "train.1 .pth", "best.1.pth",
         "x_full.1.pth", "train.-1.pth", ".pth", "_full.pth", "train..pth", ".1.pth"}) {
     EXPECT_FALSE(parse_numbered_name(name).has_value()) << name;

@@ -43,6 +43,39 @@ TEST_F(CheckpointDirectoryTest, resume_goes_on_where_the_run_was) {
   EXPECT_EQ(directory_->entries().size(), 2u);
 }
 
+TEST_F(CheckpointDirectoryTest, a_run_keeps_its_form) {
+  options_.form = {.form = FileForm::planes};
+  open();
+  save("train", 1, .2);
+  save("train", 2, .1);
+  const std::set<std::string> expected = {
+      "_metrics.json",     "best.pth.ttz",    "best_full.pth.ttz",   "last.pth.ttz",
+      "last_full.pth.ttz", "train.2.pth.ttz", "train.2_full.pth.ttz"};
+  EXPECT_EQ(names(), expected);
+  open(true);
+  EXPECT_THAT(directory_->notes(), IsEmpty());
+  resume("last");
+  save("train", 3, .3);
+  EXPECT_EQ(names(), expected);
+  for (const FileForm form : {FileForm::plain, FileForm::zstd}) {
+    options_.form = {.form = form};
+    const Status refused = try_open(true);
+    EXPECT_EQ(refused.code(), StatusCode::invalid_argument);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(".pth.ttz"));
+    EXPECT_EQ(names(), expected);
+  }
+  open(false);
+  EXPECT_TRUE(directory_->has_foreign_run()) << "a new run may have another";
+}
+
+TEST_F(CheckpointDirectoryTest, an_empty_run_may_change_its_form) {
+  open();
+  options_.form = {.form = FileForm::zstd};
+  open(true);
+  save("train", 1, .2);
+  EXPECT_TRUE(names().contains("best.pth.zst"));
+}
+
 TEST_F(CheckpointDirectoryTest, no_resume_in_a_directory_with_a_run_evicts_nothing_of_it) {
   open();
   EXPECT_FALSE(directory_->has_foreign_run());
