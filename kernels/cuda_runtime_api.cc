@@ -37,6 +37,23 @@ Status cuda_status(cudaError_t error, const char* operation) {
                       cudaGetErrorName(error), static_cast<int>(error))};
 }
 
+// Versions are 1000 times the first number and 10 times the second.
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+// CUDA says the same of a driver that is too old and of none.
+Status insufficient_driver() {
+  int version = 0;
+  static_cast<void>(cudaDriverGetVersion(&version));
+  static_cast<void>(cudaGetLastError());
+  if (version == 0) return Status::unsupported("there is no CUDA driver on this machine");
+  return Status::unsupported(
+      fmt::format("the CUDA driver of this machine is for CUDA {}, this build for {}: update the "
+                  "driver, or build with an older CUDA",
+                  version_text(version), version_text(CUDART_VERSION)));
+}
+
 // A thread that captures a graph forbids the others what might disturb it, and loses its graph if
 // they do it all the same. Nothing here does, and this says so.
 class BesideCaptures {
@@ -90,7 +107,9 @@ class CudaRuntimeApi final : public CudaApi {
  public:
   Result<int> device_count() override {
     int count = 0;
-    TINTYPE_RETURN_IF_ERROR(cuda_status(cudaGetDeviceCount(&count), "find devices"));
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver) return insufficient_driver();
+    TINTYPE_RETURN_IF_ERROR(cuda_status(error, "find devices"));
     return count;
   }
 

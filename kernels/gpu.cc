@@ -50,7 +50,8 @@ Result<GpuEventPointer> Gpu::record(CudaApi::Stream stream) {
         "a CUDA graph is being captured on this stream, whose work has not happened: save before "
         "the capture or after it");
   }
-  return end(stream, {});
+  TINTYPE_ASSIGN_OR_RETURN(const CudaApi::Event event, end(stream));
+  return std::make_shared<GpuEvent>(api_, event, nullptr, 0);
 }
 
 Result<GpuEventPointer> Gpu::copy(std::span<const CopyPiece> pieces, const GpuEvent* after) {
@@ -58,14 +59,15 @@ Result<GpuEventPointer> Gpu::copy(std::span<const CopyPiece> pieces, const GpuEv
   std::lock_guard lock(mutex_);
   const CurrentDevice current(api_, index_);
   TINTYPE_RETURN_IF_ERROR(current.status());
-  forget_what_is_over();
   std::vector<LaunchTable> tables;
   if (Status status = start(std::move(parts), after, tables); !status.is_ok()) {
     drain(kernel_stream_);
     drain(copy_stream_);
     return status;
   }
-  return end(copy_stream_, std::move(tables));
+  TINTYPE_ASSIGN_OR_RETURN(const CudaApi::Event event, end(copy_stream_));
+  const uint64_t number = launches_.add(std::move(tables));
+  return std::make_shared<GpuEvent>(api_, event, &launches_, number);
 }
 
 Gpu::Parts Gpu::divide(std::span<const CopyPiece> pieces) const {
@@ -113,30 +115,24 @@ Status Gpu::start(Parts parts, const GpuEvent* after, std::vector<LaunchTable>& 
   return api_.make_wait(copy_stream_, kernels_end_);
 }
 
-// REQUIRES: the device is entered; mutex_ held where there are tables.
-Result<GpuEventPointer> Gpu::end(CudaApi::Stream stream, std::vector<LaunchTable> tables) {
-  const bool has_tables = !tables.empty();
+// A new event, recorded; on an error nothing of the stream is in flight. REQUIRES: the device is
+// entered.
+Result<CudaApi::Event> Gpu::end(CudaApi::Stream stream) {
   auto event = api_.create_event();
-  if (event.is_ok()) {
-    auto pointer = std::make_shared<GpuEvent>(api_, *event, std::move(tables));
-    Status status = api_.record(*event, stream);
-    if (status.is_ok()) {
-      if (has_tables) in_flight_.push_back(pointer);
-      return pointer;
-    }
-    drain(stream);  // before the tables go
+  if (!event.is_ok()) {
+    drain(stream);
+    return event;
+  }
+  if (Status status = api_.record(*event, stream); !status.is_ok()) {
+    drain(stream);
+    api_.destroy_event(*event);
     return status;
   }
-  drain(stream);
-  return event.status();
+  return event;
 }
 
 // A stream that cannot even be waited for is broken, and nothing of it arrives any more.
 void Gpu::drain(CudaApi::Stream stream) { static_cast<void>(api_.synchronize(stream)); }
-
-void Gpu::forget_what_is_over() {
-  std::erase_if(in_flight_, [](const GpuEventPointer& event) { return event->is_over(); });
-}
 
 // Work that is being captured does not run now: nothing is lost by waiting here, where a wait in
 // the graph would be for an event of today each time that it runs.
@@ -152,7 +148,7 @@ Status Gpu::gather(std::span<const CopyPiece> pieces, CudaApi::Stream stream) {
   std::lock_guard lock(mutex_);
   const CurrentDevice current(api_, index_);
   TINTYPE_RETURN_IF_ERROR(current.status());
-  forget_what_is_over();
+  std::erase_if(gathers_, [](const auto& gather) { return gather.first->is_over(); });
   TINTYPE_ASSIGN_OR_RETURN(
       LaunchTable table,
       LaunchTable::make(memory_, {pieces.begin(), pieces.end()}, LaunchTable::Purpose::gather));
@@ -160,9 +156,9 @@ Status Gpu::gather(std::span<const CopyPiece> pieces, CudaApi::Stream stream) {
     drain(stream);
     return status;
   }
-  std::vector<LaunchTable> tables;
-  tables.push_back(std::move(table));
-  return end(stream, std::move(tables)).status();
+  TINTYPE_ASSIGN_OR_RETURN(const CudaApi::Event event, end(stream));
+  gathers_.emplace_back(std::make_shared<GpuEvent>(api_, event, nullptr, 0), std::move(table));
+  return Status::ok();
 }
 
 }  // namespace tintype

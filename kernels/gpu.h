@@ -7,11 +7,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/copy_piece.h"
@@ -66,9 +66,8 @@ class Gpu {
   Status create_streams();
   Parts divide(std::span<const CopyPiece> pieces) const;
   Status start(Parts parts, const GpuEvent* after, std::vector<LaunchTable>& tables);
-  Result<GpuEventPointer> end(CudaApi::Stream stream, std::vector<LaunchTable> tables);
+  Result<CudaApi::Event> end(CudaApi::Stream stream);
   void drain(CudaApi::Stream stream);
-  void forget_what_is_over();
 
   CudaApi& api_;
   PinnedMemory& pinned_;
@@ -78,9 +77,11 @@ class Gpu {
   CudaApi::Stream kernel_stream_ = 0;
   CudaApi::Event kernels_end_ = 0;
 
+  // A copy's launches and its event follow each other without another copy's between them.
   std::mutex mutex_;
-  // Events whose tables are in use though nobody else may keep them. Guarded by mutex_.
-  std::deque<GpuEventPointer> in_flight_;
+  LaunchQueue launches_;
+  // The tables of gathers, each with the event of its end. Guarded by mutex_.
+  std::vector<std::pair<GpuEventPointer, LaunchTable>> gathers_;
 };
 
 }  // namespace tintype

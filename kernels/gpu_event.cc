@@ -4,10 +4,20 @@
 
 namespace tintype {
 
-GpuEvent::GpuEvent(CudaApi& api, CudaApi::Event event, std::vector<LaunchTable> tables)
-    : api_(api), event_(event), tables_(std::move(tables)) {}
+uint64_t LaunchQueue::add(std::vector<LaunchTable> tables) {
+  std::lock_guard lock(mutex_);
+  launches_.push_back(std::move(tables));
+  return first_ + launches_.size() - 1;
+}
 
-GpuEvent::~GpuEvent() { api_.destroy_event(event_); }
+void LaunchQueue::finish(uint64_t number, bool is_well) {
+  std::lock_guard lock(mutex_);
+  for (; first_ <= number; ++first_, launches_.pop_front()) {
+    for (LaunchTable& table : launches_.front()) {
+      if (is_well) table.deliver();
+    }
+  }
+}
 
 bool GpuEvent::is_done() {
   if (!is_over()) return false;
@@ -15,16 +25,10 @@ bool GpuEvent::is_done() {
   return true;
 }
 
-// Of a failed piece of work nothing is handed out.
 Status GpuEvent::wait() {
   Status status = api_.wait(event_);
-  std::lock_guard lock(mutex_);
-  if (std::exchange(is_delivered_, true)) return status_;
-  status_ = std::move(status);
-  for (LaunchTable& table : tables_) {
-    if (status_.is_ok()) table.deliver();
-  }
-  return status_;
+  if (launches_ != nullptr) launches_->finish(number_, status.is_ok());
+  return status;
 }
 
 }  // namespace tintype

@@ -1,6 +1,8 @@
 // A point in the work of a GPU, and what the work before it gives back.
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -10,13 +12,30 @@
 
 namespace tintype {
 
-// Thread-safe. Everything of a Gpu outlives it.
+// The launches of one stream that nobody has waited for yet, in their order. Whoever learns that
+// one of them is over has learned it of the earlier ones too, and finds all of them handed out.
+// Thread-safe.
+class LaunchQueue {
+ public:
+  // The number of this launch: those of later ones are higher.
+  uint64_t add(std::vector<LaunchTable> tables);
+  // Hands out what came back up to this launch (LaunchTable::deliver()), or where it failed drops
+  // it. REQUIRES: it is over.
+  void finish(uint64_t number, bool is_well);
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::vector<LaunchTable>> launches_;  // guarded by mutex_
+  uint64_t first_ = 0;                             // the number of the first; guarded by mutex_
+};
+
+// Thread-safe.
 class GpuEvent {
  public:
-  // `event` was recorded. `tables` are those of kernels before it.
-  GpuEvent(CudaApi& api, CudaApi::Event event, std::vector<LaunchTable> tables);
-  // REQUIRES: it is over, or there are no tables.
-  ~GpuEvent();
+  // `event` was recorded. Behind the launch `number` of `launches`, which outlives it (null: none).
+  GpuEvent(CudaApi& api, CudaApi::Event event, LaunchQueue* launches, uint64_t number)
+      : api_(api), event_(event), launches_(launches), number_(number) {}
+  ~GpuEvent() { api_.destroy_event(event_); }
 
   // The work before it has ended, well or not.
   bool is_over() const { return api_.is_done(event_); }
@@ -32,10 +51,8 @@ class GpuEvent {
  private:
   CudaApi& api_;
   const CudaApi::Event event_;
-  std::mutex mutex_;
-  std::vector<LaunchTable> tables_;  // guarded by mutex_
-  bool is_delivered_ = false;        // guarded by mutex_
-  Status status_;                    // guarded by mutex_
+  LaunchQueue* const launches_;
+  const uint64_t number_;
 };
 
 }  // namespace tintype

@@ -113,6 +113,16 @@ TEST_F(GpuTest, the_last_event_covers_the_copies_before_it) {
   EXPECT_TRUE(first->is_over());
 }
 
+TEST_F(GpuTest, what_earlier_copies_gave_back_stands_when_a_later_one_is_done) {
+  const auto wanted = pieces({64, 300'000, 5}, pageable_);
+  const auto first = gpu_->copy(wanted, nullptr).value();
+  const CopyPiece later{memory_.data(), target_.data(), 8, nullptr};
+  const auto second = gpu_->copy(std::vector<CopyPiece>{later}, nullptr).value();
+  while (!second->is_done()) {
+  }
+  expect_arrived(wanted);
+}
+
 TEST_F(GpuTest, small_pieces_come_into_memory_that_is_not_pinned_too) {
   const auto wanted = pieces({64, 64, 100'000, 262'144, 7}, pageable_);
   cuda_.hold(true);  // nothing is waited for
