@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -18,6 +19,7 @@
 #include "bindings/src/raise.h"
 #include "bindings/src/request.h"
 #include "bindings/src/without_gil.h"
+#include "engine/device/cuda_device.h"
 #include "engine/engine.h"
 #include "engine/image_stream.h"
 
@@ -120,8 +122,14 @@ void call_blocking(Call call) {
   raise_if_error(without_gil(call));
 }
 
-void before_mutation(BoundEngine& engine) {
-  call_blocking([&] { return engine->before_mutation(is_signal_pending); });
+// `streams`: pairs of a CUDA device and a cudaStream_t of it, on which the changes will be made.
+void before_mutation(BoundEngine& engine,
+                     const std::vector<std::pair<int, StreamHandle>>& streams) {
+  std::vector<DeviceStream> waiting;
+  for (const auto& [device, stream] : streams) {
+    waiting.push_back({value_or_raise(cuda_device(device)), stream});
+  }
+  call_blocking([&] { return engine->before_mutation(is_signal_pending, waiting); });
   release_retired_references();
 }
 
@@ -149,6 +157,7 @@ nb::dict stats(const BoundEngine& engine) {
   d["saves_skipped"] = s.saves_skipped;
   d["written_bytes"] = s.written_bytes;
   d["staging_bytes"] = s.staging_bytes;
+  d["pinned_bytes"] = s.pinned_bytes;
   d["in_flight"] = s.in_flight;
   d["saves_stalled"] = s.saves_stalled;
   d["backend"] = s.backend;
@@ -158,6 +167,7 @@ nb::dict stats(const BoundEngine& engine) {
 
 nb::object next_piece(ImageStream& stream) {
   const ByteView piece = without_gil([&] { return stream.next(); });
+  raise_if_error(stream.status());
   return nb::steal(
       PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(piece.data())),
                               static_cast<Py_ssize_t>(piece.size()), PyBUF_READ));
@@ -171,10 +181,13 @@ void bind_engine(nb::module_& module) {
       .def("save", &save)
       .def("save_async", &save_async)
       .def("prepare",
-           [](BoundEngine& e, uint64_t bytes) { call_blocking([&] { return e->prepare(bytes); }); })
+           [](BoundEngine& e, const NativeRequest& request) {
+             call_blocking(
+                 [&] { return e->prepare(request.storage_bytes(), request.first_device()); });
+           })
       .def("wait",
            [](BoundEngine& e) { call_blocking([&] { return e->wait(is_signal_pending); }); })
-      .def("before_mutation", &before_mutation)
+      .def("before_mutation", &before_mutation, nb::arg("streams"))
       .def("close",
            [](BoundEngine& e) {
              e->refuse_new_saves();

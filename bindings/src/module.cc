@@ -8,11 +8,13 @@
 #include "bindings/src/engine_binding.h"
 #include "bindings/src/request.h"
 #include "bindings/src/snapshot_binding.h"
+#include "engine/device/cuda_device.h"
 
 NB_MODULE(_tintype, module) {
   // A user's global that is alive at exit is no leak; the engine drains by atexit.
   nanobind::set_leak_warnings(false);
   module.doc() = "Native part of tintype. Use the package, not this module.";
+  module.def("is_built_with_cuda", &tintype::is_built_with_cuda);
   tintype::python::bind_capture(module);
   tintype::python::bind_request(module);
   tintype::python::bind_snapshot(module);

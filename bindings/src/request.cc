@@ -4,6 +4,7 @@
 
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings/src/guard/guarded_tensors.h"
 #include "bindings/src/guard/lazy_storages.h"
@@ -12,6 +13,14 @@
 namespace nb = nanobind;
 
 namespace tintype::python {
+
+NativeRequest::NativeRequest(const StorageTable& table) : cuda_devices_(table.device_indices()) {
+  request_.storages = table.storages();
+  request_.devices = table.devices();
+  for (uint32_t i = 0; i < request_.storages.size(); ++i) {
+    if (request_.storages[i].device != kHostMemory) held_.add(table.storage_object(i));
+  }
+}
 
 void NativeRequest::add_file(const std::string& path, Captured& captured, uint64_t alignment,
                              bool is_symlink_followed, const TargetForm& form) {
@@ -38,11 +47,24 @@ void NativeRequest::guard(const StorageTable& table, const nb::list& optimizers,
   for (const nb::handle optimizer : optimizers) guarded.add_optimizer(optimizer[0], optimizer[1]);
   request_.witness = mark_lazy_storages(request_.storages, table, guarded, torn);
   if (request_.witness == nullptr) return;
-  auto owner = std::make_shared<HeldReferences>();
   for (uint32_t i = 0; i < request_.storages.size(); ++i) {
-    if (request_.storages[i].is_lazy) owner->add(table.storage_object(i));
+    if (request_.storages[i].is_lazy) held_.add(table.storage_object(i));
   }
-  request_.storage_owner = std::move(owner);
+}
+
+void NativeRequest::set_slab(uint32_t position, const nb::object& tensor) {
+  if (position >= request_.devices.size()) throw nb::index_error("no such device");
+  const auto address = nb::cast<uint64_t>(tensor.attr("data_ptr")());
+  const auto size_bytes = nb::cast<uint64_t>(tensor.attr("nbytes"));
+  request_.devices[position].slab = {reinterpret_cast<std::byte*>(address), size_bytes};
+  held_.add(tensor.ptr());
+}
+
+SaveRequest NativeRequest::take() {
+  if (!held_.is_empty()) {
+    request_.storage_owner = std::make_shared<HeldReferences>(std::move(held_));
+  }
+  return std::move(request_);
 }
 
 void NativeRequest::set_publisher(std::unique_ptr<Publisher> publisher) {
@@ -75,7 +97,8 @@ void bind_request(nb::module_& module) {
       .def("guard", &NativeRequest::guard, nb::arg("table"), nb::arg("optimizers"),
            nb::arg("torn").none())
       .def("set_capture", &NativeRequest::set_capture)
-      .def_prop_ro("storage_bytes", &NativeRequest::storage_bytes);
+      .def("set_slab", &NativeRequest::set_slab, nb::arg("position"), nb::arg("tensor"))
+      .def_prop_ro("cuda_devices", &NativeRequest::cuda_devices);
 }
 
 }  // namespace tintype::python

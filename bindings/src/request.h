@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/capture/capture.h"
 #include "bindings/src/capture/storage_table.h"
 #include "bindings/src/guard/python_witness.h"
+#include "bindings/src/guard/retired_references.h"
 #include "engine/save_request.h"
 
 namespace tintype::python {
@@ -21,8 +23,8 @@ FileForm form_named(std::string_view name);
 
 class NativeRequest {
  public:
-  // REQUIRES: everything was captured into the table.
-  explicit NativeRequest(const StorageTable& table) { request_.storages = table.storages(); }
+  // REQUIRES: everything was captured into the table. Keeps the storages of devices.
+  explicit NativeRequest(const StorageTable& table);
 
   // Takes the captured pickle: one file per Captured.
   void add_file(const std::string& path, Captured& captured, uint64_t alignment,
@@ -33,13 +35,23 @@ class NativeRequest {
   // null.
   void guard(const StorageTable& table, const nanobind::list& optimizers,
              const std::shared_ptr<TornTensors>& torn);
+  // Device memory for the save to use, of devices()[position]. Kept until it is staged.
+  void set_slab(uint32_t position, const nanobind::object& tensor);
   void set_publisher(std::unique_ptr<Publisher> publisher);
   uint64_t storage_bytes() const;
+  // As CUDA counts, of those that hold storages.
+  const std::vector<int>& cuda_devices() const { return cuda_devices_; }
+  // Null where all of it is in host memory.
+  Device* first_device() const {
+    return request_.devices.empty() ? nullptr : request_.devices.front().device;
+  }
 
-  SaveRequest take() { return std::move(request_); }
+  SaveRequest take();
 
  private:
   SaveRequest request_;
+  std::vector<int> cuda_devices_;
+  HeldReferences held_;  // becomes the request's storage_owner
 };
 
 void bind_request(nanobind::module_& module);

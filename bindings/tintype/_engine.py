@@ -17,6 +17,7 @@ import torch
 from tintype import _tintype
 from tintype._capture import Captured, StorageTable, capture
 from tintype._engine_options import check_choice, check_count, milliseconds
+from tintype._cuda import DevicesInUse
 from tintype._errors import TintypeError
 from tintype._guard import Guard, GuardList
 from tintype._snapshot import Snapshot, _CallbackThread
@@ -36,14 +37,16 @@ class Engine:
     """A snapshot engine: one staging pool, one writer, saves committed in the order of the calls.
 
     Every argument is optional. ``staging_bytes``: host memory for staging (None: the largest state
-    seen plus a quarter, at most a quarter of the available memory). ``extent_bytes``: size of one
-    write, a multiple of 4096. ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT
-    "preferred", "required" or "off". ``encode_threads``: threads that compress (None: as many as
-    the machine has, at most 8). ``max_in_flight``: saves that may overlap; a further call waits, is
-    skipped or raises BusyError, by ``when_busy``. ``on_torn``: a guarded save whose
-    tensors changed too early fails with TornSnapshotError ("raise"), or does so and saves those
-    tensors unguarded from then on ("eager_next"). ``byte_rate_limit``: bytes per second
-    over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did nothing for
+    seen plus a quarter, at most a quarter of the available memory). ``device_slab_bytes``: memory
+    of each CUDA device, from torch's allocator and kept, for a copy of the tensors there: where all
+    of them fit in, the job goes on as soon as it is made (None: none; the job's streams wait until
+    the tensors are on the host). ``extent_bytes``: size of one write, a multiple of 4096.
+    ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT "preferred", "required" or "off".
+    ``encode_threads``: threads that compress (None: as many as the machine has, at most 8).
+    ``max_in_flight``: saves that may overlap; a further call waits, is skipped or raises BusyError,
+    by ``when_busy``. ``on_torn``: a guarded save whose tensors changed too early fails with
+    TornSnapshotError ("raise"), or does so and saves those tensors unguarded from then on
+    ("eager_next"). ``byte_rate_limit``: bytes per second over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did nothing for
     so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the same error
     until the disk answers (None: wait for ever). Keep it far above the slowest fsync: that shows no
     progress either. ``trace``: a file, replaced, that shows where the time of each save went,
@@ -57,6 +60,7 @@ class Engine:
         self,
         *,
         staging_bytes: int | None = None,
+        device_slab_bytes: int | None = None,
         extent_bytes: int = 8 << 20,
         queue_depth: int = 8,
         encode_threads: int | None = None,
@@ -71,6 +75,7 @@ class Engine:
     ) -> None:
         numbers = {
             "staging_bytes": staging_bytes or 0,
+            "device_slab_bytes": device_slab_bytes or 0,
             "extent_bytes": extent_bytes,
             "queue_depth": queue_depth,
             "encode_threads": encode_threads or 0,
@@ -88,6 +93,7 @@ class Engine:
         self._native = _tintype.Engine.create({**numbers, **choices, "trace": trace_path})
         self._torn = _tintype.TornTensors() if on_torn == "eager_next" else None
         self._guards = GuardList()
+        self._devices = DevicesInUse(device_slab_bytes or 0)
         self._is_closed = False
         _live_engines.add(self)
         _drain_with_worker()
@@ -165,6 +171,7 @@ class Engine:
         """Hands captured files to the engine. ``is_blocking``: returns when they are published, or
         raises; an interrupt cancels."""
         request = _make_request(files, table)
+        self._devices.attach(request)
         if publisher is not None:
             publisher.attach(request)
         if not is_blocking:
@@ -223,7 +230,7 @@ class Engine:
         replays, changes through ``.data`` or ``.numpy()``. Ctrl-C raises KeyboardInterrupt: the
         save goes on, and nothing may be changed yet.
         """
-        self._native.before_mutation()
+        self._native.before_mutation(self._devices.current_streams())
 
     def prepare(self, obj: object) -> None:
         """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
@@ -234,7 +241,8 @@ class Engine:
         captured = capture(obj, table)
         request = _make_request([Target("", captured)], table)
         self._guard_request(request, table)
-        self._native.prepare(request.storage_bytes)
+        self._devices.attach(request)
+        self._native.prepare(request)
 
     def wait(self) -> None:
         """Waits for all saves started so far; raises the first error that nobody has seen."""
@@ -248,9 +256,9 @@ class Engine:
         self._raise_unseen(None)
 
     def stats(self) -> dict[str, Any]:
-        """Counters since the start: saves by outcome, bytes written, pool size, write backend and
-        why a faster one is not used. ``saves_stalled``: given up, and the disk has not answered
-        yet."""
+        """Counters since the start: saves by outcome, bytes written, pool size and how much of it
+        is pinned for CUDA, write backend and why a faster one is not used. ``saves_stalled``: given
+        up, and the disk has not answered yet."""
         return self._native.stats()
 
     def _raise_unseen(self, snapshot: Snapshot | None) -> None:

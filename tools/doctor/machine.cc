@@ -95,14 +95,15 @@ Finding examine_crc() {
                   "on a virtual machine, choose a CPU model with pclmulqdq"});
 }
 
+// The command links no CUDA: whether the driver fits the extension, only a save can tell.
 Finding examine_gpu() {
   if (::access("/dev/nvidiactl", F_OK) != 0) {
-    return missing("gpu", "no device is visible, and this build has no CUDA part",
-                   {"nothing while all tensors are on the CPU", ""});
+    return missing("gpu", "no device is visible", {"nothing while all tensors are on the CPU", ""});
   }
-  return missing(
-      "gpu", "a device is visible, but this build has no CUDA part",
-      {"torch copies CUDA tensors to the host before they are saved; the caller waits", ""});
+  if constexpr (TINTYPE_HAS_CUDA) return found("gpu", "a device is visible, and used by saves");
+  return missing("gpu", "a device is visible, but this build has no CUDA part",
+                 {"torch copies CUDA tensors to the host before they are saved; the caller waits",
+                  "build where there is nvcc"});
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace tintype::python::dlpack {
 
 inline constexpr uint32_t kMajorVersion = 1;
 inline constexpr int32_t kDeviceCpu = 1;  // pinned memory too, as torch reports it
+inline constexpr int32_t kDeviceCuda = 2;
 
 enum TypeCode : uint8_t {
   kInt = 0,

@@ -53,7 +53,12 @@ bool TensorFactReader::read_view(PyObject* tensor, TensorFacts& facts) {
     view_tensor_ = nullptr;
     return false;
   }
-  if (view.device_type != dlpack::kDeviceCpu) return false;
+  if (view.device_type == dlpack::kDeviceCuda) {
+    facts.place = TensorFacts::Place::device;
+    facts.device_index = view.device_id;
+  } else if (view.device_type != dlpack::kDeviceCpu) {
+    return false;
+  }
   facts.dtype = &dtype_of(tensor, view.dtype);
   facts.shape = integers(view.shape, view.dimension_count);
   facts.stride = integers(view.strides, view.dimension_count);
@@ -82,6 +87,7 @@ void TensorFactReader::read_attributes(PyObject* tensor, TensorFacts& facts) {
   if (!torch_.is_cpu.is_true(tensor)) {
     if (!torch_.is_cuda.is_true(tensor)) throw NotNative{"a tensor of another device"};
     facts.place = TensorFacts::Place::device;
+    facts.device_index = nb::cast<int32_t>(nb::handle(tensor).attr("get_device")());
   }
   read_storage(tensor, facts);
   facts.storage_address = torch_.storage_address.as_uint64(facts.storage.ptr());

@@ -24,6 +24,7 @@ struct TensorFacts {
   nanobind::object storage;    // an UntypedStorage
   uint64_t storage_address = 0;
   uint64_t storage_size_bytes = 0;
+  int32_t device_index = 0;  // of a device
 };
 
 // Reads strided and meta tensors; throws NotNative for any other, and python_error when Python

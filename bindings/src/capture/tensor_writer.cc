@@ -165,9 +165,10 @@ void TensorWriter::add_key(Key& key, uint32_t number, const TensorFacts& facts) 
   const StorageTable::Content content{
       .size_bytes = facts.storage_size_bytes / dtype.item_bytes * dtype.item_bytes,
       .element_bytes = dtype.number_bytes};
-  storages_.push_back(facts.place == TensorFacts::Place::host
-                          ? table_.add_host(number, facts.storage_address, content)
-                          : table_.add(facts.storage, content));
+  storages_.push_back(
+      facts.place == TensorFacts::Place::host
+          ? table_.add_host(number, facts.storage_address, content)
+          : table_.add_cuda(number, facts.storage_address, content, facts.device_index));
 }
 
 // torch refuses one memory seen as two dtypes, also through two storages; its own words come from

@@ -32,7 +32,8 @@ bool locate_by_view(const TorchHandles& torch, GuardedTensor& found) {
     PyErr_Clear();
     return false;
   }
-  if (view.device_type != dlpack::kDeviceCpu) return true;
+  if (view.device_type != dlpack::kDeviceCpu && view.device_type != dlpack::kDeviceCuda)
+    return true;
   uint64_t item_count = 1;
   for (int32_t i = 0; i < view.dimension_count; ++i) {
     item_count *= static_cast<uint64_t>(view.shape[i]);
@@ -45,7 +46,9 @@ bool locate_by_view(const TorchHandles& torch, GuardedTensor& found) {
 
 void locate_by_attributes(const TorchHandles& torch, GuardedTensor& found) {
   const auto strided = [&] { return torch.layout(found.tensor).is(torch.strided); };
-  if (!torch.is_cpu.is_true(found.tensor) || !strided()) return;
+  const bool is_readable =
+      torch.is_cpu.is_true(found.tensor) || torch.is_cuda.is_true(found.tensor);
+  if (!is_readable || !strided()) return;
   if (!torch.is_contiguous.is_true(found.tensor)) return;
   found.address = torch.data_address.as_uint64(found.tensor);
   found.size_bytes = torch.data_size_bytes.as_uint64(found.tensor);

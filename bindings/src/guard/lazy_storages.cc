@@ -26,13 +26,13 @@ class LazyMarker {
   }
 
   // True if the storage is lazy; it is watched then.
-  bool mark(uint32_t index, const std::vector<GuardedTensor>& owners) {
+  bool mark(uint32_t index, bool is_on_host, const std::vector<GuardedTensor>& owners) {
     if (owners.empty() || std::ranges::any_of(owners, [this](const auto& owner) {
           return torn_ != nullptr && torn_->contains(owner.tensor);
         })) {
       return false;
     }
-    if (!is_fixed_and_private(torch_, table_.storage_object(index))) return false;
+    if (is_on_host && !is_fixed_and_private(torch_, table_.storage_object(index))) return false;
     for (const GuardedTensor& owner : owners) witness_->watch(index, owner);
     is_any_lazy_ = true;
     return true;
@@ -61,7 +61,8 @@ std::unique_ptr<PythonWitness> mark_lazy_storages(std::vector<SourceStorage>& st
     SourceStorage& storage = storages[i];
     if (storage.size_bytes < kLazyBytesMin) continue;
     const auto address = reinterpret_cast<uint64_t>(storage.address);
-    storage.is_lazy = marker.mark(i, guarded.owners_of(address, storage.size_bytes));
+    storage.is_lazy = marker.mark(i, storage.device == kHostMemory,
+                                  guarded.owners_of(address, storage.size_bytes));
   }
   return marker.take_witness();
 }

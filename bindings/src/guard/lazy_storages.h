@@ -17,8 +17,9 @@ namespace tintype::python {
 // processes or files share is eager, and so are tensors that were torn before (`torn`, may be
 // null).
 //
-// A lazy storage can never be resized again, as if .numpy() had been called on it: resizing frees
-// memory that is still being read. torch refuses it then.
+// A lazy storage on the host can never be resized again, as if .numpy() had been called on it:
+// resizing frees memory that is still being read. torch refuses it then. It knows no such bar for
+// devices, whose memory it keeps mapped when it frees it; there a resize is seen as a tear.
 //
 // `storages` are the table's. Null where none is lazy. Needs the GIL.
 std::unique_ptr<PythonWitness> mark_lazy_storages(std::vector<SourceStorage>& storages,

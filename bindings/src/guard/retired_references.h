@@ -19,6 +19,8 @@ class HeldReferences {
   // Takes a new reference. Needs the GIL.
   void add(PyObject* object) { objects_.push_back(Py_NewRef(object)); }
 
+  bool is_empty() const { return objects_.empty(); }
+
   HeldReferences(HeldReferences&& other) noexcept : objects_(std::exchange(other.objects_, {})) {}
   HeldReferences& operator=(HeldReferences&&) = delete;
   HeldReferences(const HeldReferences&) = delete;
