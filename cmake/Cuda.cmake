@@ -1,28 +1,37 @@
-# The CUDA compiler, where there is one: set TINTYPE_HAS_CUDA by it. Nothing else needs it to build,
-# and what it builds runs without a driver too.
+# The CUDA compiler, where there is one: sets TINTYPE_HAS_CUDA, and Cuda::runtime for those who call
+# the runtime. Nothing else needs it to build, and what it builds runs without a driver too.
 set(TINTYPE_ENABLE_CUDA AUTO CACHE STRING "Build the CUDA part: AUTO (where nvcc is found), ON, OFF")
 set_property(CACHE TINTYPE_ENABLE_CUDA PROPERTY STRINGS AUTO ON OFF)
-# Machine code for each, and PTX of the newest, from which drivers make code for later ones.
+# Machine code for each, and PTX of those without "-real", from which drivers make code for later
+# devices. One while developing: each takes its time.
 set(TINTYPE_CUDA_ARCHITECTURES "90" CACHE STRING "GPU architectures; releases: 80-real;90-real;100")
 
 set(TINTYPE_HAS_CUDA OFF)
 if(NOT TINTYPE_ENABLE_CUDA STREQUAL "OFF")
-  # A toolkit on the path or in its usual place, else the one that tools/setup.sh took from PyPI.
-  file(GLOB wheel_folders "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/cu13/bin")
-  find_program(TINTYPE_NVCC nvcc PATHS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin
-               HINTS ${wheel_folders} DOC "The CUDA compiler")
+  # The toolkit that is installed; else the wheels of tools/setup.sh.
+  find_program(TINTYPE_NVCC nvcc PATHS ENV CUDA_HOME /usr/local/cuda
+               "${PROJECT_SOURCE_DIR}/.venv/cuda/nvidia/cu13" PATH_SUFFIXES bin DOC "CUDA's compiler")
   if(TINTYPE_NVCC)
     set(CMAKE_CUDA_COMPILER "${TINTYPE_NVCC}")
     set(CMAKE_CUDA_ARCHITECTURES "${TINTYPE_CUDA_ARCHITECTURES}")
     enable_language(CUDA)
-    find_package(CUDAToolkit 12.5 REQUIRED)
     set(TINTYPE_HAS_CUDA ON)
-    message(STATUS "CUDA: ${TINTYPE_NVCC}, ${CMAKE_CUDA_COMPILER_VERSION}, "
+    message(STATUS "CUDA: ${TINTYPE_NVCC} ${CMAKE_CUDA_COMPILER_VERSION}, "
                    "for ${TINTYPE_CUDA_ARCHITECTURES}")
   elseif(TINTYPE_ENABLE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "TINTYPE_ENABLE_CUDA is ON and there is no nvcc: install CUDA 13, or the "
-                        "wheels that tools/setup.sh names, or set TINTYPE_NVCC")
+    message(FATAL_ERROR "TINTYPE_ENABLE_CUDA is ON and there is no nvcc: install CUDA 13 or the "
+                        "wheels of tools/requirements-cuda.txt, or set TINTYPE_NVCC")
   else()
-    message(STATUS "CUDA: no nvcc, so built without; torch copies CUDA tensors to the host then")
+    message(STATUS "CUDA: no nvcc, so built without: torch copies CUDA tensors to the host")
   endif()
+endif()
+
+if(TINTYPE_HAS_CUDA)
+  # Not CMake's own module: it does not know where the wheels have their libraries.
+  find_package(Threads REQUIRED)
+  find_library(TINTYPE_CUDART cudart_static HINTS "${CMAKE_CUDA_COMPILER_TOOLKIT_ROOT}"
+               PATH_SUFFIXES lib64 lib REQUIRED)
+  add_library(Cuda::runtime INTERFACE IMPORTED)
+  target_include_directories(Cuda::runtime INTERFACE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_link_libraries(Cuda::runtime INTERFACE "${TINTYPE_CUDART}" Threads::Threads rt dl)
 endif()

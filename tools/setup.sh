@@ -120,6 +120,23 @@ install_python_packages() {
   "${pip[@]}" "${requirements[@]/#/--requirement=}"
 }
 
+# Its own folder: torch's wheels bring parts of CUDA, and a venv over another Python has not even
+# those. Without a compiler everything but the CUDA part is built, so that failing is no end.
+install_cuda_compiler() {
+  local target=.venv/cuda
+  if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then return; fi
+  [ ! -x "$target/nvidia/cu13/bin/nvcc" ] || return 0
+  say "installing CUDA's compiler into $target (300 MB)"
+  rm -rf "$target"
+  if ! "$venv_python" -m pip install -q --disable-pip-version-check --no-deps --target "$target" \
+    -r tools/requirements-cuda.txt; then
+    say "no CUDA compiler: the CUDA part is not built, and torch copies CUDA tensors to the host"
+    rm -rf "$target"
+    return
+  fi
+  ln -sfn lib "$target/nvidia/cu13/lib64"  # where nvcc looks
+}
+
 site_packages() { "$venv_python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 # The package is run from the build tree; the command too.
@@ -132,6 +149,7 @@ if [ -x "$venv_python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]
 install_packages
 make_venv
 install_python_packages
+install_cuda_compiler
 link_into_venv
 fingerprint > "$stamp"
 say "done"
