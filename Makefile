@@ -6,7 +6,7 @@ DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
              $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 .PHONY: help setup setup-lint build demo test test-cpp test-python test-san test-slow test-mutants bench lint \
-        format clean distclean
+        format deps clean distclean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ format: setup-lint  ## format every source
 
 bench: build  ## the promises as ratios in one run: ARGS="--quick --rows save,dcp --dir DIR"
 	@$(PYTHON) bench/table.py $(ARGS)
+
+deps:  ## for machines without package access: what building needs, unpacked into DIR=
+	@tools/deps.sh "$(DIR)"
 
 clean:  ## remove what was built, keep .venv
 	rm -rf build
