@@ -6,7 +6,7 @@ DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
              $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 .PHONY: help setup setup-lint build demo test test-cpp test-python test-san test-slow test-mutants bench lint \
-        format deps clean distclean
+        format deps test-gpu bench-gpu clean distclean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ bench: build  ## the promises as ratios in one run: ARGS="--quick --rows save,dc
 
 deps:  ## for machines without package access: what building needs, unpacked into DIR=
 	@tools/deps.sh "$(DIR)"
+
+test-gpu: build  ## what needs a GPU; build/gpu.json and gpu.md say what ran where
+	@$(PYTHON) tests/gpu/run.py
+
+bench-gpu: build  ## saving from a GPU beside plain copies, DCP and torch.save: ARGS="--gib 8"
+	@$(PYTHON) bench/gpu.py $(ARGS)
 
 clean:  ## remove what was built, keep .venv
 	rm -rf build

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from scene import sync_directory
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
@@ -61,13 +62,15 @@ class TintypeSaver:
 
 
 class DcpSaver:
+    _staging = StagingOptions(False, False, False, False)
+
     def __init__(self, folder: Path) -> None:
         warnings.filterwarnings("ignore", module="torch.distributed")
         self._folder = folder / "dcp"
 
     def save(self, state: Any) -> tuple[float, float]:
         writer = FileSystemWriter(self._folder, thread_count=os.cpu_count() or 1)
-        stager = DefaultStager(StagingOptions(False, False, False, False))
+        stager = DefaultStager(self._staging)
         start = time.perf_counter()
         future: Any = async_save(state, storage_writer=writer, async_stager=stager, no_dist=True)
         blocking = time.perf_counter() - start
@@ -79,6 +82,17 @@ class DcpSaver:
 
     def close(self) -> None:
         pass
+
+
+class GpuDcpSaver(DcpSaver):
+    """With what suits it on a GPU: pinned memory, and copies that do not hold the caller."""
+
+    _staging = StagingOptions(
+        use_pinned_memory=torch.cuda.is_available(),
+        use_shared_memory=False,
+        use_async_staging=False,
+        use_non_blocking_copy=torch.cuda.is_available(),
+    )
 
 
 def make_saver(kind: str, folder: Path, state: Any) -> AsyncSaver:

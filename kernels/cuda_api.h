@@ -28,7 +28,8 @@ class CudaApi {
   virtual Status enter(int device) = 0;
   virtual void leave() = 0;
 
-  // REQUIRES for all up to unpin(): between enter() and leave().
+  // REQUIRES for all below: between enter() and leave(). A thread that is on no device would get
+  // device 0, and with it a context there that costs hundreds of megabytes.
   // A stream that the default stream's work does not wait for, nor it for that.
   virtual Result<Stream> create_stream() = 0;
   virtual Result<Event> create_event() = 0;

@@ -3,6 +3,8 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include <map>
+#include <mutex>
 #include <string>
 
 #include <fmt/format.h>
@@ -116,11 +118,8 @@ class CudaRuntimeApi final : public CudaApi {
   Status enter(int device) override {
     const Result<ContextCalls>& calls = context_calls();
     if (!calls.is_ok()) return calls.status();
-    CUcontext context = nullptr;
-    // Retained for good: it is the job's own, which torch keeps as well.
-    CUresult result = calls->retain(&context, device);
-    if (result == CUDA_SUCCESS) result = calls->push(context);
-    return cuda_status(static_cast<cudaError_t>(result), "enter the device");
+    TINTYPE_ASSIGN_OR_RETURN(const CUcontext context, context_of(device, *calls));
+    return cuda_status(static_cast<cudaError_t>(calls->push(context)), "enter the device");
   }
 
   void leave() override {
@@ -243,6 +242,20 @@ class CudaRuntimeApi final : public CudaApi {
     const BesideCaptures beside;
     static_cast<void>(cuda_status(cudaEventDestroy(event_of(event)), "destroy an event"));
   }
+
+ private:
+  // The job's own, which torch uses as well; kept from the first call on.
+  Result<CUcontext> context_of(int device, const ContextCalls& calls) {
+    std::lock_guard lock(mutex_);
+    CUcontext& context = contexts_[device];
+    if (context != nullptr) return context;
+    const CUresult result = calls.retain(&context, device);
+    TINTYPE_RETURN_IF_ERROR(cuda_status(static_cast<cudaError_t>(result), "make a context"));
+    return context;
+  }
+
+  std::mutex mutex_;
+  std::map<int, CUcontext> contexts_;  // guarded by mutex_
 };
 
 }  // namespace

@@ -51,7 +51,7 @@ Result<GpuEventPointer> Gpu::record(CudaApi::Stream stream) {
         "the capture or after it");
   }
   TINTYPE_ASSIGN_OR_RETURN(const CudaApi::Event event, end(stream));
-  return std::make_shared<GpuEvent>(api_, event, nullptr, 0);
+  return std::make_shared<GpuEvent>(api_, index_, event);
 }
 
 Result<GpuEventPointer> Gpu::copy(std::span<const CopyPiece> pieces, const GpuEvent* after) {
@@ -67,7 +67,7 @@ Result<GpuEventPointer> Gpu::copy(std::span<const CopyPiece> pieces, const GpuEv
   }
   TINTYPE_ASSIGN_OR_RETURN(const CudaApi::Event event, end(copy_stream_));
   const uint64_t number = launches_.add(std::move(tables));
-  return std::make_shared<GpuEvent>(api_, event, &launches_, number);
+  return std::make_shared<GpuEvent>(api_, index_, event, &launches_, number);
 }
 
 Gpu::Parts Gpu::divide(std::span<const CopyPiece> pieces) const {
@@ -157,7 +157,7 @@ Status Gpu::gather(std::span<const CopyPiece> pieces, CudaApi::Stream stream) {
     return status;
   }
   TINTYPE_ASSIGN_OR_RETURN(const CudaApi::Event event, end(stream));
-  gathers_.emplace_back(std::make_shared<GpuEvent>(api_, event, nullptr, 0), std::move(table));
+  gathers_.emplace_back(std::make_shared<GpuEvent>(api_, index_, event), std::move(table));
   return Status::ok();
 }
 

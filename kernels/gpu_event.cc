@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "kernels/current_device.h"
+
 namespace tintype {
 
 uint64_t LaunchQueue::add(std::vector<LaunchTable> tables) {
@@ -19,6 +21,16 @@ void LaunchQueue::finish(uint64_t number, bool is_well) {
   }
 }
 
+GpuEvent::~GpuEvent() {
+  const CurrentDevice current(api_, device_);
+  if (current.status().is_ok()) api_.destroy_event(event_);
+}
+
+bool GpuEvent::is_over() const {
+  const CurrentDevice current(api_, device_);
+  return !current.status().is_ok() || api_.is_done(event_);
+}
+
 bool GpuEvent::is_done() {
   if (!is_over()) return false;
   static_cast<void>(wait());
@@ -26,7 +38,8 @@ bool GpuEvent::is_done() {
 }
 
 Status GpuEvent::wait() {
-  Status status = api_.wait(event_);
+  const CurrentDevice current(api_, device_);
+  Status status = current.status().is_ok() ? api_.wait(event_) : current.status();
   if (launches_ != nullptr) launches_->finish(number_, status.is_ok());
   return status;
 }

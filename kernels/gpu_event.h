@@ -33,12 +33,13 @@ class LaunchQueue {
 class GpuEvent {
  public:
   // `event` was recorded. Behind the launch `number` of `launches`, which outlives it (null: none).
-  GpuEvent(CudaApi& api, CudaApi::Event event, LaunchQueue* launches, uint64_t number)
-      : api_(api), event_(event), launches_(launches), number_(number) {}
-  ~GpuEvent() { api_.destroy_event(event_); }
+  GpuEvent(CudaApi& api, int device, CudaApi::Event event, LaunchQueue* launches = nullptr,
+           uint64_t number = 0)
+      : api_(api), device_(device), event_(event), launches_(launches), number_(number) {}
+  ~GpuEvent();
 
   // The work before it has ended, well or not.
-  bool is_over() const { return api_.is_done(event_); }
+  bool is_over() const;
   // The same, and what came back was handed out: CRCs stand, bounced pieces are in their places.
   bool is_done();
   // Sleeps until it is_done(); how the work went.
@@ -50,6 +51,7 @@ class GpuEvent {
 
  private:
   CudaApi& api_;
+  const int device_;
   const CudaApi::Event event_;
   LaunchQueue* const launches_;
   const uint64_t number_;

@@ -46,6 +46,7 @@ class Workshop:
 
     def configure(self) -> None:
         switches = [f"-DTINTYPE_BUILD_{name}=OFF" for name in OPTIONS]
+        switches.append("-DTINTYPE_ENABLE_CUDA=OFF")
         if shutil.which("ccache"):
             switches.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
         folders = ["-S", self.source, "-B", self.build, "-G", "Ninja"]

@@ -47,10 +47,14 @@ Status SimulatedCuda::enter(int device) {
 void SimulatedCuda::leave() { --entered; }
 
 Status SimulatedCuda::take_luck(const char* what) {
-  if (entered == 0) note(std::string(what) + " on no device");
+  check_entered(what);
   if (call_to_fail_ == 0 || --call_to_fail_ != 0) return Status::ok();
   has_failed_ = true;
   return {StatusCode::io_error, std::string("simulated: ") + what + " failed"};
+}
+
+void SimulatedCuda::check_entered(const char* what) {
+  if (entered == 0) note(std::string(what) + " on no device");
 }
 
 Status SimulatedCuda::add(Stream stream, std::function<void()> run, std::function<bool()> may_run) {
@@ -95,6 +99,7 @@ Result<bool> SimulatedCuda::is_capturing(Stream stream) {
 
 Status SimulatedCuda::synchronize(Stream stream) {
   std::unique_lock lock(mutex_);
+  check_entered("wait for a stream");
   wait_until(lock, [&] { return streams_[stream].empty(); });
   return Status::ok();
 }
@@ -189,16 +194,19 @@ Status SimulatedCuda::pin(MutableBytes memory) {
 
 void SimulatedCuda::unpin(MutableBytes memory) {
   std::lock_guard lock(mutex_);
+  check_entered("unpin");
   if (pinned_.erase(memory.data()) == 0) note("unpinned without being pinned");
 }
 
 bool SimulatedCuda::is_done(Event event) {
   std::lock_guard lock(mutex_);
+  check_entered("look at an event");
   return events_.at(event).reached >= events_.at(event).recorded;
 }
 
 Status SimulatedCuda::wait(Event event) {
   std::unique_lock lock(mutex_);
+  check_entered("wait for an event");
   wait_until(lock, [&] { return events_.at(event).reached >= events_.at(event).recorded; });
   if (is_broken_) return {StatusCode::io_error, "simulated: the device failed"};
   return Status::ok();
@@ -206,6 +214,7 @@ Status SimulatedCuda::wait(Event event) {
 
 void SimulatedCuda::destroy_event(Event event) {
   std::lock_guard lock(mutex_);
+  check_entered("destroy an event");
   if (std::exchange(events_.at(event).is_destroyed, true)) note("an event destroyed twice");
 }
 

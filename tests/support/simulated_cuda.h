@@ -93,6 +93,7 @@ class SimulatedCuda final : public CudaApi {
   void wait_until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& is_true);
   bool is_in(const std::map<const std::byte*, uint64_t>& ranges, ByteView bytes) const;
   void check_reached(const PieceTable& table, bool has_targets);  // REQUIRES: mutex_ held
+  void check_entered(const char* what);                           // REQUIRES: mutex_ held
   void note(const std::string& rule);                             // REQUIRES: mutex_ held
   Result<MutableBytes> allocate(uint64_t size_bytes, std::map<const std::byte*, uint64_t>& ranges);
 

@@ -178,6 +178,18 @@ TEST_F(GpuTest, gather_is_part_of_the_streams_work) {
   EXPECT_EQ(slab_[70'103], std::byte{0});
 }
 
+TEST_F(GpuTest, gathers_in_flight_keep_their_tables_apart) {
+  cuda_.hold(true);
+  const auto wanted = pieces({50'000, 50'000, 50'000}, slab_);
+  for (const CopyPiece& piece : wanted) {
+    ASSERT_OK(gpu_->gather(std::vector<CopyPiece>{piece}, kStream));
+  }
+  const auto end = gpu_->record(kStream).value();
+  cuda_.hold(false);
+  ASSERT_OK(end->wait());
+  EXPECT_TRUE(std::equal(slab_.begin(), slab_.begin() + 150'000, memory_.begin()));
+}
+
 TEST_F(GpuTest, nothing_is_recorded_while_a_stream_captures) {
   cuda_.set_capturing(kStream, true);
   EXPECT_THAT(gpu_->record(kStream).status(),

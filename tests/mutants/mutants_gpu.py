@@ -1,0 +1,74 @@
+"""Mutants of what is done with GPUs, on the simulated CUDA."""
+
+from __future__ import annotations
+
+from mutant import Edit, Mutant
+
+GPU_MUTANTS = (
+    Mutant(
+        "copies from a GPU before the job's stream got there",
+        "test_gpu",
+        "GpuTest.copy_reads_what_the_stream_had_written_and_the_stream_waits_for_it",
+        (
+            Edit(
+                "kernels/gpu.cc",
+                "TINTYPE_RETURN_IF_ERROR(api_.make_wait(copy_stream_, after->handle()));",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "calls a GPU's copy done while its kernels run",
+        "test_gpu",
+        "GpuTest.pieces_of_all_sizes_arrive_with_their_crcs",
+        (
+            Edit(
+                "kernels/gpu.cc",
+                "return api_.make_wait(copy_stream_, kernels_end_);",
+                "return Status::ok();",
+            ),
+        ),
+    ),
+    Mutant(
+        "gives a gather's table to the next while the kernel reads it",
+        "test_gpu",
+        "GpuTest.gathers_in_flight_keep_their_tables_apart",
+        (Edit("kernels/gpu.cc", "return gather.first->is_over();", "return true;"),),
+    ),
+    Mutant(
+        "saves what a CUDA graph has only captured",
+        "test_gpu",
+        "GpuTest.nothing_is_recorded_while_a_stream_captures",
+        (Edit("kernels/gpu.cc", "if (is_capturing) {", "if (false) {"),),
+    ),
+    Mutant(
+        "leaves a later copy's event to hand out its own results only",
+        "test_gpu",
+        "GpuTest.what_earlier_copies_gave_back_stands_when_a_later_one_is_done",
+        (
+            Edit(
+                "kernels/gpu_event.cc",
+                "if (is_well) table.deliver();",
+                "if (is_well && first_ == number) table.deliver();",
+            ),
+        ),
+    ),
+    Mutant(
+        "leaves the last bytes of a piece out of the gather kernel",
+        "test_host_twins",
+        "HostTwins.edge_sizes_at_every_alignment",
+        (Edit("kernels/gather_thread.h", "if (thread < lanes.tail_bytes)", "if (false)"),),
+    ),
+    Mutant(
+        "leaves memory pinned that is unmapped",
+        "test_cuda_device",
+        "CudaDeviceTest.pool_is_pinned_for_as_long_as_it_lives",
+        (
+            Edit(
+                "engine/slot_pool.cc",
+                "if (region.pinned_by != nullptr) region.pinned_by->unpin(region.bytes);",
+                "",
+            ),
+        ),
+    ),
+)
