@@ -54,7 +54,8 @@ class CheckpointCallback:
     not told again. Wrong arguments raise in any case. ``light_layout="bare"``: light files
     hold the model's state dict itself. ``compression``: the form of all files of the directory,
     whose names then end in .pth.zst or .pth.ttz ("planes"; "auto" is planes, coded only while the
-    disk is behind); a run is resumed with the one that it was begun with. ``engine``: None means the one behind ``tintype.save``.
+    disk is behind); a run is resumed with the one that it was begun with. ``engine``: None means
+    the one behind ``tintype.save``.
 
     One callback writes to a directory at a time: LockedError names the other process; an older one
     of this process is closed. Files are complete at every moment, and losers are deleted only after

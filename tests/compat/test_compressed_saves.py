@@ -118,7 +118,7 @@ def test_name_and_compression_choose_the_form(
 
 
 def test_adaptive_save_codes_only_while_the_disk_is_behind(tmp_path: Path) -> None:
-    """A rate limit makes the slow disk; without one, the first extent at least meets an idle one."""
+    """A rate limit makes the disk slow; without one the first extent at least meets an idle one."""
     state = {"a": torch.zeros(8 << 20)}
     options: dict[str, Any] = {"extent_bytes": 256 << 10, "queue_depth": 2}
     with tintype.Engine(**options, byte_rate_limit=8 << 20) as engine:
