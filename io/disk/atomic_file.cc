@@ -54,6 +54,8 @@ struct AtomicFile::State {
   Status finish_content(uint64_t exact_bytes);
   Status keep_mode();
   Status link_temp();
+  Status check_free() const;
+  Status take_free_name();
   Status rename_over();
   Status replace_standing(const FileInfo& standing);
   void hold_standing(const FileInfo& standing);
@@ -168,8 +170,27 @@ Status AtomicFile::State::link_temp() {
   return status;
 }
 
+Status AtomicFile::State::check_free() const {
+  const auto standing = target.directory->info(target.name);
+  if (standing.status().code() == StatusCode::not_found) return Status::ok();
+  if (!standing.is_ok()) return standing.status();
+  return errno_status(EEXIST, "create", target.path);
+}
+
+// A second name is refused where something stands; a rename would replace what came meanwhile. The
+// first name goes in step 9b.
+Status AtomicFile::State::take_free_name() {
+  const Status status = directory().link(temp_name, target.name);
+  if (status.code() != StatusCode::unsupported) return status;
+  TINTYPE_RETURN_IF_ERROR(check_free());  // nothing better is to be had without hard links
+  TINTYPE_RETURN_IF_ERROR(directory().rename(temp_name, target.name));
+  temp_name.clear();
+  return Status::ok();
+}
+
 // Other processes may create or remove the final name between the look and the rename.
 Status AtomicFile::State::rename_over() {
+  if (!options.may_replace) return take_free_name();
   Status status;
   for (int i = 0; i < kTriesMax; ++i) {
     const auto standing = directory().info(target.name);
@@ -220,7 +241,8 @@ Status AtomicFile::State::sync_directory() {
   const Status undone = undo_rename();
   replaced.reset();
   if (undone.is_ok()) return status.with_context("the old state was put back");
-  const std::string kept = temp_name.empty() ? "" : ", the old one is " + temp_name;
+  const bool has_old = !temp_name.empty() && outcome != Outcome::created;
+  const std::string kept = has_old ? ", the old one is " + temp_name : "";
   temp_name.clear();  // it may be the only durable copy: the next start judges it
   return status.with_context("the new file stands but may not be durable" + kept);
 }
@@ -280,6 +302,7 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::open(FileSystem& file_system,
   TINTYPE_ASSIGN_OR_RETURN(state->target,
                            resolve_target(file_system, path, options.is_symlink_followed));
   state->options = std::move(options);
+  if (!state->options.may_replace) TINTYPE_RETURN_IF_ERROR(state->check_free());
   return std::unique_ptr<AtomicFile>(new AtomicFile(std::move(state)));
 }
 

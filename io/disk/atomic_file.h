@@ -31,6 +31,7 @@ namespace tintype {
 struct AtomicFileOptions {
   bool is_symlink_followed = true;
   bool is_named_temp = false;  // skip O_TMPFILE (tests, and file systems that lie about it)
+  bool may_replace = true;     // false: already_exists (EEXIST) where something stands, at any step
   // False: commit() leaves step 9a to the caller, who syncs the directory once for several files.
   bool is_directory_synced = true;
   // For the removal of orphans, see orphans.h.

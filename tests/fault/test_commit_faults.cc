@@ -31,6 +31,7 @@ struct Scenario {
   bool has_old = false;
   bool is_through_symlink = false;
   bool is_named_temp = false;
+  bool may_replace = true;
   bool has_exchange = true;  // simulated disk only
 };
 
@@ -40,6 +41,7 @@ constexpr Scenario kScenarios[] = {
     {.name = "symlink_target", .has_old = true, .is_through_symlink = true},
     {.name = "named_temp", .is_named_temp = true},
     {.name = "named_temp_replaces", .has_old = true, .is_named_temp = true},
+    {.name = "new_file_only", .may_replace = false},
 };
 
 constexpr int kErrors[] = {EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EACCES, ESTALE, ETIMEDOUT};
@@ -84,9 +86,11 @@ class PosixBench final : public Bench {
   TempDir directory_;
 };
 
-Status save(FileSystem& file_system, const std::string& path, bool is_named_temp) {
-  TINTYPE_ASSIGN_OR_RETURN(auto file,
-                           AtomicFile::open(file_system, path, {.is_named_temp = is_named_temp}));
+Status save(FileSystem& file_system, const std::string& path, bool is_named_temp,
+            bool may_replace = true) {
+  TINTYPE_ASSIGN_OR_RETURN(
+      auto file, AtomicFile::open(file_system, path,
+                                  {.is_named_temp = is_named_temp, .may_replace = may_replace}));
   TINTYPE_RETURN_IF_ERROR(file->begin(kNew.size()));
   TINTYPE_RETURN_IF_ERROR(write_fully(file->file(), as_bytes(kNew.substr(0, 10)), 0));
   TINTYPE_RETURN_IF_ERROR(write_fully(file->file(), as_bytes(kNew.substr(10)), 10));
@@ -132,7 +136,8 @@ void expect_untouched_or_saved(const Scenario& scenario, Bench& bench, const Sta
   if (status.is_ok()) {
     EXPECT_TRUE(is_tolerated(operation, bench.target())) << operation.name << " was ignored";
     EXPECT_EQ(found["x.pth"], kNew);
-    const size_t orphans = operation.name == "remove" && scenario.has_old ? 1 : 0;
+    const bool has_second_name = scenario.has_old || !scenario.may_replace;
+    const size_t orphans = operation.name == "remove" && has_second_name ? 1 : 0;
     EXPECT_EQ(found.size(), 1 + orphans);
     const auto removed = remove_orphans(bench.file_system(), bench.folder(), {});
     ASSERT_OK(removed);
@@ -159,7 +164,7 @@ bool run_one(const Scenario& scenario, size_t index, int error_number, Counts& c
   FaultFileSystem faulty(bench.file_system(), injector);
   injector.fail_at(index, error_number);
   const std::string path = scenario.is_through_symlink ? bench.link() : bench.target();
-  const Status status = save(faulty, path, scenario.is_named_temp);
+  const Status status = save(faulty, path, scenario.is_named_temp, scenario.may_replace);
   const auto trace = injector.trace();
   if (injector.fired() == 0) {
     EXPECT_OK(status);
@@ -198,6 +203,32 @@ TEST(CommitFaults, every_operation_and_error_on_the_simulated_disk) {
 }
 
 TEST(CommitFaults, every_operation_and_error_on_the_real_file_system) { run_matrix<PosixBench>(); }
+
+TEST(CommitFaults, what_must_not_be_replaced_stays_whenever_it_came) {
+  PosixBench bench({.name = "", .has_old = true});
+  EXPECT_THAT(save(bench.file_system(), bench.target(), false, false),
+              IsStatus(StatusCode::already_exists, HasSubstr("EEXIST")));
+  EXPECT_EQ(read_text(bench.target()), kOld);
+  std::filesystem::remove(bench.target());
+  FaultInjector injector;  // here it only shows when the last step before the name is over
+  FaultFileSystem watched(bench.file_system(), injector);
+  injector.set_observer([&](const FaultInjector::Operation& operation) {
+    if (operation.name == "sync_data") write_text(bench.target(), std::string(kOld));
+  });
+  EXPECT_THAT(save(watched, bench.target(), false, false),
+              IsStatus(StatusCode::already_exists, HasSubstr("step 8b")));
+  EXPECT_EQ(read_text(bench.target()), kOld);
+  EXPECT_EQ(contents(bench.file_system(), bench.folder()).size(), 1u) << "a temp stays";
+}
+
+TEST(CommitFaults, without_hard_links_a_file_that_must_not_be_replaced_stays_too) {
+  SimulatedDisk disk({.has_unnamed_files = false, .has_hard_links = false});
+  ASSERT_OK(disk.create_directories("/d"));
+  EXPECT_OK(save(disk, "/d/x.pth", false, false));
+  EXPECT_EQ(disk.files().at("/d/x.pth"), kNew);
+  EXPECT_THAT(save(disk, "/d/x.pth", false, false),
+              IsStatus(StatusCode::already_exists, HasSubstr("EEXIST")));
+}
 
 TEST(CommitFaults, at_9a_the_names_are_exchanged_back) {
   PosixBench bench({.name = "", .has_old = true});

@@ -1,0 +1,115 @@
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "engine/transcode/line_size.h"
+#include "engine/transcode/transcode.h"
+#include "io/archive/compressed_layout.h"
+
+namespace tintype {
+namespace {
+
+struct Slot {
+  AlignedBuffer plain;
+  AlignedBuffer encoded;
+  std::unique_ptr<ExtentEncoder> encoder;
+  uint64_t plain_offset = 0;
+  size_t plain_bytes = 0;
+  EncodedExtent extent;
+  uint64_t file_offset = 0;
+};
+
+class Compression final : public PieceWork {
+ public:
+  Compression(InputStream& input, const ElementMap& elements, PieceOutput& output,
+              TranscodeMeter& meter)
+      : input_(input), elements_(elements), output_(output), meter_(meter) {}
+
+  Status prepare(const CompressOptions& options, uint32_t slot_count) {
+    slots_.resize(slot_count);
+    for (Slot& slot : slots_) {
+      slot.plain = AlignedBuffer(options.extent_bytes);
+      slot.encoded = AlignedBuffer(encoded_bound_bytes(options.extent_bytes));
+      TINTYPE_ASSIGN_OR_RETURN(slot.encoder, ExtentEncoder::create(options.encoder));
+    }
+    return write(file_head(options.encoder.form));
+  }
+
+  Result<bool> take(uint32_t number) override {
+    Slot& slot = slots_[number];
+    TINTYPE_ASSIGN_OR_RETURN(slot.plain_bytes, input_.read(slot.plain.first(slot.plain.size())));
+    slot.plain_offset = plain_end_;
+    plain_end_ += slot.plain_bytes;
+    return slot.plain_bytes != 0;
+  }
+
+  Status work(uint32_t number) override {
+    Slot& slot = slots_[number];
+    const ByteView plain = slot.plain.first(slot.plain_bytes);
+    const auto runs = elements_.runs_in(slot.plain_offset, slot.plain_bytes);
+    TINTYPE_ASSIGN_OR_RETURN(
+        slot.extent, slot.encoder->encode(plain, runs, slot.encoded.first(slot.encoded.size())));
+    meter_.input_bytes += slot.plain_bytes;
+    return Status::ok();
+  }
+
+  Status place(uint32_t number) override {
+    Slot& slot = slots_[number];
+    slot.file_offset = file_end_;
+    file_end_ += slot.extent.encoded_bytes;
+    extents_.push_back(slot.extent);
+    return output_.append(slot.encoded, slot.extent.encoded_bytes, slot.file_offset);
+  }
+
+  Status store(uint32_t number) override {
+    const Slot& slot = slots_[number];
+    TINTYPE_RETURN_IF_ERROR(
+        output_.store(slot.encoded, slot.extent.encoded_bytes, slot.file_offset));
+    meter_.output_bytes += slot.extent.encoded_bytes;
+    return Status::ok();
+  }
+
+  Result<Transcoded> finish(FileForm form) {
+    TINTYPE_ASSIGN_OR_RETURN(const ByteVector tail, file_tail(form, extents_));
+    TINTYPE_RETURN_IF_ERROR(write(tail));
+    return Transcoded{.input_bytes = plain_end_, .output_bytes = file_end_};
+  }
+
+ private:
+  Status write(ByteView bytes) {
+    if (bytes.empty()) return Status::ok();
+    AlignedBuffer buffer(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), buffer.first(bytes.size()).begin());
+    TINTYPE_RETURN_IF_ERROR(output_.append(buffer, bytes.size(), file_end_));
+    TINTYPE_RETURN_IF_ERROR(output_.store(buffer, bytes.size(), file_end_));
+    file_end_ += bytes.size();
+    return Status::ok();
+  }
+
+  InputStream& input_;
+  const ElementMap& elements_;
+  PieceOutput& output_;
+  TranscodeMeter& meter_;
+  std::vector<Slot> slots_;
+  uint64_t plain_end_ = 0;
+  uint64_t file_end_ = 0;
+  std::vector<EncodedExtent> extents_;
+};
+
+}  // namespace
+
+Result<Transcoded> compress(InputStream& input, const ElementMap& elements,
+                            const CompressOptions& compress_options, PieceOutput& output,
+                            const TranscodeOptions& options) {
+  TINTYPE_CHECK(compress_options.extent_bytes % kDirectAlignmentBytes == 0);
+  TranscodeMeter unwatched;
+  Compression compression(input, elements, output,
+                          options.meter != nullptr ? *options.meter : unwatched);
+  const LineOptions line = line_for(
+      options, compress_options.extent_bytes + encoded_bound_bytes(compress_options.extent_bytes));
+  TINTYPE_RETURN_IF_ERROR(compression.prepare(compress_options, line.slot_count));
+  TINTYPE_RETURN_IF_ERROR(run_line(compression, line));
+  return compression.finish(compress_options.encoder.form);
+}
+
+}  // namespace tintype

@@ -1,0 +1,60 @@
+// Where the pieces go: a file, written by several threads, or a stream.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "engine/transcode/aligned_buffer.h"
+#include "io/disk/byte_stream.h"
+#include "io/disk/file_system.h"
+
+namespace tintype {
+
+// Each piece goes through both calls. The first `size_bytes` of `piece` are written, at `offset`,
+// which is a multiple of kDirectAlignmentBytes; what is behind them in the buffer may be written
+// too, up to the next such multiple: whoever commits the file cuts it there.
+class PieceOutput {
+ public:
+  virtual ~PieceOutput() = default;
+
+  // In order, one call at a time.
+  virtual Status append(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) = 0;
+  // Several at once.
+  virtual Status store(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) = 0;
+};
+
+// Past the page cache where the file system allows it.
+class FileOutput final : public PieceOutput {
+ public:
+  // `file` outlives this. `reserved_bytes`: what its begin() reserved; more is, as it grows.
+  FileOutput(File& file, uint64_t reserved_bytes);
+
+  Status append(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) override;
+  Status store(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) override;
+
+ private:
+  Status give_up_direct();
+
+  File& file_;
+  uint64_t reserved_bytes_;
+  std::mutex mutex_;
+  std::atomic<bool> is_direct_;
+};
+
+class StreamOutput final : public PieceOutput {
+ public:
+  explicit StreamOutput(OutputStream& stream) : stream_(stream) {}
+
+  Status append(const AlignedBuffer& piece, size_t size_bytes, uint64_t) override {
+    return stream_.write(piece.first(size_bytes));
+  }
+  Status store(const AlignedBuffer&, size_t, uint64_t) override { return Status::ok(); }
+
+ private:
+  OutputStream& stream_;
+};
+
+}  // namespace tintype

@@ -1,0 +1,123 @@
+#include "engine/transcode/transcode_file.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/element_runs.h"
+#include "engine/restore/archive.h"
+#include "engine/restore/read_ahead.h"
+#include "engine/transcode/source_stream.h"
+#include "io/disk/atomic_file.h"
+#include "io/disk/target_path.h"
+
+namespace tintype {
+namespace {
+
+using Work = std::function<Result<Transcoded>(PieceOutput&)>;
+
+Result<mode_t> mode_of(FileSystem& file_system, const std::string& path) {
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath source, resolve_source(file_system, path));
+  TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, source.directory->info(source.name));
+  return info.mode;
+}
+
+// The input may be readable for less people than a new file would be.
+Status take_over_mode(FileSystem& file_system, const TranscodeInput& input, File& file) {
+  if (input.stream != nullptr) return Status::ok();
+  TINTYPE_ASSIGN_OR_RETURN(const mode_t mode, mode_of(file_system, input.path));
+  const Status status = file.set_mode(mode);
+  return status.code() == StatusCode::unsupported ? Status::ok() : status;
+}
+
+// Runs `work` into a file that appears when all is well.
+Result<Transcoded> into_file(FileSystem& file_system, const TranscodeInput& input,
+                             const TranscodeOutput& output, uint64_t planned_bytes,
+                             const TranscodeOptions& options, const Work& work) {
+  TINTYPE_ASSIGN_OR_RETURN(
+      const auto target,
+      AtomicFile::open(file_system, output.path, {.may_replace = output.may_replace}));
+  TINTYPE_RETURN_IF_ERROR(target->begin(planned_bytes));
+  TINTYPE_RETURN_IF_ERROR(take_over_mode(file_system, input, target->file()));
+  FileOutput pieces(target->file(), planned_bytes);
+  TINTYPE_ASSIGN_OR_RETURN(const Transcoded total, work(pieces));
+  const auto may_pass = [&] { return !options.is_interrupted || !options.is_interrupted(); };
+  TINTYPE_RETURN_IF_ERROR(
+      target->commit(total.output_bytes, {.verify = {}, .may_pass_8b = may_pass}));
+  return total;
+}
+
+Result<Transcoded> into(FileSystem& file_system, const TranscodeInput& input,
+                        const TranscodeOutput& output, uint64_t planned_bytes,
+                        const TranscodeOptions& options, const Work& work) {
+  if (output.stream == nullptr) {
+    return into_file(file_system, input, output, planned_bytes, options, work);
+  }
+  StreamOutput pieces(*output.stream);
+  return work(pieces);
+}
+
+// By the tensors of a checkpoint; anything else can be compressed too, but not as well.
+Result<ElementMap> elements_of(FileSystem& file_system, const std::string& path,
+                               std::vector<std::string>& notes) {
+  const auto archive = Archive::open(file_system, path);
+  if (archive.is_ok()) return element_map(**archive);
+  const StatusCode code = archive.status().code();
+  if (code != StatusCode::corruption && code != StatusCode::unsupported) return archive.status();
+  notes.push_back(
+      fmt::format("compressed as plain bytes, as no checkpoint: {}", archive.status().message()));
+  return ElementMap();
+}
+
+}  // namespace
+
+Result<FileTranscoded> compress_file(FileSystem& file_system, const TranscodeInput& input,
+                                     const TranscodeOutput& output,
+                                     const CompressOptions& compress_options,
+                                     const TranscodeOptions& options) {
+  FileTranscoded done;
+  std::unique_ptr<ByteSource> source;
+  std::optional<SourceStream> from_source;
+  ElementMap elements;
+  if (input.stream != nullptr) {
+    if (compress_options.encoder.form == FileForm::planes) {
+      done.notes.push_back(input.path +
+                           ": a stream cannot be looked through for tensors first, and is "
+                           "compressed as plain bytes; name the file for a better ratio");
+    }
+  } else {
+    TINTYPE_ASSIGN_OR_RETURN(source, open_for_one_pass(file_system, input.path));
+    from_source.emplace(*source);
+    TINTYPE_ASSIGN_OR_RETURN(elements, elements_of(file_system, input.path, done.notes));
+  }
+  InputStream& stream = input.stream != nullptr ? *input.stream : *from_source;
+  const Work work = [&](PieceOutput& target) {
+    return compress(stream, elements, compress_options, target, options);
+  };
+  TINTYPE_ASSIGN_OR_RETURN(done.total, into(file_system, input, output, 0, options, work));
+  return done;
+}
+
+Result<FileTranscoded> decompress_file(FileSystem& file_system, const TranscodeInput& input,
+                                       const TranscodeOutput& output,
+                                       const TranscodeOptions& options) {
+  FileTranscoded done;
+  uint64_t planned_bytes = 0;
+  std::unique_ptr<ByteSource> source;
+  if (input.stream == nullptr) {
+    TINTYPE_ASSIGN_OR_RETURN(source, open_for_one_pass(file_system, input.path));
+    TINTYPE_ASSIGN_OR_RETURN(planned_bytes, plain_bytes_of(*source, options.limits));
+  }
+  const Work work = [&](PieceOutput& target) {
+    return source != nullptr ? decompress(*source, target, options)
+                             : decompress(*input.stream, input.path, target, options);
+  };
+  TINTYPE_ASSIGN_OR_RETURN(done.total,
+                           into(file_system, input, output, planned_bytes, options, work));
+  return done;
+}
+
+}  // namespace tintype
