@@ -15,6 +15,11 @@ COMMAND = Path(os.environ.get("TINTYPE_COMMAND", REPOSITORY / "build/release/too
 OK, FAILED, USAGE, CORRUPT, UNSUPPORTED, IO_ERROR, LOCKED = range(7)
 
 
+# Of the names of compressed forms.
+ENDINGS = {"planes": ".ttz", "zstd": ".zst"}
+MIB = 1 << 20
+
+
 def run_command(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     words = [str(COMMAND), *map(str, arguments)]
     options = {"capture_output": True, "text": True, "timeout": 60} | options
@@ -27,6 +32,16 @@ def run_json(*arguments: object, expect: int = OK) -> dict[str, Any]:
     parsed = json.loads(done.stdout)
     assert isinstance(parsed, dict)
     return parsed
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def pipe(*words: object, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [str(COMMAND), *map(str, words)], input=data, capture_output=True, timeout=60
+    )
 
 
 def flip_bit(path: Path, offset: int) -> None:

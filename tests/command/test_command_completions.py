@@ -22,7 +22,9 @@ def commands() -> list[str]:
 
 def options_of(command: str) -> set[str]:
     text = run_command(command, "--help").stdout
-    return set(re.findall(r"(?<=[ ,])--?[\w-]+", text[text.index("Options:") :].split("\n\n")[0]))
+    text = text[text.index("\nOptions:") :].split("\n\n")[0]
+    lines = re.findall(r"^  (-[\w-]+(?:, -[\w-]+)*)", text, re.MULTILINE)
+    return {name for line in lines for name in line.split(", ")}
 
 
 def complete(tmp_path: Path, *words: str) -> list[str]:

@@ -14,7 +14,17 @@ import torch
 
 from program import COMMAND, IO_ERROR, OK, REPOSITORY, USAGE, run_command
 
-SUBCOMMANDS = ["inspect", "verify", "diff", "ls", "clean", "doctor", "completions"]
+SUBCOMMANDS = [
+    "inspect",
+    "verify",
+    "compress",
+    "decompress",
+    "diff",
+    "ls",
+    "clean",
+    "doctor",
+    "completions",
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ struct Command {
 
 Command add_inspect(CLI::App& parent);
 Command add_verify(CLI::App& parent);
+Command add_compress(CLI::App& parent);
+Command add_decompress(CLI::App& parent);
 Command add_diff(CLI::App& parent);
 Command add_ls(CLI::App& parent);
 Command add_clean(CLI::App& parent);

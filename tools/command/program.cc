@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ constexpr const char* kDescription =
     "Examples:\n"
     "  tintype inspect best.pth          list what a checkpoint holds\n"
     "  tintype verify checkpoints/*.pth  check every byte of several\n"
+    "  tintype compress best.pth         make best.pth.ttz; decompress gives it back\n"
     "  tintype diff old.pth new.pth      which tensors differ, and how much\n"
     "  tintype ls logs/run7              list the checkpoints of a run\n"
     "  tintype doctor /data/run7         see what this machine offers to saves there\n"
@@ -30,7 +32,7 @@ constexpr const char* kVersion = "tintype " TINTYPE_VERSION
                                  "\n"
                                  "io_uring: yes\n"
                                  "cuda: no\n"
-                                 "compressed forms: none\n"
+                                 "compressed forms: zstd, planes\n"
                                  "built by: " TINTYPE_COMPILER;
 
 // Help and version are answers, everything else that parsing throws is wrong usage.
@@ -56,6 +58,18 @@ std::string complaint_about(const std::string& word, const std::vector<Command>&
                          : fmt::format("there is no command '{}'; is it '{}'?", word, closest);
 }
 
+// As zstd takes its levels: "-19" becomes "--level=19".
+std::vector<std::string> with_levels(int argument_count, char** arguments) {
+  std::vector<std::string> words(arguments, arguments + argument_count);
+  if (words.size() < 2 || words[1] != "compress") return words;
+  for (auto word = words.begin() + 2; word != words.end() && *word != "--"; ++word) {
+    const bool is_level = word->size() >= 2 && word->size() <= 3 && word->front() == '-' &&
+                          word->find_first_not_of("0123456789", 1) == std::string::npos;
+    if (is_level) word->replace(0, 1, "--level=");
+  }
+  return words;
+}
+
 }  // namespace
 
 Program::Program() : app_(std::make_unique<CLI::App>("", "tintype")) {
@@ -63,8 +77,8 @@ Program::Program() : app_(std::make_unique<CLI::App>("", "tintype")) {
   app_->set_help_flag("-h,--help", "print this help and exit");  // the commands inherit it
   app_->set_version_flag("--version", kVersion, "print the version and what it was built with");
   app_->require_subcommand(1);
-  for (const auto add :
-       {add_inspect, add_verify, add_diff, add_ls, add_clean, add_doctor, add_completions}) {
+  for (const auto add : {add_inspect, add_verify, add_compress, add_decompress, add_diff, add_ls,
+                         add_clean, add_doctor, add_completions}) {
     commands_.push_back(add(*app_));
   }
   app_->formatter(std::make_shared<ExamplesFirst>(kDescription));
@@ -78,7 +92,10 @@ ExitCode Program::run(int argument_count, char** arguments, Output& output) {
     return ExitCode::usage;
   }
   try {
-    app_->parse(argument_count, arguments);
+    std::vector<std::string> words = with_levels(argument_count, arguments);
+    words.erase(words.begin());
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    app_->parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     return answer(*app_, error, output);
   }

@@ -1,0 +1,120 @@
+"""``tintype compress`` and ``decompress`` where things go wrong, and how much memory they take."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from program import COMMAND, CORRUPT, ENDINGS, IO_ERROR, MIB, OK, flip_bit, names, pipe, run_command
+
+
+def test_damage_is_found_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
+    size_bytes = packed.stat().st_size
+    target = tmp_path / "new.pth"
+    for offset in range(5000, size_bytes - 100, size_bytes // 23):
+        flip_bit(packed, offset)
+        done = run_command("decompress", packed, "-o", target)
+        if done.returncode == OK:  # a byte of padding that means nothing
+            assert target.read_bytes() == (tmp_path / "model.pth").read_bytes()
+            target.unlink()
+        else:
+            assert done.returncode == CORRUPT and str(packed) in done.stderr
+        flip_bit(packed, offset)
+        assert names(tmp_path) == ["model.pth", packed.name]
+    assert run_command("decompress", packed, "-o", target).returncode == OK
+
+
+def test_every_truncation_is_found(packed: Path, tmp_path: Path) -> None:
+    content = packed.read_bytes()
+    cut = tmp_path / ("cut" + packed.suffix)
+    for share in range(1, 16):
+        data = content[: len(content) * share // 16]
+        cut.write_bytes(data)
+        assert run_command("decompress", cut, "-o", tmp_path / "new.pth").returncode == CORRUPT
+        assert pipe("decompress", "-", "-o", tmp_path / "new.pth", data=data).returncode == CORRUPT
+        assert not (tmp_path / "new.pth").exists()
+
+
+def test_only_what_was_compressed_is_removed(plain: Path) -> None:
+    done = run_command("compress", "--rm", plain.with_name("missing.pth"), plain)
+    assert done.returncode == IO_ERROR and "ENOENT" in done.stderr
+    assert names(plain.parent) == ["model.pth.ttz"]
+
+
+def test_no_space_ends_with_5_and_leaves_nothing(packed: Path, tmp_path: Path) -> None:
+    def limit_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+
+    (tmp_path / "model.pth").unlink()
+    done = run_command("decompress", packed, preexec_fn=limit_files)
+    assert done.returncode == IO_ERROR and "EFBIG" in done.stderr
+    assert names(tmp_path) == [packed.name]
+    with open("/dev/full", "wb") as full:
+        done = run_command(
+            "decompress", "-c", packed, capture_output=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == IO_ERROR and "ENOSPC" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_failure(packed: Path) -> None:
+    shell = f'"{COMMAND}" decompress -c "{packed}" | head -c 10 | wc -c; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["10", "0"] and done.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """The input is a pipe that stays open: the command waits for more of it."""
+    target = tmp_path / "new.pth.zst"
+    with subprocess.Popen(
+        [COMMAND, "compress", "-", "-o", target], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(os.urandom(40 * MIB))
+        process.stdin.flush()
+        time.sleep(0.2)
+        process.send_signal(number)
+        assert process.wait(30) == -number
+        assert process.stderr.read() == b"tintype: interrupted; nothing was changed\n"
+    assert names(tmp_path) == []
+
+
+def test_a_signal_stops_a_command_whose_reader_sleeps(packed: Path) -> None:
+    read_end, write_end = os.pipe()
+    with subprocess.Popen(
+        [COMMAND, "decompress", "-c", packed], stdout=write_end, stderr=subprocess.DEVNULL
+    ) as process:
+        time.sleep(0.3)
+        assert process.poll() is None  # the pipe is full
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == -signal.SIGINT
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_memory_stays_small(tmp_path: Path, original: Path, form: str) -> None:
+    """A sparse file of 1 GiB (20 GiB in full counts), within 256 MiB of data."""
+    big = tmp_path / "big.pth"
+    make_sparse(big, original, (20 << 30) if os.environ.get("TINTYPE_FULL") else (1 << 30))
+    packed = tmp_path / ("big.pth" + ENDINGS[form])
+
+    def limit_memory() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (256 * MIB, 256 * MIB))
+
+    for words in (["compress", big, "-o", packed], ["decompress", "-o", tmp_path / "b", packed]):
+        done = run_command(*words, preexec_fn=limit_memory, timeout=600)
+        assert done.returncode == OK, done.stderr
+    assert (tmp_path / "b").stat().st_size == big.stat().st_size
+    subprocess.run(["cmp", big, tmp_path / "b"], check=True)
+
+
+def make_sparse(path: Path, original: Path, size_bytes: int) -> None:
+    """A checkpoint, and a hole behind it."""
+    path.write_bytes(original.read_bytes())
+    os.truncate(path, size_bytes)

@@ -1,0 +1,247 @@
+// `tintype compress` and `tintype decompress`.
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "engine/transcode/transcode_file.h"
+#include "io/disk/target_path.h"
+#include "tools/command/commands.h"
+#include "tools/command/help.h"
+#include "tools/command/interrupt.h"
+#include "tools/command/progress.h"
+#include "tools/command/text.h"
+#include "tools/command/transcode_names.h"
+#include "tools/sizes.h"
+
+namespace tintype::command {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kJsonVersion = 1;
+
+constexpr const char* kCompressDescription =
+    "Examples:\n"
+    "  tintype compress best.pth                  makes best.pth.ttz (planes: best for "
+    "checkpoints)\n"
+    "  tintype compress --form zstd best.pth      makes best.pth.zst, which `zstd -d` reads too\n"
+    "  tintype compress -19 -o small.zst best.pth a level of zstd's, from 1 to 22\n"
+    "  tintype compress --rm checkpoints/*.pth    each, and removes what was compressed\n"
+    "\n"
+    "Compresses checkpoints on several cores, in memory of a fixed size. The bytes come back\n"
+    "exactly. A file appears under its name when it is whole and durable; one that stands there\n"
+    "is replaced with -f only. The input stays unless --rm is given. `-` is standard input or\n"
+    "output.";
+
+constexpr const char* kDecompressDescription =
+    "Examples:\n"
+    "  tintype decompress best.pth.ttz            makes best.pth\n"
+    "  tintype decompress -o - best.pth.zst | sha256sum\n"
+    "  curl https://example.org/best.pth.zst | tintype decompress - -o best.pth\n"
+    "\n"
+    "Gives back the plain file, byte by byte, of either compressed form, and of what zstd itself\n"
+    "made. Every checksum is compared: exit code 3 where the file is damaged, and nothing appears\n"
+    "then. A file that stands under the name is replaced with -f only. The input stays unless\n"
+    "--rm is given. `-` is standard input or output.";
+
+bool is_standard(const std::string& name) { return name == kStandardStream; }
+
+// A file's size for the progress; 0 where it is not to be had: then the work itself says why.
+uint64_t size_of(const std::string& path) {
+  const auto source = resolve_source(posix_file_system(), path);
+  if (!source.is_ok()) return 0;
+  const auto info = source->directory->info(source->name);
+  return info.is_ok() ? info->size_bytes : 0;
+}
+
+// Compressed bytes on a terminal, and a prompt that waits for a whole file, help nobody.
+Status check_terminals(const TranscodeArguments& arguments, const TranscodeTask& task) {
+  if (is_standard(task.input) && ::isatty(STDIN_FILENO) == 1) {
+    return Status::invalid_argument("standard input is a terminal; name a file, or pipe one in");
+  }
+  if (is_standard(task.output) && !arguments.may_replace && ::isatty(STDOUT_FILENO) == 1) {
+    return Status::invalid_argument("standard output is a terminal; name a file, or insist by -f");
+  }
+  return Status::ok();
+}
+
+struct Done {
+  FileTranscoded result;
+  double seconds = 0;
+};
+
+Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask& task,
+                       Output& output) {
+  TINTYPE_RETURN_IF_ERROR(check_terminals(arguments, task));
+  DescriptorInput from_stdin(STDIN_FILENO, "standard input", InterruptWatch::has_come);
+  DescriptorOutput to_stdout(STDOUT_FILENO, "standard output", InterruptWatch::has_come);
+  TranscodeInput input{.path = task.input};
+  if (is_standard(task.input)) input = {.path = "standard input", .stream = &from_stdin};
+  TranscodeOutput target{.path = task.output, .may_replace = arguments.may_replace};
+  if (is_standard(task.output)) target.stream = &to_stdout;
+  Progress progress(output, printable(input.path),
+                    input.stream != nullptr ? 0 : size_of(task.input));
+  TranscodeMeter meter;
+  TranscodeOptions options{.thread_count = arguments.thread_count, .meter = &meter};
+  options.is_interrupted = [&] {
+    if (!arguments.is_quiet) progress.show(meter.input_bytes);
+    return InterruptWatch::has_come();
+  };
+  CompressOptions compress_options;
+  compress_options.encoder.form = task.form;
+  if (arguments.level != 0) compress_options.encoder.zstd_level = arguments.level;
+  auto result = arguments.is_compressing
+                    ? compress_file(posix_file_system(), input, target, compress_options, options)
+                    : decompress_file(posix_file_system(), input, target, options);
+  TINTYPE_RETURN_IF_ERROR(result.status());
+  return Done{std::move(*result), progress.seconds()};
+}
+
+// Behind the durable output, so that one of the two always stands.
+Status remove_input(const TranscodeTask& task) {
+  if (is_standard(task.input) || is_standard(task.output)) return Status::ok();
+  const size_t slash = task.input.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : task.input.substr(0, slash + 1);
+  TINTYPE_ASSIGN_OR_RETURN(const auto directory, posix_file_system().open_directory(folder));
+  return directory->remove(slash == std::string::npos ? task.input : task.input.substr(slash + 1));
+}
+
+void print(Output& output, const TranscodeArguments& arguments, const TranscodeTask& task,
+           const Done& done) {
+  for (const std::string& note : done.result.notes) {
+    output.print_error(fmt::format("note: {}", printable(note)));
+  }
+  if (arguments.is_quiet || arguments.is_json || is_standard(task.output)) return;
+  const Transcoded& total = done.result.total;
+  const uint64_t plain = arguments.is_compressing ? total.input_bytes : total.output_bytes;
+  const uint64_t packed = arguments.is_compressing ? total.output_bytes : total.input_bytes;
+  output.print(fmt::format(
+      "{}: {} from {} (ratio {:.3f}), {:.1f} s\n", printable(task.output),
+      format_size(total.output_bytes), format_size(total.input_bytes),
+      packed == 0 ? 1.0 : static_cast<double>(plain) / static_cast<double>(packed), done.seconds));
+}
+
+Json to_json(const TranscodeArguments& arguments, const std::string& input,
+             const Result<TranscodeTask>& task, const Result<Done>& done) {
+  Json json{{"input", input},         {"output", nullptr},       {"form", nullptr},
+            {"input_bytes", nullptr}, {"output_bytes", nullptr}, {"seconds", nullptr},
+            {"notes", Json::array()}, {"error", nullptr}};
+  if (task.is_ok()) json["output"] = task->output;
+  if (task.is_ok() && arguments.is_compressing) json["form"] = to_string(task->form);
+  if (done.is_ok()) {
+    json["input_bytes"] = done->result.total.input_bytes;
+    json["output_bytes"] = done->result.total.output_bytes;
+    json["seconds"] = done->seconds;
+    json["notes"] = done->result.notes;
+    return json;
+  }
+  const Status& status = done.status();
+  json["error"] = {
+      {"code", to_string(status.code())},
+      {"errno", status.error_number() == 0 ? Json() : Json(errno_name(status.error_number()))},
+      {"message", status.message()}};
+  return json;
+}
+
+// A reader of our standard output that has gone away has all that it wanted.
+bool is_reader_gone(const TranscodeTask& task, const Status& status) {
+  return is_standard(task.output) && status.error_number() == EPIPE;
+}
+
+ExitCode run_one(const TranscodeArguments& arguments, const std::string& input, Output& output,
+                 Json& files) {
+  const Result<TranscodeTask> task = task_for(arguments, input);
+  Result<Done> done =
+      task.is_ok() ? carry_out(arguments, *task, output) : Result<Done>(task.status());
+  if (task.is_ok() && is_reader_gone(*task, done.status())) return ExitCode::ok;
+  if (done.is_ok() && arguments.is_input_removed) {
+    const Status removed = remove_input(*task);
+    if (!removed.is_ok()) done = removed;
+  }
+  files.push_back(to_json(arguments, input, task, done));
+  if (done.is_ok()) {
+    print(output, arguments, *task, *done);
+    return ExitCode::ok;
+  }
+  output.print_error(InterruptWatch::has_come() ? "interrupted; nothing was changed"
+                                                : printable(done.status().message()));
+  return exit_code_for(done.status());
+}
+
+ExitCode run(const TranscodeArguments& arguments, Output& output) {
+  const Status sensible = check(arguments);
+  if (!sensible.is_ok()) {
+    output.print_error(sensible.message());
+    return exit_code_for(sensible);
+  }
+  const InterruptWatch watch;
+  ExitCode code = ExitCode::ok;
+  Json files = Json::array();
+  for (const std::string& input : arguments.inputs) {
+    code = worse_of(code, run_one(arguments, input, output, files));
+    if (InterruptWatch::has_come()) return code;  // and `watch` ends the program
+  }
+  if (arguments.is_json) {
+    output.print_json(
+        {{"schema", arguments.is_compressing ? "tintype.compress" : "tintype.decompress"},
+         {"version", kJsonVersion},
+         {"ok", code == ExitCode::ok},
+         {"files", std::move(files)}});
+  }
+  return code;
+}
+
+void add_common(CLI::App& app, TranscodeArguments& arguments) {
+  app.add_option("FILE", arguments.inputs, "files; - is standard input")->required();
+  app.add_option("-o,--output", arguments.output, "where to; - is standard output")
+      ->type_name("FILE");
+  app.add_flag("-c,--stdout", arguments.is_to_stdout, "write to standard output");
+  app.add_flag("-f,--force", arguments.may_replace, "replace a file that stands there");
+  app.add_flag("--rm", arguments.is_input_removed, "remove each input once its output is durable");
+  app.add_flag_callback(
+      "-k,--keep", [&arguments] { arguments.is_input_removed = false; },
+      "keep the inputs, as is done anyway");
+  app.add_option("-T,--threads", arguments.thread_count,
+                 "how many threads code; 0: one for each processor")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(0u, 64u));
+  app.add_flag("-q,--quiet", arguments.is_quiet, "say nothing of what went well");
+  app.add_flag("--json", arguments.is_json, "print JSON (docs/command.md)");
+}
+
+Command add(CLI::App& parent, bool is_compressing, const char* name, const char* summary,
+            const char* description) {
+  CLI::App* app = parent.add_subcommand(name, summary);
+  app->formatter(std::make_shared<ExamplesFirst>(description));
+  auto arguments = std::make_shared<TranscodeArguments>();
+  arguments->is_compressing = is_compressing;
+  add_common(*app, *arguments);
+  if (is_compressing) {
+    app->add_option("--form", arguments->form, "else by the output's name")
+        ->type_name("FORM")
+        ->check(CLI::IsMember({"planes", "zstd"}));
+    app->add_option("-l,--level", arguments->level, "of zstd, 1 to 22; -19 is short for -l 19")
+        ->type_name("N")
+        ->check(CLI::Range(1, 22));
+  }
+  return {app, [arguments](Output& output) { return run(*arguments, output); }};
+}
+
+}  // namespace
+
+Command add_compress(CLI::App& parent) {
+  return add(parent, true, "compress", "compress checkpoints", kCompressDescription);
+}
+
+Command add_decompress(CLI::App& parent) {
+  return add(parent, false, "decompress", "get plain checkpoints back", kDecompressDescription);
+}
+
+}  // namespace tintype::command
