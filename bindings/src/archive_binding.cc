@@ -45,13 +45,16 @@ nb::dict report_dict(const VerifyReport& report) {
     nb::list tensors;
     for (const std::string& name : problem.tensors) tensors.append(text(name));
     problems.append(nb::make_tuple(text(problem.record), problem.offset, text(problem.text),
-                                   nb::tuple(tensors)));
+                                   nb::tuple(tensors), problem.extent));
   }
   nb::list notes;
   for (const std::string& note : report.notes) notes.append(text(note));
   nb::dict d;
   d["path"] = path_text(report.path);
+  d["form"] = text(to_string(report.form));
+  d["file_bytes"] = report.file_bytes;
   d["size_bytes"] = report.size_bytes;
+  d["extent_count"] = report.extent_count;
   d["record_count"] = report.record_count;
   d["checked_bytes"] = report.checked_bytes;
   d["problems"] = problems;
@@ -62,16 +65,26 @@ nb::dict report_dict(const VerifyReport& report) {
 
 nb::dict verify_source(const nb::object& file,
                        const std::optional<std::unordered_set<std::string>>& storage_keys) {
-  const auto source = open_source(file, Access::one_pass);
+  auto source = open_source(file, Access::one_pass);
   VerifyOptions options;
   options.reading.is_interrupted = is_signal_pending;
   options.storages = StorageChoice(storage_keys);
-  return report_dict(value_or_raise(call_without_gil([&] { return verify(*source, options); })));
+  return report_dict(
+      value_or_raise(call_without_gil([&] { return verify(std::move(source), options); })));
+}
+
+std::string form_of(const nb::object& file) {
+  const auto source = open_source(file, Access::random);
+  return std::string(
+      to_string(value_or_raise(call_without_gil([&] { return detect_form(*source); }))));
 }
 
 std::shared_ptr<Archive> open_archive(const nb::object& file) {
   auto source = open_source(file, Access::random);
-  return value_or_raise(call_without_gil([&] { return Archive::open(std::move(source)); }));
+  return value_or_raise(call_without_gil([&]() -> Result<std::unique_ptr<Archive>> {
+    TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source)));
+    return Archive::open(std::move(image));
+  }));
 }
 
 std::string_view to_string(TensorEntry::Form form) {
@@ -146,8 +159,12 @@ void read_storage(const Archive& archive, size_t position, uint64_t address) {
 
 void bind_archive(nb::module_& module) {
   module.def("verify", &verify_source, nb::arg("file"), nb::arg("storage_keys").none());
+  module.def("form_of", &form_of, nb::arg("file"));
   nb::class_<Archive>(module, "Archive")
       .def_static("open", &open_archive)
+      .def_prop_ro("form",
+                   [](const Archive& archive) { return std::string(to_string(archive.form())); })
+      .def_prop_ro("file_bytes", &Archive::file_bytes)
       .def_prop_ro("size_bytes", &Archive::size_bytes)
       .def_prop_ro("start_offset",
                    [](const Archive& archive) { return archive.index().start_offset; })

@@ -15,6 +15,7 @@
 #include "bindings/src/raise.h"
 #include "bindings/src/without_gil.h"
 #include "engine/restore/checked_reader.h"
+#include "engine/restore/image.h"
 
 namespace nb = nanobind;
 
@@ -34,8 +35,8 @@ class ArchiveFile {
     options.reading.is_interrupted = is_signal_pending;
     const bool is_one_pass = is_checking && options.storages.is_all();
     auto source = open_source(file, is_one_pass ? Access::one_pass : Access::random);
-    reader_ = value_or_raise(call_without_gil(
-        [&] { return CheckedReader::open(std::move(source), std::move(options)); }));
+    reader_ = value_or_raise(
+        call_without_gil([&] { return open_reader(std::move(source), std::move(options)); }));
   }
 
   uint64_t start_offset() const { return reader_->start_offset(); }
@@ -80,6 +81,12 @@ class ArchiveFile {
   }
 
  private:
+  static Result<std::unique_ptr<CheckedReader>> open_reader(std::unique_ptr<ByteSource> source,
+                                                            CheckedReadOptions options) {
+    TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source)));
+    return CheckedReader::open(std::move(image.source), std::move(options));
+  }
+
   uint64_t left() const {
     return position_ < reader_->size_bytes() ? reader_->size_bytes() - position_ : 0;
   }

@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "bindings/src/raise.h"
-#include "engine/restore/file_source.h"
-#include "engine/restore/read_ahead.h"
 
 namespace nb = nanobind;
 
@@ -73,11 +71,7 @@ std::unique_ptr<ByteSource> open_source(const nb::object& file, Access access) {
   if (!nb::isinstance<nb::bytes>(file)) return std::make_unique<PythonSource>(file);
   const auto bytes = nb::cast<nb::bytes>(file);
   const std::string path(bytes.c_str(), bytes.size());
-  return value_or_raise(without_gil([&]() -> Result<std::unique_ptr<ByteSource>> {
-    if (access == Access::one_pass) return open_for_one_pass(posix_file_system(), path);
-    TINTYPE_ASSIGN_OR_RETURN(auto source, FileSource::open(posix_file_system(), path));
-    return std::unique_ptr<ByteSource>(std::move(source));
-  }));
+  return value_or_raise(without_gil([&] { return open_file(posix_file_system(), path, access); }));
 }
 
 }  // namespace tintype::python

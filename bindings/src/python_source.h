@@ -7,6 +7,7 @@
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/without_gil.h"
+#include "engine/restore/image.h"
 #include "io/archive/byte_source.h"
 
 namespace tintype::python {
@@ -47,8 +48,6 @@ auto call_without_gil(const Call& call) {
   raise_pending();
   return result;
 }
-
-enum class Access { random, one_pass };
 
 // `file` is a path as bytes (os.fsencode), or a readable, seekable file object at its archive.
 std::unique_ptr<ByteSource> open_source(const nanobind::object& file, Access access);

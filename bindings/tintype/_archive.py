@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import torch
 
@@ -14,6 +14,9 @@ from tintype import _tintype
 from tintype._errors import UnsupportedError
 from tintype._image import native_path, native_source
 from tintype._target import PathLike
+
+
+Form = Literal["plain", "zstd", "planes"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ValueEntry:
 
 @dataclass(frozen=True)
 class RecordEntry:
-    """One record of the archive. Offsets in bytes from the start of the file."""
+    """One record of the archive. Offsets in bytes from the start of the plain image."""
 
     name: str
     header_offset: int
@@ -92,8 +95,18 @@ class Archive:
         return self._path
 
     @property
-    def size_bytes(self) -> int:
+    def form(self) -> Form:
+        """How the file holds it, told by its first bytes."""
+        return cast(Form, self._native.form)
+
+    @property
+    def file_bytes(self) -> int:
         """Of the file."""
+        return self._native.file_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the plain image, which all offsets count from: for a plain file the same."""
         return self._native.size_bytes
 
     @property
@@ -163,12 +176,15 @@ class VerifyProblem:
     """One thing that is wrong with a file."""
 
     record: str
-    """``data/3``; empty for the file's structure."""
+    """``data/3``; empty for the file's structure and for an extent."""
     offset: int
-    """In bytes from the start of the file, of the damaged record's header."""
+    """In bytes: of a damaged extent from the start of the file, of a record's header from the start
+    of the plain image."""
     text: str
     tensors: tuple[str, ...]
     """What it costs, by name."""
+    extent: int | None = None
+    """Of a compressed file: the number of the extent, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +192,12 @@ class VerifyReport:
     """What ``verify`` found."""
 
     path: str
+    form: Form
+    file_bytes: int
     size_bytes: int
+    """Of the plain image: for a plain file the same."""
+    extent_count: int
+    """Extents found sound, of a compressed file."""
     record_count: int
     """Records found sound."""
     checked_bytes: int

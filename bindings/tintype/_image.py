@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from tintype import _tintype
 from tintype._errors import UnsupportedError
-from tintype._target import PathLike, compressed_form
+from tintype._target import PathLike
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
     """What the native side opens: a path as bytes, or a file object, which must seek.
 
-    Raises UnsupportedError for a compressed form's name and for a stream, TypeError for what is
-    neither path nor file object.
+    Raises UnsupportedError for a stream, TypeError for what is neither path nor file object.
     """
     if isinstance(f, (str, os.PathLike)):
         return native_path(f)
@@ -44,10 +43,6 @@ def native_path(path: PathLike) -> bytes:
     """As ``native_source``, for what takes paths only."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"give a path (str or os.PathLike), not {_kind_of(path)}")
-    if compressed_form(path) is not None:
-        raise UnsupportedError(
-            f"{os.fspath(path)}: compressed forms are not in this version; decompress it first"
-        )
     return os.fsencode(path)
 
 
@@ -89,10 +84,11 @@ class ImageFile(io.RawIOBase):
 
 
 def open(path: PathLike) -> BinaryIO:
-    """Opens a checkpoint as a read-only, seekable binary file that holds its plain image:
-    ``torch.load(tintype.open(path))`` works.
+    """Opens a checkpoint of any form as a read-only, seekable binary file that holds its plain
+    image: ``torch.load(tintype.open(path))`` works.
 
-    The file's structure is checked, its bytes are not: see ``verify``. Not for several threads at
+    The file's structure is checked, the bytes of a plain file are not: see ``verify``. Of a
+    compressed one, each extent is checked when it is read. Not for several threads at
     once. Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file
     that is cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
     """

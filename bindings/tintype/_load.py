@@ -149,6 +149,8 @@ def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> _Load
 def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> _Loaded:
     """torch maps the file by itself, so that everything is checked before."""
     path = os.fsdecode(cast(bytes, check.source))
+    if (form := _tintype.form_of(check.source)) != "plain":
+        raise UnsupportedError(f"{path} is of the {form} form: load it without mmap")
     damage = _damage_of(check.source, check.storage_keys) if check.verify else ""
     if damage:
         raise CorruptCheckpointError(damage)

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "engine/restore/checkpoint_marks.h"
-#include "engine/restore/file_source.h"
 #include "engine/restore/record_reader.h"
 #include "io/archive/pickle_reader.h"
 #include "io/archive/record_names.h"
@@ -52,25 +51,24 @@ class Gather {
 
 Result<std::unique_ptr<Archive>> Archive::open(FileSystem& file_system, const std::string& path,
                                                const ReadLimits& limits) {
-  TINTYPE_ASSIGN_OR_RETURN(auto source, FileSource::open(file_system, path));
-  return open(std::move(source), limits);
+  TINTYPE_ASSIGN_OR_RETURN(Image image, open_image(file_system, path, Access::random, limits));
+  return open(std::move(image), limits);
 }
 
-Result<std::unique_ptr<Archive>> Archive::open(std::unique_ptr<ByteSource> source,
-                                               const ReadLimits& limits) {
-  std::unique_ptr<Archive> archive(new Archive(std::move(source), limits));
+Result<std::unique_ptr<Archive>> Archive::open(Image image, const ReadLimits& limits) {
+  std::unique_ptr<Archive> archive(new Archive(std::move(image), limits));
   TINTYPE_RETURN_IF_ERROR(archive->load());
   return archive;
 }
 
 Status Archive::load() {
-  TINTYPE_ASSIGN_OR_RETURN(index_, read_zip_index(*source_, limits_));
+  TINTYPE_ASSIGN_OR_RETURN(index_, read_zip_index(*image_.source, limits_));
   const auto in_file = [&](const Status& status) {
     return status.with_context(fmt::format("'{}'", path()));
   };
-  TINTYPE_ASSIGN_OR_RETURN(byte_order_, check_kind(*source_, index_));
+  TINTYPE_ASSIGN_OR_RETURN(byte_order_, check_kind(*image_.source, index_));
   const ArchiveRecord& record = *index_.find(kPickleRecord);
-  auto pickle = read_small_payload(*source_, index_, record, limits_.pickle_bytes);
+  auto pickle = read_small_payload(*image_.source, index_, record, limits_.pickle_bytes);
   if (!pickle.is_ok()) return in_file(pickle.status());
   const auto tree = read_pickle(std::move(*pickle), limits_);
   if (!tree.is_ok()) return in_file(tree.status());
@@ -105,7 +103,7 @@ Result<const ArchiveRecord*> Archive::record_of(const TensorEntry& tensor) const
 }
 
 Result<uint64_t> Archive::payload_offset(const ArchiveRecord& record) const {
-  return locate_payload(*source_, index_, record);
+  return locate_payload(*image_.source, index_, record);
 }
 
 Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
@@ -134,8 +132,9 @@ Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
 Status Archive::read_record(const ArchiveRecord& record, MutableBytes target) const {
   const auto read = [&] {
     TINTYPE_RETURN_IF_ERROR(check_method(record, limits_));
-    TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, locate_payload(*source_, index_, record));
-    return read_payload(*source_, payload, record, target);
+    TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload,
+                             locate_payload(*image_.source, index_, record));
+    return read_payload(*image_.source, payload, record, target);
   };
   return read().with_context(fmt::format("'{}'", path()));
 }

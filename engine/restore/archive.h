@@ -13,8 +13,9 @@
 #include "base/status.h"
 #include "engine/restore/checkpoint_contents.h"
 #include "engine/restore/checkpoint_marks.h"
+#include "engine/restore/image.h"
 #include "engine/restore/tensor_entry.h"
-#include "io/archive/byte_source.h"
+#include "io/archive/compressed_layout.h"
 #include "io/archive/read_limits.h"
 #include "io/archive/zip_reader.h"
 #include "io/disk/file_system.h"
@@ -24,16 +25,23 @@ namespace tintype {
 // Immutable after open; all methods may be called from several threads.
 class Archive {
  public:
-  // Reads the structure and the pickle, no payload. Errors: the system's (missing file, directory,
-  // no permission) with their errno; corruption; unsupported for legacy files, TorchScript, other
-  // formats and exceeded limits. Each text names the file and says what to do.
+  // Reads the structure and the pickle, no payload, of a file of any form. Errors: the system's
+  // (missing file, directory, no permission) with their errno; corruption; unsupported for legacy
+  // files, TorchScript, other formats and exceeded limits. Each text names the file and says what
+  // to do.
   static Result<std::unique_ptr<Archive>> open(FileSystem& file_system, const std::string& path,
                                                const ReadLimits& limits = {});
-  static Result<std::unique_ptr<Archive>> open(std::unique_ptr<ByteSource> source,
-                                               const ReadLimits& limits = {});
+  static Result<std::unique_ptr<Archive>> open(Image image, const ReadLimits& limits = {});
 
-  const std::string& path() const { return source_->name(); }
-  uint64_t size_bytes() const { return source_->size_bytes(); }
+  const std::string& path() const { return image_.source->name(); }
+  FileForm form() const { return image_.form; }
+  // Of the file, and of the plain image: all offsets are in the latter.
+  uint64_t file_bytes() const { return image_.file_bytes; }
+  uint64_t size_bytes() const { return image_.source->size_bytes(); }
+  // The extents of a compressed file; null for a plain one, and for a `.zst` without a seek table.
+  const FrameIndex* frames() const {
+    return image_.compressed == nullptr ? nullptr : &image_.compressed->frames();
+  }
   const ZipIndex& index() const { return index_; }
   // The plain image that all offsets are in.
   const ByteSource& source() const { return *source_; }
@@ -51,7 +59,7 @@ class Archive {
   // The tensor's record; invalid_argument for a meta tensor, corruption where it is missing.
   Result<const ArchiveRecord*> record_of(const TensorEntry& tensor) const;
 
-  // Where the record's payload begins in the file; errors as locate_payload.
+  // Where the record's payload begins in the plain image; errors as locate_payload.
   Result<uint64_t> payload_offset(const ArchiveRecord& record) const;
 
   // The elements in row-major order without gaps, tensor.size_bytes of them, as stored (conjugate
@@ -61,11 +69,10 @@ class Archive {
   Status read_record(const ArchiveRecord& record, MutableBytes target) const;
 
  private:
-  Archive(std::unique_ptr<ByteSource> source, ReadLimits limits)
-      : source_(std::move(source)), limits_(limits) {}
+  Archive(Image image, ReadLimits limits) : image_(std::move(image)), limits_(limits) {}
   Status load();
 
-  std::unique_ptr<ByteSource> source_;
+  Image image_;
   ReadLimits limits_;
   ZipIndex index_;
   ByteOrder byte_order_ = ByteOrder::little;

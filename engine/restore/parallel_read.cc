@@ -49,22 +49,37 @@ Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptio
   return is_stopped ? Status(StatusCode::interrupted, "reading was interrupted") : Status::ok();
 }
 
+namespace {
+
+// Where the pieces of a range end: at the source's blocks, where it has some.
+std::vector<uint64_t> piece_ends(const ByteSource& source, uint64_t begin, uint64_t end) {
+  std::vector<uint64_t> ends;
+  while (begin < end) {
+    const uint64_t block_end = source.block_end(begin);
+    begin = std::min(end, block_end != 0 ? block_end : begin + kPieceBytes);
+    ends.push_back(begin);
+  }
+  return ends;
+}
+
+}  // namespace
+
 Result<uint32_t> read_in_parallel(const ByteSource& source, uint64_t offset, MutableBytes target,
                                   const ReadOptions& options) {
   if (target.size() <= kPieceBytes) return source.read_with_crc(target, offset);
-  const auto piece_of = [&](size_t i) {
-    return target.subspan(i * kPieceBytes, std::min(kPieceBytes, target.size() - i * kPieceBytes));
-  };
-  std::vector<Result<uint32_t>> crcs(divide_up(target.size(), kPieceBytes), uint32_t{0});
+  const std::vector<uint64_t> ends = piece_ends(source, offset, offset + target.size());
+  const auto begin_of = [&](size_t i) { return i == 0 ? offset : ends[i - 1]; };
+  std::vector<Result<uint32_t>> crcs(ends.size(), uint32_t{0});
   const auto read_piece = [&](size_t i, uint32_t) {
-    crcs[i] = source.read_with_crc(piece_of(i), offset + i * kPieceBytes);
+    const MutableBytes piece = target.subspan(begin_of(i) - offset, ends[i] - begin_of(i));
+    crcs[i] = source.read_with_crc(piece, begin_of(i));
   };
   TINTYPE_RETURN_IF_ERROR(for_each_piece(
       crcs.size(), threads_that_pay(source, target.size(), options), options, read_piece));
   uint32_t crc = 0;
   for (size_t i = 0; i < crcs.size(); ++i) {
     if (!crcs[i].is_ok()) return crcs[i].status();
-    crc = crc32_combine(crc, *crcs[i], piece_of(i).size());
+    crc = crc32_combine(crc, *crcs[i], ends[i] - begin_of(i));
   }
   return crc;
 }

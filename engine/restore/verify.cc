@@ -9,7 +9,7 @@
 #include "engine/restore/checkpoint_contents.h"
 #include "engine/restore/checkpoint_marks.h"
 #include "engine/restore/crc_pass.h"
-#include "engine/restore/read_ahead.h"
+#include "engine/restore/image.h"
 #include "engine/restore/record_reader.h"
 #include "io/archive/pickle_reader.h"
 #include "io/archive/record_names.h"
@@ -22,15 +22,17 @@ constexpr size_t kShownTensors = 5;
 
 class Verification {
  public:
-  Verification(const ByteSource& source, const VerifyOptions& options)
-      : source_(source), options_(options) {
-    report_.path = source.name();
-    report_.size_bytes = source.size_bytes();
+  Verification(const Image& image, const VerifyOptions& options)
+      : image_(image), source_(*image.source), options_(options) {
+    report_.path = source_.name();
+    report_.form = image.form;
+    report_.file_bytes = image.file_bytes;
+    report_.size_bytes = source_.size_bytes();
   }
 
   Result<VerifyReport> run() {
     auto index = read_zip_index(source_, options_.limits);
-    if (!index.is_ok()) return damage_or(index.status());
+    if (!index.is_ok()) return structural_damage(index.status());
     index_ = std::move(*index);
     report_.notes = index_.notes;
     for (uint32_t i = 0; i < index_.records.size(); ++i) {
@@ -41,6 +43,7 @@ class Verification {
     TINTYPE_RETURN_IF_ERROR(refuse_unreadable(*checks));
     TINTYPE_RETURN_IF_ERROR(judge_kind(*checks));
     TINTYPE_RETURN_IF_ERROR(read_contents());
+    TINTYPE_RETURN_IF_ERROR(judge_extents());
     judge_records(*checks);
     judge_storages();
     note_oddities(*checks);
@@ -49,14 +52,47 @@ class Verification {
 
  private:
   // Damage is reported; anything else is not for a report to say.
-  Result<VerifyReport> damage_or(const Status& status) {
+  Result<VerifyReport> structural_damage(const Status& status) {
     if (status.code() != StatusCode::corruption) return status;
-    add_problem("", 0, status);
+    TINTYPE_RETURN_IF_ERROR(judge_extents());
+    if (damaged_.empty()) add_problem("", 0, status);
     return std::move(report_);
   }
 
+  // All of a compressed file's extents, unless parts of it are of no interest. What lies in a
+  // damaged one is told with it.
+  Status judge_extents() {
+    if (image_.compressed == nullptr || !options_.storages.is_all()) return Status::ok();
+    TINTYPE_ASSIGN_OR_RETURN(damaged_, image_.compressed->find_damaged_extents(options_.reading));
+    report_.extent_count = image_.compressed->frames().extents.size() - damaged_.size();
+    for (const DamagedExtent& damaged : damaged_) {
+      VerifyProblem problem{.extent = damaged.index,
+                            .offset = damaged.extent.file_offset,
+                            .text = std::string(damaged.status.message())};
+      for (const ArchiveRecord& record : index_.records) {
+        if (!overlaps(record, damaged)) continue;
+        const auto found = tensors_by_record_.find(record.name);
+        if (found == tensors_by_record_.end()) continue;
+        problem.tensors.insert(problem.tensors.end(), found->second.begin(), found->second.end());
+      }
+      report_.problems.push_back(std::move(problem));
+    }
+    return Status::ok();
+  }
+
+  static bool overlaps(const ArchiveRecord& record, const DamagedExtent& damaged) {
+    const uint64_t begin = damaged.extent.plain_offset;
+    return record.header_offset < begin + damaged.extent.plain_bytes && begin < record.limit_offset;
+  }
+
+  bool is_in_damaged_extent(const ArchiveRecord& record) const {
+    return std::any_of(damaged_.begin(), damaged_.end(),
+                       [&](const DamagedExtent& damaged) { return overlaps(record, damaged); });
+  }
+
   void add_problem(std::string record, uint64_t offset, const Status& status) {
-    VerifyProblem problem{std::move(record), offset, std::string(status.message()), {}};
+    VerifyProblem problem{
+        .record = std::move(record), .offset = offset, .text = std::string(status.message())};
     const auto found = tensors_by_record_.find(problem.record);
     if (found != tensors_by_record_.end()) problem.tensors = found->second;
     report_.problems.push_back(std::move(problem));
@@ -106,6 +142,7 @@ class Verification {
     for (size_t i = 0; i < checks.size(); ++i) {
       const ArchiveRecord& record = index_.records[wanted_[i]];
       if (!checks[i].status.is_ok()) {
+        if (is_in_damaged_extent(record)) continue;
         add_problem(record.name, record.header_offset, checks[i].status);
         if (record.name == kPickleRecord)
           report_.problems.back().text += "; no tensor can be named";
@@ -175,9 +212,11 @@ class Verification {
     }
   }
 
+  const Image& image_;
   const ByteSource& source_;
   const VerifyOptions& options_;
   ZipIndex index_;
+  std::vector<DamagedExtent> damaged_;
   std::vector<uint32_t> wanted_;  // positions of the records that are checked
   CheckpointContents contents_;
   std::unordered_map<std::string, std::vector<std::string>> tensors_by_record_;
@@ -201,7 +240,8 @@ std::string problem_text(const VerifyProblem& problem) {
 
 std::string VerifyReport::summary() const {
   if (problems.empty()) return {};
-  const bool is_structural = problems.size() == 1 && problems[0].record.empty();
+  const bool is_structural =
+      problems.size() == 1 && problems[0].record.empty() && !problems[0].extent.has_value();
   if (is_structural) return problems[0].text;
   std::string text = fmt::format("'{}' is damaged", path);
   for (size_t i = 0; i < std::min(problems.size(), kShownProblems); ++i) {
@@ -215,12 +255,17 @@ std::string VerifyReport::summary() const {
 
 Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
                             const VerifyOptions& options) {
-  TINTYPE_ASSIGN_OR_RETURN(const auto source, open_for_one_pass(file_system, path));
-  return verify(*source, options);
+  TINTYPE_ASSIGN_OR_RETURN(auto file, open_file(file_system, path, Access::one_pass));
+  return verify(std::move(file), options);
 }
 
-Result<VerifyReport> verify(const ByteSource& source, const VerifyOptions& options) {
-  return Verification(source, options).run();
+Result<VerifyReport> verify(std::unique_ptr<ByteSource> file, const VerifyOptions& options) {
+  VerifyReport unreadable{.path = file->name(), .file_bytes = file->size_bytes()};
+  const auto image = image_of(std::move(file), options.limits);
+  if (image.is_ok()) return Verification(*image, options).run();
+  if (image.status().code() != StatusCode::corruption) return image.status();
+  unreadable.problems.push_back({.text = std::string(image.status().message())});
+  return unreadable;
 }
 
 }  // namespace tintype

@@ -1,8 +1,10 @@
 // Checks a whole checkpoint: structure, every record's CRC, the pickle, and that every storage it
-// names is there with the right size. Nothing is executed.
+// names is there with the right size; of a compressed file, every extent too. Nothing is executed.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "engine/restore/parallel_read.h"
 #include "engine/restore/storage_choice.h"
 #include "io/archive/byte_source.h"
+#include "io/archive/file_form.h"
 #include "io/archive/read_limits.h"
 #include "io/disk/file_system.h"
 
@@ -22,15 +25,19 @@ struct VerifyOptions {
 };
 
 struct VerifyProblem {
-  std::string record;                // "data/3"; empty for the file's structure
-  uint64_t offset = 0;               // in the file, of what is damaged
-  std::string text;                  // what is wrong, and what to do where that is known
+  std::string record;            // "data/3"; empty for the file's structure and for an extent
+  std::optional<size_t> extent;  // of a compressed file: its number
+  uint64_t offset = 0;           // of what is damaged: an extent's in the file, else in the image
+  std::string text;              // what is wrong, and what to do where that is known
   std::vector<std::string> tensors;  // what it costs: names as Archive::tensors has them
 };
 
 struct VerifyReport {
   std::string path;
-  uint64_t size_bytes = 0;
+  FileForm form = FileForm::plain;
+  uint64_t file_bytes = 0;
+  uint64_t size_bytes = 0;     // of the plain image
+  uint64_t extent_count = 0;   // checked, of a compressed file
   uint64_t record_count = 0;   // checked
   uint64_t checked_bytes = 0;  // payload bytes whose CRC was compared
   std::vector<VerifyProblem> problems;
@@ -46,6 +53,6 @@ struct VerifyReport {
 // `interrupted`.
 Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
                             const VerifyOptions& options = {});
-Result<VerifyReport> verify(const ByteSource& source, const VerifyOptions& options = {});
+Result<VerifyReport> verify(std::unique_ptr<ByteSource> file, const VerifyOptions& options = {});
 
 }  // namespace tintype

@@ -25,6 +25,9 @@ class ByteSource {
   virtual Result<uint32_t> read_with_crc(MutableBytes target, uint64_t offset) const;
   // The path, or what else the source is called in error texts.
   virtual const std::string& name() const = 0;
+  // The end of the block that holds this byte, for sources that make whole blocks at a time: who
+  // reads much does best to cut it there. 0 where it is all the same.
+  virtual uint64_t block_end(uint64_t) const { return 0; }
   // True where reads by several threads gain nothing or are not allowed, and jumping back is dear.
   virtual bool is_serial() const { return false; }
 };

@@ -112,12 +112,17 @@ uint64_t FrameIndex::largest_plain_bytes() const {
   return largest;
 }
 
-uint64_t FrameIndex::largest_encoded_bytes() const {
-  uint64_t largest = 0;
-  for (const IndexedExtent& extent : extents) {
-    largest = std::max<uint64_t>(largest, extent.encoded_bytes);
+uint64_t FrameIndex::encoded_bytes_of(uint64_t plain_offset, uint64_t size_bytes) const {
+  double encoded_bytes = 0;
+  const uint64_t end = plain_offset + size_bytes;
+  while (plain_offset < end) {
+    const IndexedExtent& extent = extents[extent_at(plain_offset)];
+    const uint64_t part_end = std::min(end, extent.plain_offset + extent.plain_bytes);
+    encoded_bytes +=
+        static_cast<double>(part_end - plain_offset) * extent.encoded_bytes / extent.plain_bytes;
+    plain_offset = part_end;
   }
-  return largest;
+  return static_cast<uint64_t>(encoded_bytes);
 }
 
 }  // namespace tintype

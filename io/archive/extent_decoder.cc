@@ -64,7 +64,7 @@ class PlacingDecoder final : public ExtentDecoder {
     TINTYPE_CHECK(encoded.size() == extent.encoded_bytes && plain.size() == extent.plain_bytes);
     const Status status = decoder_->decode(extent, encoded, plain);
     if (status.is_ok()) return status;
-    return status.with_context(fmt::format("extent at byte {} of the file", extent.file_offset));
+    return status.with_context(fmt::format("at byte {} of the file", extent.file_offset));
   }
 
  private:

@@ -16,7 +16,7 @@ struct ReadLimits {
   uint64_t expansion_ratio = 200;  // of a deflated record above expansion_free_bytes
   uint64_t expansion_free_bytes = uint64_t{1} << 20;
   uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of one that repeats its storage (stride 0)
-  uint64_t frame_count = 2'000'000;                    // of a compressed form, padding counted
+  uint64_t frame_count = 1'000'000;                    // of a compressed form, padding counted
   uint64_t image_free_bytes = uint64_t{64} << 20;      // above, at most 2048 times its file's bytes
   uint64_t streamed_image_bytes = uint64_t{1} << 30;   // of a `.zst` that must be kept in memory
 };

@@ -59,12 +59,21 @@ std::optional<EndRecord> find_end_record(ByteView tail, uint64_t tail_offset) {
   return end;
 }
 
-Result<EndRecord> read_end_record(const ByteSource& source) {
-  const uint64_t tail_bytes =
-      std::min(source.size_bytes(), kEndBytes + kMaxCommentBytes + kMaxTrailingZeroBytes);
+Result<std::optional<EndRecord>> find_end_record(const ByteSource& source, uint64_t bytes_max) {
+  const uint64_t tail_bytes = std::min(source.size_bytes(), bytes_max);
   const uint64_t tail_offset = source.size_bytes() - tail_bytes;
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector tail, read_range(source, tail_offset, tail_bytes));
-  const auto end = find_end_record(tail, tail_offset);
+  return find_end_record(tail, tail_offset);
+}
+
+// Nearly always the record is the file's end. What lies before it is looked at only where it is
+// not: of a compressed file that may be another extent.
+Result<EndRecord> read_end_record(const ByteSource& source) {
+  TINTYPE_ASSIGN_OR_RETURN(auto end, find_end_record(source, kEndBytes));
+  if (!end.has_value()) {
+    TINTYPE_ASSIGN_OR_RETURN(
+        end, find_end_record(source, kEndBytes + kMaxCommentBytes + kMaxTrailingZeroBytes));
+  }
   if (!end.has_value()) return explain_foreign_file(source);
   if (!end->is_one_disk) return damaged(source, "its end record speaks of several disks");
   return *end;

@@ -18,7 +18,9 @@ from program import IO_ERROR, OK, run_command, run_json
 TENSOR_KEYS = [
     "name", "form", "dtype", "shape", "stride", "storage_offset", "size_bytes", "storage",
     "storage_bytes", "device", "python_type", "requires_grad", "conjugate", "negative",
+    "ratio",
 ]  # fmt: skip
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
 def training_state() -> dict[str, Any]:
@@ -48,8 +50,8 @@ def test_json_has_the_documented_form(saved: tuple[dict[str, Any], Path]) -> Non
     _, path = saved
     report = run_json("inspect", path)
     assert list(report) == [
-        "schema", "version", "path", "size_bytes", "record_count", "totals", "tensors", "values",
-        "notes",
+        "schema", "version", "path", "form", "size_bytes", "plain_bytes", "record_count", "totals",
+        "tensors", "values", "notes",
     ]  # fmt: skip
     assert (report["schema"], report["version"]) == ("tintype.inspect", 1)
     assert report["path"] == str(path)
@@ -61,6 +63,18 @@ def test_json_has_the_documented_form(saved: tuple[dict[str, Any], Path]) -> Non
         assert list(tensor) == TENSOR_KEYS
     for value in report["values"]:
         assert list(value) == ["name", "type", "text", "opaque"]
+
+
+@pytest.mark.parametrize("form", ["zstd", "planes"])
+def test_compressed_files_show_what_they_save(form: str) -> None:
+    path = GOLDEN / f"several.pth.{'zst' if form == 'zstd' else 'ttz'}"
+    report = run_json("inspect", path)
+    assert report["form"] == form
+    assert report["size_bytes"] == path.stat().st_size < report["plain_bytes"]
+    ratios = {tensor["name"]: tensor["ratio"] for tensor in report["tensors"]}
+    assert 1.2 < ratios["model/weights"] < ratios["model/zeros"] < ratios["model/sparse"]
+    shown = run_command("inspect", path).stdout
+    assert "RATIO" in shown and f"({form}, holds 196.7 KiB: 2.34 times)" in shown
 
 
 def test_tensors_are_those_that_torch_loads(saved: tuple[dict[str, Any], Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def test_json_has_the_documented_form(checkpoint: Path) -> None:
     assert (report["schema"], report["version"], report["ok"]) == ("tintype.verify", 1, True)
     (file,) = report["files"]
     assert list(file) == [
-        "path", "verdict", "size_bytes", "record_count", "checked_bytes", "problems", "notes",
+        "path", "verdict", "form", "size_bytes", "plain_bytes", "extent_count", "record_count",
+        "checked_bytes", "problems", "notes",
     ]  # fmt: skip
     assert file["verdict"] == "sound"
     assert file["size_bytes"] == checkpoint.stat().st_size
@@ -56,7 +58,7 @@ def test_damage_names_the_record_and_every_tensor_it_costs(checkpoint: Path) -> 
     (file,) = report["files"]
     assert (report["ok"], file["verdict"]) == (False, "damaged")
     (problem,) = file["problems"]
-    assert list(problem) == ["record", "offset", "text", "tensors"]
+    assert list(problem) == ["record", "extent", "offset", "text", "tensors"]
     assert problem["record"] == record["name"]
     assert sorted(problem["tensors"]) == ["embedding", "head"]
     done = run_command("verify", checkpoint)
@@ -142,21 +144,24 @@ def test_json_names_every_file_as_it_was_given(tmp_path: Path, checkpoint: Path)
     assert run_command("verify", "model.pth", cwd=tmp_path).stdout.startswith("model.pth: sound")
 
 
-@pytest.mark.parametrize("name", ["k.pth.zst", "k.ttz", "K.ZST"])
-def test_names_of_compressed_forms_are_refused_as_python_refuses_them(
-    tmp_path: Path, checkpoint: Path, name: str
-) -> None:
-    path = checkpoint.rename(tmp_path / name)
-    with pytest.raises(tintype.UnsupportedError, match="compressed forms"):
-        tintype.verify(path)
-    for command in ("verify", "inspect"):
-        done = run_command(command, path)
-        assert done.returncode == UNSUPPORTED and done.stdout == ""
-        assert f"{path}: compressed forms are not in this version" in done.stderr
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
-@pytest.mark.parametrize("name", [".zst", "..ttz", "k.zst.pth", "zst"])
-def test_other_names_are_judged_by_what_the_file_holds(
+@pytest.mark.parametrize("name", ["several.pth.zst", "several.pth.ttz"])
+def test_compressed_files_are_judged_by_extents(tmp_path: Path, name: str) -> None:
+    path = Path(shutil.copy(GOLDEN / name, tmp_path / name))
+    (file,) = run_json("verify", path)["files"]
+    assert file["verdict"] == "sound" and file["extent_count"] == 4
+    assert file["size_bytes"] == path.stat().st_size < file["plain_bytes"]
+    flip_bit(path, 70_000)
+    (problem,) = run_json("verify", path, expect=CORRUPT)["files"][0]["problems"]
+    assert problem["extent"] == 1 and problem["tensors"] == ["model/weights", "model/zeros"]
+    done = run_command("verify", path)
+    assert "extent 1 at 0x" in done.stdout and "lost: model/weights, model/zeros" in done.stdout
+
+
+@pytest.mark.parametrize("name", [".zst", "..ttz", "k.zst.pth", "k.pth.zst", "K.TTZ"])
+def test_a_file_is_judged_by_what_it_holds_whatever_its_name(
     tmp_path: Path, checkpoint: Path, name: str
 ) -> None:
     path = checkpoint.rename(tmp_path / name)

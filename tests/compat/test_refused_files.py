@@ -33,7 +33,7 @@ def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
         (b"garbage" * 100, tintype.CorruptCheckpointError, "no checkpoint"),
         (pickle.dumps({"a": 1}), tintype.UnsupportedError, "bare pickle"),
         (gzip.compress(b"x"), tintype.UnsupportedError, "gzip"),
-        (b"\x28\xb5\x2f\xfd" + bytes(30), tintype.UnsupportedError, "zstd -d"),
+        (b"\x28\xb5\x2f\xfd" + bytes(30), tintype.CorruptCheckpointError, "cut off within a frame"),
         (b"\x10\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', tintype.UnsupportedError, "safetensors"),
         (torch_zip({"x": b"1"}), tintype.UnsupportedError, "no record 'data.pkl'"),
         (torch_zip(newer), tintype.UnsupportedError, "version 11"),
@@ -79,9 +79,6 @@ def test_errors_of_the_system_keep_their_class(tmp_path: Path) -> None:
             call(tmp_path)
         with pytest.raises(tintype.UnsupportedError, match="read '/dev/null': it is a device"):
             call("/dev/null")
-        for name in ("x.pth.zst", "x.TTZ", "x.Zst"):
-            with pytest.raises(tintype.UnsupportedError, match=f"{name}: compressed forms"):
-                call(tmp_path / name)
 
 
 NO_CHECKPOINTS: list[tuple[Any, str]] = [

@@ -6,8 +6,9 @@ to follow: ``run.py --check``, which every run of the tests makes, says so.
 
 from __future__ import annotations
 
+from mutants_codecs import CODEC_MUTANTS
 from mutants_files import FILE_MUTANTS
 from mutants_gpu import GPU_MUTANTS
 from mutants_snapshots import SNAPSHOT_MUTANTS
 
-MUTANTS = (*FILE_MUTANTS, *SNAPSHOT_MUTANTS, *GPU_MUTANTS)
+MUTANTS = (*FILE_MUTANTS, *CODEC_MUTANTS, *SNAPSHOT_MUTANTS, *GPU_MUTANTS)

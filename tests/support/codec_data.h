@@ -20,7 +20,12 @@ inline ByteVector content_bytes(Content content, size_t size, uint32_t seed) {
   while (bytes.size() < size) {
     switch (content) {
       case Content::zeros: bytes.resize(size); break;
-      case Content::random: append_little_endian(bytes, static_cast<uint32_t>(random())); break;
+      case Content::random:
+        bytes.resize(size + 8);
+        for (size_t i = 0; i < size; i += sizeof(uint32_t)) {
+          store_little_endian(MutableBytes(bytes), i, static_cast<uint32_t>(random()));
+        }
+        break;
       case Content::weights_fp32:
         append_little_endian(bytes, std::bit_cast<uint32_t>(weight(random)));
         break;

@@ -138,7 +138,7 @@ TEST_P(CompressedLayout, damage_names_the_extent_by_its_place) {
   const auto back = decompressed_file(GetParam(), file);
   EXPECT_EQ(back.status().code(), StatusCode::corruption);
   EXPECT_THAT(text_of(back.status()),
-              HasSubstr("extent at byte " + std::to_string(extent.file_offset)));
+              HasSubstr("at byte " + std::to_string(extent.file_offset) + " of the file"));
 }
 
 // --- hostile tables, made sound by recomputed checksums ---

@@ -1,11 +1,12 @@
 // Extents through the encoders and back, by themselves and as a whole file.
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
 #include <thread>
-#include <tuple>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -148,6 +149,46 @@ TEST_P(ExtentCodec, an_extent_of_zeros_expands_to_a_bounded_multiple) {
   ByteVector back;
   ASSERT_TRUE(decode(GetParam(), encoded, back).is_ok());
   EXPECT_TRUE(back == plain);
+}
+
+// Each thread has an encoder of its own and takes the next extent, as an engine's do.
+TEST_P(ExtentCodec, extents_of_every_size_by_every_number_of_threads_come_back) {
+  const bool is_full = std::getenv("TINTYPE_FULL") != nullptr;
+  const std::vector<size_t> sizes =
+      is_full ? std::vector<size_t>{1, 3, 8, 32, 64} : std::vector<size_t>{1, 3};
+  ByteVector plain = content_bytes(Content::weights_fp32, 5 * kMiB, 1);
+  append_bytes(plain, content_bytes(Content::counters_int64, 2 * kMiB + 40, 2));
+  append_bytes(plain, content_bytes(Content::random, kMiB, 3));
+  if (is_full) {
+    while (plain.size() < 100 * kMiB) append_bytes(plain, ByteVector(plain));
+  }
+  ElementMap elements;
+  elements.add(0, 5 * kMiB, 4);
+  elements.add(5 * kMiB, 2 * kMiB, 8);
+  for (const size_t size : sizes) {
+    for (size_t thread_count = 1; thread_count <= 8; thread_count += is_full ? 1 : 7) {
+      SCOPED_TRACE(testing::Message() << size << " MiB, " << thread_count << " threads");
+      const size_t extent_bytes = size * kMiB;
+      std::atomic<size_t> next{0};
+      std::atomic<size_t> wrong_count{0};
+      std::vector<std::thread> threads;
+      for (size_t i = 0; i < thread_count; ++i) {
+        threads.emplace_back([&] {
+          for (size_t at; (at = extent_bytes * next++) < plain.size();) {
+            const ByteView part =
+                ByteView(plain).subspan(at, std::min(extent_bytes, plain.size() - at));
+            const Encoded encoded = encode(GetParam(), part, elements.runs_in(at, part.size()));
+            ByteVector back;
+            const bool is_right = decode(GetParam(), encoded, back).is_ok() &&
+                                  std::equal(back.begin(), back.end(), part.begin(), part.end());
+            if (!is_right) ++wrong_count;
+          }
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      EXPECT_EQ(wrong_count, 0u);
+    }
+  }
 }
 
 TEST(PlanesCodec, weights_shrink_to_what_their_exponents_allow) {

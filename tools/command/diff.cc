@@ -8,7 +8,6 @@
 
 #include "engine/diff/archive_diff.h"
 #include "tools/command/commands.h"
-#include "tools/command/form.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 
@@ -43,7 +42,6 @@ struct Options {
 };
 
 Result<std::unique_ptr<Archive>> open_archive(const std::string& path) {
-  TINTYPE_RETURN_IF_ERROR(check_form(path));
   return Archive::open(posix_file_system(), path);
 }
 

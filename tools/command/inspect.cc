@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/restore/archive.h"
-#include "engine/restore/file_source.h"
+#include "engine/restore/image.h"
+#include "io/archive/record_names.h"
 #include "tools/command/commands.h"
-#include "tools/command/form.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
@@ -49,10 +49,9 @@ struct Opened {
 };
 
 Result<Opened> open_archive(const std::string& path) {
-  TINTYPE_RETURN_IF_ERROR(check_form(path));
-  TINTYPE_ASSIGN_OR_RETURN(auto source, FileSource::open(posix_file_system(), path));
-  const ByteSource* view = source.get();
-  TINTYPE_ASSIGN_OR_RETURN(auto archive, Archive::open(std::move(source)));
+  TINTYPE_ASSIGN_OR_RETURN(Image image, open_image(posix_file_system(), path, Access::random));
+  const ByteSource* view = image.source.get();
+  TINTYPE_ASSIGN_OR_RETURN(auto archive, Archive::open(std::move(image)));
   return Opened{view, std::move(archive)};
 }
 
@@ -124,15 +123,43 @@ std::string remarks_on(const TensorEntry& tensor) {
   return fmt::format("{}", fmt::join(remarks, ", "));
 }
 
+// How many times larger a tensor's storage is than what holds it in a compressed file; of an extent
+// that it shares with others, it has its part.
+std::optional<double> ratio_of(const Archive& archive, const TensorEntry& tensor) {
+  if (archive.frames() == nullptr || tensor.storage_key.empty()) return std::nullopt;
+  const ArchiveRecord* record = archive.index().find(storage_record(tensor.storage_key));
+  if (record == nullptr) return std::nullopt;
+  const uint64_t image_bytes = record->limit_offset - record->header_offset;
+  const uint64_t file_bytes =
+      archive.frames()->encoded_bytes_of(record->header_offset, image_bytes);
+  if (file_bytes == 0) return std::nullopt;
+  return static_cast<double>(image_bytes) / static_cast<double>(file_bytes);
+}
+
 void print_tensors(Output& output, const Archive& archive) {
-  Table table({Align::left, Align::left, Align::left, Align::right, Align::left, Align::left});
-  table.add({"TENSOR", "DTYPE", "SHAPE", "SIZE", "STORAGE", "REMARKS"});
+  const bool is_compressed = archive.frames() != nullptr;
+  std::vector<Align> alignments = {Align::left, Align::left, Align::left, Align::right};
+  std::vector<std::string> titles = {"TENSOR", "DTYPE", "SHAPE", "SIZE"};
+  if (is_compressed) {
+    alignments.push_back(Align::right);
+    titles.emplace_back("RATIO");
+  }
+  alignments.insert(alignments.end(), {Align::left, Align::left});
+  titles.insert(titles.end(), {"STORAGE", "REMARKS"});
+  Table table(alignments);
+  table.add(titles);
   const bool is_only_value = archive.tensors().size() == 1 && archive.values().empty();
   const char* nameless = is_only_value ? "(the file's only value)" : "(empty key)";
   for (const TensorEntry& tensor : archive.tensors()) {
-    table.add({tensor.name.empty() ? nameless : printable(tensor.name), printable(tensor.dtype),
-               shape_text(tensor.shape), format_size(tensor.size_bytes),
-               printable(tensor.storage_key), remarks_on(tensor)});
+    std::vector<std::string> cells = {tensor.name.empty() ? nameless : printable(tensor.name),
+                                      printable(tensor.dtype), shape_text(tensor.shape),
+                                      format_size(tensor.size_bytes)};
+    if (is_compressed) {
+      const auto ratio = ratio_of(archive, tensor);
+      cells.push_back(ratio.has_value() ? fmt::format("{:.2f}", *ratio) : "");
+    }
+    cells.insert(cells.end(), {printable(tensor.storage_key), remarks_on(tensor)});
+    table.add(cells);
   }
   output.print(table.text());
 }
@@ -172,8 +199,16 @@ Status print(Output& output, const Opened& opened, const Options& options) {
                            format_size(totals.storage_bytes), grouped(totals.storage_count),
                            grouped(archive.values().size()),
                            options.has_values || archive.values().empty() ? "" : " (--all)"));
-  output.print(fmt::format("{}: {}, {} records\n", printable(archive.path()),
-                           format_size(archive.size_bytes()), grouped(archive.records().size())));
+  std::string image;
+  if (archive.form() != FileForm::plain) {
+    image = fmt::format(
+        " ({}, holds {}: {:.2f} times)", to_string(archive.form()),
+        format_size(archive.size_bytes()),
+        static_cast<double>(archive.size_bytes()) / static_cast<double>(archive.file_bytes()));
+  }
+  output.print(fmt::format("{}: {}{}, {} records\n", printable(archive.path()),
+                           format_size(archive.file_bytes()), image,
+                           grouped(archive.records().size())));
   return Status::ok();
 }
 
@@ -221,10 +256,19 @@ Result<Json> records_to_json(const Opened& opened) {
   return records;
 }
 
-template <typename Entry>
-Json list_to_json(const std::vector<Entry>& entries) {
+Json tensors_to_json(const Archive& archive) {
   Json list = Json::array();
-  for (const Entry& entry : entries) list.push_back(to_json(entry));
+  for (const TensorEntry& tensor : archive.tensors()) {
+    list.push_back(to_json(tensor));
+    const auto ratio = ratio_of(archive, tensor);
+    list.back()["ratio"] = ratio.has_value() ? Json(*ratio) : Json();
+  }
+  return list;
+}
+
+Json values_to_json(const Archive& archive) {
+  Json list = Json::array();
+  for (const ValueEntry& value : archive.values()) list.push_back(to_json(value));
   return list;
 }
 
@@ -234,7 +278,9 @@ Status print_json(Output& output, const Opened& opened, const Options& options) 
   Json json{{"schema", "tintype.inspect"},
             {"version", kJsonVersion},
             {"path", archive.path()},
-            {"size_bytes", archive.size_bytes()},
+            {"form", to_string(archive.form())},
+            {"size_bytes", archive.file_bytes()},
+            {"plain_bytes", archive.size_bytes()},
             {"record_count", archive.records().size()},
             {"totals",
              {{"tensors", archive.tensors().size()},
@@ -242,8 +288,8 @@ Status print_json(Output& output, const Opened& opened, const Options& options) 
               {"tensor_bytes", totals.tensor_bytes},
               {"storages", totals.storage_count},
               {"storage_bytes", totals.storage_bytes}}},
-            {"tensors", list_to_json(archive.tensors())},
-            {"values", list_to_json(archive.values())},
+            {"tensors", tensors_to_json(archive)},
+            {"values", values_to_json(archive)},
             {"notes", archive.index().notes}};
   if (options.has_records) {
     TINTYPE_ASSIGN_OR_RETURN(json["records"], records_to_json(opened));

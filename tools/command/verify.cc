@@ -10,7 +10,6 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/command/commands.h"
-#include "tools/command/form.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
@@ -61,9 +60,10 @@ std::string tensors_text(const std::vector<std::string>& tensors) {
 }
 
 std::string text_of(const VerifyProblem& problem) {
-  std::string text = fmt::format("  {} at {:#x}: {}\n",
-                                 problem.record.empty() ? "structure" : printable(problem.record),
-                                 problem.offset, printable(problem.text));
+  std::string what = problem.record.empty() ? "structure" : printable(problem.record);
+  if (problem.extent.has_value()) what = fmt::format("extent {}", *problem.extent);
+  std::string text =
+      fmt::format("  {} at {:#x}: {}\n", what, problem.offset, printable(problem.text));
   if (!problem.tensors.empty()) {
     text += fmt::format("    lost: {}\n", tensors_text(problem.tensors));
   }
@@ -76,7 +76,7 @@ void print(Output& output, const VerifyReport& report, const Options& options) {
   if (report.is_ok()) {
     output.print(fmt::format("{}: {}, {} records, {}\n", path,
                              output.styled(fmt::fg(fmt::terminal_color::green), "sound"),
-                             grouped(report.record_count), format_size(report.size_bytes)));
+                             grouped(report.record_count), format_size(report.file_bytes)));
   } else {
     const auto style = fmt::emphasis::bold | fmt::fg(fmt::terminal_color::red);
     output.print(fmt::format("{}: {}\n", path, output.styled(style, "DAMAGED")));
@@ -90,6 +90,7 @@ void print(Output& output, const VerifyReport& report, const Options& options) {
 
 Json to_json(const VerifyProblem& problem) {
   return {{"record", problem.record.empty() ? Json() : Json(problem.record)},
+          {"extent", problem.extent.has_value() ? Json(*problem.extent) : Json()},
           {"offset", problem.offset},
           {"text", problem.text},
           {"tensors", problem.tensors}};
@@ -100,7 +101,10 @@ Json to_json(const VerifyReport& report) {
   for (const VerifyProblem& problem : report.problems) problems.push_back(to_json(problem));
   return {{"path", report.path},
           {"verdict", report.is_ok() ? "sound" : "damaged"},
-          {"size_bytes", report.size_bytes},
+          {"form", to_string(report.form)},
+          {"size_bytes", report.file_bytes},
+          {"plain_bytes", report.size_bytes},
+          {"extent_count", report.extent_count},
           {"record_count", report.record_count},
           {"checked_bytes", report.checked_bytes},
           {"problems", std::move(problems)},
@@ -120,7 +124,6 @@ Json to_json(const std::string& path, const Outcome& outcome) {
 }
 
 Outcome judge(const std::string& path, const VerifyOptions& options) {
-  TINTYPE_RETURN_IF_ERROR(check_form(path));
   TINTYPE_ASSIGN_OR_RETURN(VerifyReport report, verify(posix_file_system(), path, options));
   report.path = path;  // as it was given, like everywhere in the output
   return report;

@@ -1,0 +1,126 @@
+#include "engine/restore/compressed_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/crc32_combine.h"
+#include "io/archive/crc32.h"
+
+namespace tintype {
+namespace {
+
+constexpr uint32_t kAheadMax = 8;
+constexpr uint64_t kCacheBytesMax = uint64_t{256} << 20;
+
+uint32_t ahead_count(const ByteSource& file, const FrameIndex& index) {
+  if (file.is_serial() || index.extents.empty()) return 0;
+  const uint32_t processors = std::max(1u, std::thread::hardware_concurrency());
+  const uint64_t fitting = kCacheBytesMax / index.largest_plain_bytes();
+  return static_cast<uint32_t>(std::min<uint64_t>({processors, fitting, kAheadMax}));
+}
+
+}  // namespace
+
+CompressedSource::CompressedSource(std::unique_ptr<ByteSource> file, FrameIndex index)
+    : file_(std::move(file)),
+      index_(std::move(index)),
+      decoders_(*file_, index_),
+      cache_(decoders_, index_, ahead_count(*file_, index_)) {}
+
+Result<std::unique_ptr<CompressedSource>> CompressedSource::open(std::unique_ptr<ByteSource> file,
+                                                                 FileForm form,
+                                                                 const ReadLimits& limits) {
+  TINTYPE_ASSIGN_OR_RETURN(FrameIndex index, read_frame_index(*file, form, limits));
+  return std::unique_ptr<CompressedSource>(new CompressedSource(std::move(file), std::move(index)));
+}
+
+// Whole extents are decoded to where they are wanted and said to `decoded`; of others, `copy` takes
+// a part from the cache.
+template <typename Decoded, typename Copy>
+Status CompressedSource::read_parts(MutableBytes target, uint64_t offset, const Decoded& decoded,
+                                    const Copy& copy) const {
+  TINTYPE_RETURN_IF_ERROR(check_range(*this, offset, target.size()));
+  while (!target.empty()) {
+    const size_t i = index_.extent_at(offset);
+    const IndexedExtent& extent = index_.extents[i];
+    const uint64_t skipped = offset - extent.plain_offset;
+    const MutableBytes part =
+        target.first(std::min<uint64_t>(target.size(), extent.plain_bytes - skipped));
+    if (part.size() == extent.plain_bytes && !cache_.has(i)) {
+      TINTYPE_RETURN_IF_ERROR(decoders_.decode(i, part));
+      decoded(part, extent);
+    } else {
+      TINTYPE_RETURN_IF_ERROR(cache_.with_extent(
+          i, [&](ByteView plain) { copy(part, plain.subspan(skipped, part.size())); }));
+    }
+    target = target.subspan(part.size());
+    offset += part.size();
+  }
+  return Status::ok();
+}
+
+Status CompressedSource::read_at(MutableBytes target, uint64_t offset) const {
+  return read_parts(
+      target, offset, [](MutableBytes, const IndexedExtent&) {},
+      [](MutableBytes part, ByteView plain) {
+        std::memcpy(part.data(), plain.data(), part.size());
+      });
+}
+
+// A whole extent's CRC is the one that its decoder has compared.
+Result<uint32_t> CompressedSource::read_with_crc(MutableBytes target, uint64_t offset) const {
+  uint32_t crc = 0;
+  TINTYPE_RETURN_IF_ERROR(read_parts(
+      target, offset,
+      [&](MutableBytes part, const IndexedExtent& extent) {
+        const bool is_known = index_.form == FileForm::planes;
+        crc = crc32_combine(crc, is_known ? extent.checksum : crc32(0, part), part.size());
+      },
+      [&](MutableBytes part, ByteView plain) {
+        crc = crc32_combine(crc, copy_with_crc32(part, plain), part.size());
+      }));
+  return crc;
+}
+
+uint64_t CompressedSource::block_end(uint64_t offset) const {
+  if (offset >= index_.plain_bytes) return 0;
+  const IndexedExtent& extent = index_.extents[index_.extent_at(offset)];
+  return extent.plain_offset + extent.plain_bytes;
+}
+
+size_t CompressedSource::decoded_count() const {
+  size_t count = 0;
+  for (size_t i = 0; i < index_.extents.size(); ++i) count += decoders_.is_sound(i) ? 1 : 0;
+  return count;
+}
+
+Result<std::vector<DamagedExtent>> CompressedSource::find_damaged_extents(
+    const ReadOptions& options) const {
+  std::vector<size_t> left;
+  for (size_t i = 0; i < index_.extents.size(); ++i) {
+    if (!decoders_.is_sound(i)) left.push_back(i);
+  }
+  std::vector<Status> statuses(left.size());
+  const uint32_t thread_count =
+      threads_that_pay(*file_, left.size() * index_.largest_plain_bytes(), options);
+  std::vector<ByteVector> memory(thread_count);
+  TINTYPE_RETURN_IF_ERROR(
+      for_each_piece(left.size(), thread_count, options, [&](size_t piece, uint32_t thread) {
+        memory[thread].resize(index_.largest_plain_bytes());
+        const MutableBytes plain = memory[thread];
+        statuses[piece] =
+            decoders_.decode(left[piece], plain.first(index_.extents[left[piece]].plain_bytes));
+      }));
+  std::vector<DamagedExtent> damaged;
+  for (size_t i = 0; i < left.size(); ++i) {
+    if (statuses[i].is_ok()) continue;
+    if (statuses[i].code() != StatusCode::corruption) return statuses[i];
+    damaged.push_back({index_.extents[left[i]], left[i], statuses[i]});
+  }
+  return damaged;
+}
+
+}  // namespace tintype

@@ -1,0 +1,42 @@
+#include "engine/restore/decoder_pool.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace tintype {
+
+Status DecoderPool::decode(size_t extent, MutableBytes plain) {
+  const IndexedExtent& indexed = index_.extents[extent];
+  auto worker = take();
+  worker->encoded.resize(indexed.encoded_bytes);
+  Status status = file_.read_at(worker->encoded, indexed.file_offset);
+  if (status.is_ok()) {
+    status = worker->decoder->decode(indexed, worker->encoded, plain)
+                 .with_context(fmt::format("'{}': extent {} is damaged", file_.name(), extent));
+  }
+  put_back(std::move(worker));
+  if (status.is_ok()) is_sound_[extent] = true;
+  return status;
+}
+
+std::unique_ptr<DecoderPool::Worker> DecoderPool::take() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto worker = std::move(idle_.back());
+      idle_.pop_back();
+      return worker;
+    }
+  }
+  auto worker = std::make_unique<Worker>();
+  worker->decoder = ExtentDecoder::create(index_.form, index_.has_checksums);
+  return worker;
+}
+
+void DecoderPool::put_back(std::unique_ptr<Worker> worker) {
+  std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(worker));
+}
+
+}  // namespace tintype

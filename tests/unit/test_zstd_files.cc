@@ -1,0 +1,104 @@
+// `.zst` files as the zstd command makes them, without a seek table.
+#include <zstd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "engine/restore/archive.h"
+#include "engine/restore/image.h"
+#include "io/archive/zstd_stream.h"
+#include "tests/support/small_archive.h"
+#include "tests/support/status_matchers.h"
+
+namespace tintype {
+namespace {
+
+using testing::HasSubstr;
+using namespace testing_support;
+
+ByteVector zstd_frame(ByteView plain, int level = 3) {
+  ByteVector frame(ZSTD_compressBound(plain.size()));
+  frame.resize(ZSTD_compress(frame.data(), frame.size(), plain.data(), plain.size(), level));
+  return frame;
+}
+
+class ZstdFiles : public testing::Test {
+ protected:
+  ZstdFiles()
+      : plain_(archive_of({{"data.pkl", pickle_of({{"a", "0", 300'000, 0, {300'000}, {1}}})},
+                           {"byteorder", "little"},
+                           {"data/0", counting_floats(300'000)},
+                           {"version", "3\n"}})) {}
+
+  Result<Image> open(ByteView file, const ReadLimits& limits = {}) {
+    return image_of(std::make_unique<MemorySource>(file, "y.pth.zst"), limits);
+  }
+
+  ByteVector plain_;
+};
+
+TEST_F(ZstdFiles, one_frame_and_several_are_read_from_memory) {
+  ByteVector several;
+  for (size_t offset = 0; offset < plain_.size(); offset += 500'000) {
+    const size_t size = std::min<size_t>(500'000, plain_.size() - offset);
+    append_bytes(several, zstd_frame(ByteView(plain_).subspan(offset, size)));
+  }
+  for (const ByteVector& file : {zstd_frame(plain_), several}) {
+    Image image = open(file).value();
+    EXPECT_EQ(image.form, FileForm::zstd);
+    EXPECT_EQ(image.compressed, nullptr);
+    ByteVector back(image.source->size_bytes());
+    ASSERT_OK(image.source->read_at(back, 0));
+    EXPECT_EQ(back, plain_);
+    const auto archive = Archive::open(std::move(image));
+    ASSERT_OK(archive);
+    EXPECT_OK((*archive)->read_tensor(*(*archive)->find_tensor("model/a")));
+  }
+}
+
+TEST_F(ZstdFiles, cut_off_and_damaged_ones_are_corruption) {
+  const ByteVector file = zstd_frame(plain_);
+  for (const size_t size : {4ul, 100ul, file.size() / 2, file.size() - 1}) {
+    EXPECT_THAT(open(ByteView(file).first(size)),
+                IsStatus(StatusCode::corruption, HasSubstr("'y.pth.zst'")));
+  }
+  ByteVector damaged = file;
+  damaged[5000] ^= std::byte{1};
+  damaged[5] ^= std::byte{255};
+  EXPECT_FALSE(open(damaged).is_ok());
+}
+
+TEST_F(ZstdFiles, what_does_not_fit_into_memory_is_left_to_zstd) {
+  EXPECT_THAT(open(zstd_frame(plain_), {.streamed_image_bytes = 1'000'000}),
+              IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
+}
+
+TEST_F(ZstdFiles, a_bomb_is_refused_early) {
+  const ByteVector bomb = zstd_frame(ByteVector(size_t{256} << 20), 1);
+  EXPECT_LT(bomb.size(), 100'000u);
+  EXPECT_THAT(open(bomb), IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
+}
+
+TEST_F(ZstdFiles, a_stream_comes_out_whatever_the_pieces) {
+  const ByteVector file = zstd_frame(plain_);
+  for (const size_t piece : {1ul, 7ul, 1000ul, 200'000ul}) {
+    ZstdStream stream("z");
+    ByteVector back;
+    ByteVector target(piece == 1 ? 333 : 50'000);
+    for (size_t offset = 0; offset < file.size(); offset += piece) {
+      ByteView input = ByteView(file).subspan(offset, std::min(piece, file.size() - offset));
+      for (size_t count = 1; count != 0 || !input.empty();) {
+        const auto decoded = stream.decode(input, target);
+        ASSERT_OK(decoded);
+        count = *decoded;
+        append_bytes(back, ByteView(target).first(count));
+      }
+    }
+    EXPECT_OK(stream.finish());
+    EXPECT_EQ(back, plain_);
+  }
+}
+
+}  // namespace
+}  // namespace tintype
