@@ -44,7 +44,7 @@ class Archive {
   }
   const ZipIndex& index() const { return index_; }
   // The plain image that all offsets are in.
-  const ByteSource& source() const { return *source_; }
+  const ByteSource& source() const { return *image_.source; }
   // Of the storages; read_tensor gives only little ones.
   ByteOrder byte_order() const { return byte_order_; }
   // In file order.

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/page_sizes.h"
+#include "engine/restore/huge_pages.h"
 
 namespace tintype {
 
@@ -19,6 +20,7 @@ class AlignedBuffer {
       : size_bytes_(align_up(size_bytes, kDirectAlignmentBytes)),
         bytes_(static_cast<std::byte*>(std::aligned_alloc(kDirectAlignmentBytes, size_bytes_))) {
     TINTYPE_CHECK(bytes_ != nullptr || size_bytes_ == 0);
+    advise_huge_pages({bytes_.get(), size_bytes_});  // fewer pages for the kernel to pin, too
     if (size_bytes_ != 0) std::memset(bytes_.get(), 0, size_bytes_);
   }
 

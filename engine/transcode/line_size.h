@@ -10,8 +10,8 @@
 namespace tintype {
 
 inline constexpr uint32_t kCodersMax = 8;
-// Beside those that code, some pieces are read and written.
-inline constexpr uint32_t kMovingPieces = 2;
+// Beside those that code, some pieces are written: a disk is fast with several writes in flight.
+inline constexpr uint32_t kMovingPieces = 6;
 
 inline LineOptions line_for(const TranscodeOptions& options, uint64_t slot_bytes) {
   const uint32_t processors = std::clamp(std::thread::hardware_concurrency(), 1u, kCodersMax);

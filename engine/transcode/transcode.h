@@ -26,7 +26,7 @@ struct TranscodeMeter {
 
 struct TranscodeOptions {
   uint32_t thread_count = 0;  // that code at once; 0: one for each processor, at most 8
-  uint64_t memory_bytes = uint64_t{192} << 20;  // of all pieces; at least one is held
+  uint64_t memory_bytes = uint64_t{144} << 20;  // of all pieces; at least one is held
   // Asked on the calling thread several times a second; true ends with `interrupted`.
   std::function<bool()> is_interrupted;
   ReadLimits limits;

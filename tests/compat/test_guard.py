@@ -264,7 +264,7 @@ def test_the_report_tells_what_was_predicted(tmp_path: Path, make_engine: MakeEn
     first, last = reports[0], reports[-1]
     assert first["hidden_bytes_predicted"] == 1 << 20  # nothing measured: the free slots
     assert first["guard_wait_ns_predicted"] == 0
-    assert 1 << 20 <= last["hidden_bytes_predicted"] < last["lazy_bytes"]
+    assert 0 < last["hidden_bytes_predicted"] < last["lazy_bytes"]
     assert last["guard_wait_ns_predicted"] > 0
     print(f"waited {last['guard_wait_ns']} ns, {last['guard_wait_ns_predicted']} predicted")
 
