@@ -23,6 +23,7 @@ SUBCOMMANDS = [
     "ls",
     "clean",
     "doctor",
+    "bench",
     "completions",
 ]
 

@@ -24,6 +24,7 @@ Command add_diff(CLI::App& parent);
 Command add_ls(CLI::App& parent);
 Command add_clean(CLI::App& parent);
 Command add_doctor(CLI::App& parent);
+Command add_bench(CLI::App& parent);
 Command add_completions(CLI::App& parent);
 
 }  // namespace tintype::command

@@ -78,7 +78,7 @@ Program::Program() : app_(std::make_unique<CLI::App>("", "tintype")) {
   app_->set_version_flag("--version", kVersion, "print the version and what it was built with");
   app_->require_subcommand(1);
   for (const auto add : {add_inspect, add_verify, add_compress, add_decompress, add_diff, add_ls,
-                         add_clean, add_doctor, add_completions}) {
+                         add_clean, add_doctor, add_bench, add_completions}) {
     commands_.push_back(add(*app_));
   }
   app_->formatter(std::make_shared<ExamplesFirst>(kDescription));
