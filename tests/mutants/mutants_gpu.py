@@ -20,7 +20,7 @@ GPU_MUTANTS = (
     Mutant(
         "calls a GPU's copy done while its kernels run",
         "test_gpu",
-        "GpuTest.pieces_of_all_sizes_arrive_with_their_crcs",
+        "GpuTest.a_copy_is_not_done_while_its_kernels_run",
         (
             Edit(
                 "kernels/gpu.cc",

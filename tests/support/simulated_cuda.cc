@@ -26,6 +26,7 @@ SimulatedCuda::~SimulatedCuda() {
     std::lock_guard lock(mutex_);
     is_stopping_ = true;
     is_held_ = false;
+    are_kernels_held_ = false;
   }
   changed_.notify_all();
   thread_.join();
@@ -125,10 +126,11 @@ Status SimulatedCuda::launch_gather(const PieceTable& table, uint32_t blocks_max
   TINTYPE_RETURN_IF_ERROR(take_luck("launch"));
   if (table.chunk_count == 0 || blocks_max == 0) note("an empty launch");
   ++kernels_;
-  return add(stream, [this, table] {
+  const auto run = [this, table] {
     check_reached(table, true);
     gather_on_host(table);
-  });
+  };
+  return add(stream, run, [this] { return !are_kernels_held_; });
 }
 
 Status SimulatedCuda::launch_crc32(const PieceTable& table, uint32_t* chunk_crcs,
@@ -137,10 +139,11 @@ Status SimulatedCuda::launch_crc32(const PieceTable& table, uint32_t* chunk_crcs
   TINTYPE_RETURN_IF_ERROR(take_luck("launch"));
   if (table.chunk_count == 0 || blocks_max == 0) note("an empty launch");
   ++kernels_;
-  return add(stream, [this, table, chunk_crcs] {
+  const auto run = [this, table, chunk_crcs] {
     check_reached(table, false);
     crc32_on_host(table, chunk_crcs);
-  });
+  };
+  return add(stream, run, [this] { return !are_kernels_held_; });
 }
 
 // What the kernel reads and writes is the device's, or pinned.
@@ -237,6 +240,12 @@ void SimulatedCuda::set_capturing(Stream stream, bool is_capturing) {
 void SimulatedCuda::hold(bool is_held) {
   std::lock_guard lock(mutex_);
   is_held_ = is_held;
+  changed_.notify_all();
+}
+
+void SimulatedCuda::hold_kernels(bool are_held) {
+  std::lock_guard lock(mutex_);
+  are_kernels_held_ = are_held;
   changed_.notify_all();
 }
 

@@ -55,6 +55,8 @@ class SimulatedCuda final : public CudaApi {
   void set_capturing(Stream stream, bool is_capturing);
   // Lets no stream go on, or all again: work that is in flight stays there.
   void hold(bool is_held);
+  // The same for kernels alone, and what stands behind them.
+  void hold_kernels(bool are_held);
 
   // --- the test ---
   // The call with this number from now on (1 is the next) that gives a stream work, or allocates,
@@ -113,6 +115,7 @@ class SimulatedCuda final : public CudaApi {
   bool has_failed_ = false;
   bool is_broken_ = false;
   bool is_held_ = false;
+  bool are_kernels_held_ = false;
   bool is_pinning_refused_ = false;
   bool is_stopping_ = false;
   uint64_t copies_by_engine_ = 0;

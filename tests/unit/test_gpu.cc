@@ -1,7 +1,8 @@
 // Gpu on a simulated CUDA: what it copies, in which order, and what it does when CUDA refuses.
 #include <algorithm>
-#include <cstdlib>
+#include <chrono>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "io/archive/crc32.h"
@@ -85,6 +86,17 @@ TEST_F(GpuTest, crcs_stand_as_soon_as_the_event_says_that_it_is_done) {
   const auto event = gpu_->copy(wanted, nullptr).value();
   while (!event->is_done()) {
   }
+  expect_arrived(wanted);
+}
+
+TEST_F(GpuTest, a_copy_is_not_done_while_its_kernels_run) {
+  cuda_.hold_kernels(true);
+  const auto wanted = pieces({2 << 20, 1000}, target_);
+  const auto event = gpu_->copy(wanted, nullptr).value();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the copy engine's part ends
+  EXPECT_FALSE(event->is_done());
+  cuda_.hold_kernels(false);
+  ASSERT_OK(event->wait());
   expect_arrived(wanted);
 }
 
