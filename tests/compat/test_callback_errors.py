@@ -307,7 +307,17 @@ def test_a_second_callback_of_one_process_closes_the_older(tmp_path: Path) -> No
     assert newer.on_stage_start("train") == 2
     with pytest.raises(tintype.LockedError):
         tintype._tintype.CheckpointDirectory.open(
-            str(tmp_path / "run"), 1, "loss", True, "_metrics.json", False, print, print, print
+            str(tmp_path / "run"),
+            1,
+            "loss",
+            True,
+            "_metrics.json",
+            False,
+            "plain",
+            False,
+            print,
+            print,
+            print,
         )
     newer.close()
 
