@@ -166,7 +166,7 @@ class Decompression {
   Result<Transcoded> by_index(const ByteSource& source, const FrameIndex& index) {
     IndexedFeed feed(source, index);
     auto total = by_extents(feed, index.form, index.has_checksums,
-                            index.largest_encoded_bytes() + index.largest_plain_bytes());
+                            largest_encoded_bytes(index) + index.largest_plain_bytes());
     if (total.is_ok()) total->input_bytes = source.size_bytes();
     return total;
   }
@@ -220,7 +220,7 @@ Result<std::optional<FrameIndex>> find_index(const ByteSource& source, FileForm 
     // Frames that are larger than ours, or without checksums, are no less sound.
     if (index.status().code() == StatusCode::unsupported) return std::optional<FrameIndex>();
     if (index.is_ok() &&
-        (!index->has_checksums || index->largest_encoded_bytes() > kEncodedBytesMax)) {
+        (!index->has_checksums || largest_encoded_bytes(*index) > kEncodedBytesMax)) {
       return std::optional<FrameIndex>();
     }
   }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -21,9 +22,14 @@ class Line {
 
   Status run() {
     std::vector<std::thread> threads;
-    running_ = options_.slot_count;
-    for (uint32_t slot = 0; slot < options_.slot_count; ++slot) {
-      threads.push_back(start_thread("tintype-line", [this, slot] { serve(slot); }));
+    try {
+      for (uint32_t slot = 0; slot < options_.slot_count; ++slot) {
+        count_running(1);
+        threads.push_back(start_thread("tintype-line", [this, slot] { serve(slot); }));
+      }
+    } catch (const std::system_error& error) {  // fewer threads do the same work
+      count_running(-1);
+      if (threads.empty()) return errno_status(error.code().value(), "start", "a thread");
     }
     wait_for_end();
     for (std::thread& thread : threads) thread.join();
@@ -54,8 +60,12 @@ class Line {
       std::lock_guard lock(mutex_);
       stop(status);
     }
+    count_running(-1);
+  }
+
+  void count_running(int change) {
     std::lock_guard lock(mutex_);
-    --running_;
+    running_ += change;
     changed_.notify_all();
   }
 
@@ -113,7 +123,7 @@ class Line {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   uint32_t free_workers_;
-  uint32_t running_ = 0;
+  int running_ = 0;
   uint64_t taken_count_ = 0;
   uint64_t placed_count_ = 0;
   bool is_at_end_ = false;

@@ -60,6 +60,13 @@ Result<Transcoded> into(FileSystem& file_system, const TranscodeInput& input,
   return work(pieces);
 }
 
+Status check_plain(const ByteSource& source) {
+  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(source));
+  if (form == FileForm::plain) return Status::ok();
+  return Status::invalid_argument(
+      fmt::format("'{}' is compressed already, in the {} form", source.name(), to_string(form)));
+}
+
 // By the tensors of a checkpoint; anything else can be compressed too, but not as well.
 Result<ElementMap> elements_of(FileSystem& file_system, const std::string& path,
                                std::vector<std::string>& notes) {
@@ -90,6 +97,7 @@ Result<FileTranscoded> compress_file(FileSystem& file_system, const TranscodeInp
     }
   } else {
     TINTYPE_ASSIGN_OR_RETURN(source, open_for_one_pass(file_system, input.path));
+    TINTYPE_RETURN_IF_ERROR(check_plain(*source));
     from_source.emplace(*source);
     TINTYPE_ASSIGN_OR_RETURN(elements, elements_of(file_system, input.path, done.notes));
   }

@@ -104,14 +104,6 @@ size_t FrameIndex::extent_at(uint64_t plain_offset) const {
   return static_cast<size_t>(next - extents.begin()) - 1;
 }
 
-uint64_t FrameIndex::largest_encoded_bytes() const {
-  uint64_t largest = 0;
-  for (const IndexedExtent& extent : extents) {
-    largest = std::max<uint64_t>(largest, extent.encoded_bytes);
-  }
-  return largest;
-}
-
 uint64_t FrameIndex::largest_plain_bytes() const {
   uint64_t largest = 0;
   for (const IndexedExtent& extent : extents) {

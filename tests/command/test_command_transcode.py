@@ -105,6 +105,16 @@ def test_json_has_the_documented_form(plain: Path) -> None:
     assert report["schema"] == "tintype.decompress" and report["files"][0]["form"] is None
 
 
+def test_the_other_commands_read_every_form(plain: Path, packed: Path, form: str) -> None:
+    assert run_command("verify", "-q", packed).returncode == OK
+    assert run_command("diff", plain, packed).returncode == OK
+    report = run_json("inspect", packed)
+    assert report["form"] == form and report["plain_bytes"] == plain.stat().st_size
+    ratios = {tensor["name"]: tensor["ratio"] for tensor in report["tensors"]}
+    assert ratios["half"] > 1 and ratios["w"] > 1
+    assert "RATIO" in run_command("inspect", packed).stdout.splitlines()[0]
+
+
 # --- other programs ---
 
 

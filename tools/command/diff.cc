@@ -41,10 +41,6 @@ struct Options {
   bool is_json = false;
 };
 
-Result<std::unique_ptr<Archive>> open_archive(const std::string& path) {
-  return Archive::open(posix_file_system(), path);
-}
-
 std::string_view name_of(Kind kind) {
   switch (kind) {
     case Kind::only_in_first: return "only_in_first";
@@ -198,8 +194,8 @@ void print_json(Output& output, const ArchiveDiff& diff, const Options& options)
 }
 
 Result<ArchiveDiff> compare(const Options& options, Output& output) {
-  TINTYPE_ASSIGN_OR_RETURN(const auto first, open_archive(options.first));
-  TINTYPE_ASSIGN_OR_RETURN(const auto second, open_archive(options.second));
+  TINTYPE_ASSIGN_OR_RETURN(const auto first, Archive::open(posix_file_system(), options.first));
+  TINTYPE_ASSIGN_OR_RETURN(const auto second, Archive::open(posix_file_system(), options.second));
   DiffOptions diff_options;
   diff_options.tolerance = options.tolerance;
   diff_options.reading.thread_count = options.thread_count;
