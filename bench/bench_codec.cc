@@ -1,7 +1,9 @@
 // What the compressed forms cost one core and what they save, beside zstd -1 and -3 over the same
 // bytes in the same run. `ratio` is plain ÷ encoded bytes; rates are of plain bytes.
 //
-// TINTYPE_BENCH_STATE=FILE.pth adds the image of a real checkpoint, extent by extent.
+// TINTYPE_BENCH_STATE=FILE.pth adds the image of a real checkpoint, extent by extent, and its
+// floats in bfloat16. Memory is in huge pages where the kernel gives them, as the engine's staging
+// is.
 #include <zstd.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@
 #include "engine/element_runs.h"
 #include "engine/restore/archive.h"
 #include "engine/restore/file_source.h"
+#include "engine/restore/huge_pages.h"
 #include "io/archive/byte_planes.h"
 #include "io/archive/compressed_layout.h"
 #include "io/archive/extent_decoder.h"
@@ -41,9 +44,15 @@ struct State {
   ElementMap elements;
 };
 
+ByteVector huge_bytes(size_t size_bytes) {
+  ByteVector bytes;
+  resize_in_huge_pages(bytes, size_bytes);
+  return bytes;
+}
+
 template <typename Number, typename Draw>
 State state_of(std::string name, const Draw& draw) {
-  State state{std::move(name), ByteVector(kStateBytes), {}};
+  State state{std::move(name), huge_bytes(kStateBytes), {}};
   for (uint64_t offset = 0; offset < kStateBytes; offset += sizeof(Number)) {
     store_little_endian(MutableBytes(state.plain), offset, static_cast<Number>(draw()));
   }
@@ -65,13 +74,30 @@ std::vector<State> made_states() {
   return states;
 }
 
+// The floats' upper halves, rounded to the nearest.
+State in_bfloat16(const State& state) {
+  State half{state.name + "_bf16", {}, {}};
+  for (const ElementRun& run : state.elements.runs_in(0, state.plain.size())) {
+    if (run.element_bytes != sizeof(uint32_t)) continue;
+    for (uint64_t offset = 0; offset < run.size_bytes; offset += sizeof(uint32_t)) {
+      const auto bits = load_little_endian<uint32_t>(state.plain, run.offset_bytes + offset);
+      const uint32_t rounding = 0x7FFF + ((bits >> 16) & 1u);
+      append_little_endian(half.plain, static_cast<uint16_t>((bits + rounding) >> 16));
+    }
+  }
+  half.elements.add(0, half.plain.size(), sizeof(uint16_t));
+  return half;
+}
+
 void add_real_state(std::vector<State>& states) {
-  const char* path = std::getenv("TINTYPE_BENCH_STATE");
+  const char* path = std::getenv("TINTYPE_BENCH_STATE");  // NOLINT(concurrency-mt-unsafe)
   if (path == nullptr) return;
   const auto file = FileSource::open(posix_file_system(), path).value();
   const auto archive = Archive::open(posix_file_system(), path).value();
-  states.push_back(
-      {"real", read_range(*file, 0, file->size_bytes()).value(), element_map(*archive)});
+  State real{"real", huge_bytes(file->size_bytes()), element_map(*archive)};
+  TINTYPE_CHECK(file->read_at(real.plain, 0).is_ok());
+  states.push_back(in_bfloat16(real));
+  states.push_back(std::move(real));
 }
 
 // One way to encode and decode an extent. Sizes in bytes.
@@ -146,7 +172,7 @@ class Extents {
     for (uint64_t offset = 0; offset < plain_.size(); offset += kExtentBytes) {
       const uint64_t size_bytes = std::min(kExtentBytes, plain_.size() - offset);
       pieces_.push_back({plain_.subspan(offset, size_bytes),
-                         state.elements.runs_in(offset, size_bytes), ByteVector(room), 0});
+                         state.elements.runs_in(offset, size_bytes), huge_bytes(room), 0});
     }
   }
 
@@ -186,7 +212,7 @@ void encode(benchmark::State& run, const State& state, MakeCoder make_coder) {
   const auto coder = make_coder();
   Extents extents(state);
   uint64_t encoded_bytes = extents.encode(*coder);  // touches its memory
-  for (auto _ : run) encoded_bytes = extents.encode(*coder);
+  while (run.KeepRunning()) encoded_bytes = extents.encode(*coder);
   run.SetBytesProcessed(run.iterations() * static_cast<int64_t>(state.plain.size()));
   run.counters["ratio"] =
       static_cast<double>(state.plain.size()) / static_cast<double>(encoded_bytes);
@@ -196,8 +222,8 @@ void decode(benchmark::State& run, const State& state, MakeCoder make_coder) {
   const auto coder = make_coder();
   Extents extents(state);
   extents.encode(*coder);
-  ByteVector plain(state.plain.size());
-  for (auto _ : run) extents.decode(*coder, plain);
+  ByteVector plain = huge_bytes(state.plain.size());
+  while (run.KeepRunning()) extents.decode(*coder, plain);
   TINTYPE_CHECK(std::equal(plain.begin(), plain.end(), state.plain.begin()));
   run.SetBytesProcessed(run.iterations() * static_cast<int64_t>(state.plain.size()));
 }
@@ -225,7 +251,7 @@ void split_and_join(benchmark::State& run, uint32_t width, bool is_joining) {
   std::vector<std::byte*> planes;
   for (uint32_t b = 0; b < width; ++b) planes.push_back(memory.data() + b * kStride);
   const std::vector<const std::byte*> sources(planes.begin(), planes.end());
-  for (auto _ : run) {
+  while (run.KeepRunning()) {
     is_joining ? join_planes(sources, true, elements) : split_planes(elements, true, planes);
     benchmark::ClobberMemory();
   }
@@ -233,8 +259,8 @@ void split_and_join(benchmark::State& run, uint32_t width, bool is_joining) {
 }
 
 // The states live as long as the program: they are made at its start.
-const bool is_registered = [] {
-  static const std::vector<State> states = [] {
+const bool kIsRegistered = [] {
+  static const std::vector<State> kStates = [] {
     std::vector<State> made = made_states();
     add_real_state(made);
     return made;
@@ -244,7 +270,7 @@ const bool is_registered = [] {
     benchmark::RegisterBenchmark(("split/" + name).c_str(), split_and_join, width, false);
     benchmark::RegisterBenchmark(("join/" + name).c_str(), split_and_join, width, true);
   }
-  for (const State& state : states) {
+  for (const State& state : kStates) {
     for (const NamedCoder& coder : kCoders) {
       const std::string name = state.name + "/" + coder.name;
       benchmark::RegisterBenchmark(("encode/" + name).c_str(), encode, state, coder.make);

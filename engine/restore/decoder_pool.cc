@@ -4,15 +4,21 @@
 
 #include <fmt/format.h>
 
+#include "engine/restore/huge_pages.h"
+
 namespace tintype {
 
 Status DecoderPool::decode(size_t extent, MutableBytes plain) {
   const IndexedExtent& indexed = index_.extents[extent];
   auto worker = take();
-  worker->encoded.resize(indexed.encoded_bytes);
-  Status status = file_.read_at(worker->encoded, indexed.file_offset);
+  if (worker->memory.size() < indexed.encoded_bytes) {
+    worker->memory.clear();
+    resize_in_huge_pages(worker->memory, indexed.encoded_bytes);
+  }
+  const MutableBytes encoded = MutableBytes(worker->memory).first(indexed.encoded_bytes);
+  Status status = file_.read_at(encoded, indexed.file_offset);
   if (status.is_ok()) {
-    status = worker->decoder->decode(indexed, worker->encoded, plain)
+    status = worker->decoder->decode(indexed, encoded, plain)
                  .with_context(fmt::format("'{}': extent {} is damaged", file_.name(), extent));
   }
   put_back(std::move(worker));

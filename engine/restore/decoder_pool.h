@@ -30,7 +30,7 @@ class DecoderPool {
  private:
   struct Worker {
     std::unique_ptr<ExtentDecoder> decoder;
-    ByteVector encoded;
+    ByteVector memory;  // for encoded extents
   };
   std::unique_ptr<Worker> take();
   void put_back(std::unique_ptr<Worker> worker);

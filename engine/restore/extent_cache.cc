@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/threads.h"
+#include "engine/restore/huge_pages.h"
 
 namespace tintype {
 namespace {
@@ -97,7 +98,7 @@ void ExtentCache::decode_into(Place& place, size_t extent, std::unique_lock<std:
   place.extent = extent;
   place.state = State::decoding;
   lock.unlock();
-  if (place.memory.empty()) place.memory.resize(index_.largest_plain_bytes());
+  if (place.memory.empty()) resize_in_huge_pages(place.memory, index_.largest_plain_bytes());
   const MutableBytes target = MutableBytes(place.memory).first(index_.extents[extent].plain_bytes);
   Status status = decoders_.decode(extent, target);
   lock.lock();

@@ -19,4 +19,10 @@ void advise_huge_pages(MutableBytes target) {
   if (size != 0) ::madvise(target.data() + head, size, MADV_HUGEPAGE);  // refused: no harm
 }
 
+void resize_in_huge_pages(ByteVector& bytes, size_t size_bytes) {
+  bytes.reserve(size_bytes);
+  advise_huge_pages({bytes.data(), size_bytes});  // before they are touched
+  bytes.resize(size_bytes);
+}
+
 }  // namespace tintype

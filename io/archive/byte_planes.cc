@@ -83,13 +83,13 @@ std::array<Place, kWidthMax> behind(std::span<Place const> planes, size_t count)
   return rests;
 }
 
-const bool has_avx2 = avx2::is_here();
+const bool kHasAvx2 = avx2::is_here();
 
 }  // namespace
 
 void split_planes(ByteView elements, bool is_rotated, std::span<std::byte* const> planes) {
   TINTYPE_CHECK(!planes.empty() && planes.size() <= kWidthMax);
-  const size_t done = has_avx2 ? avx2::split_planes(elements, is_rotated, planes) : 0;
+  const size_t done = kHasAvx2 ? avx2::split_planes(elements, is_rotated, planes) : 0;
   const auto rests = behind<std::byte*>(planes, done);
   portable::split_planes(elements.subspan(done * planes.size()), is_rotated,
                          std::span(rests).first(planes.size()));
@@ -97,7 +97,7 @@ void split_planes(ByteView elements, bool is_rotated, std::span<std::byte* const
 
 void join_planes(std::span<const std::byte* const> planes, bool is_rotated, MutableBytes elements) {
   TINTYPE_CHECK(!planes.empty() && planes.size() <= kWidthMax);
-  const size_t done = has_avx2 ? avx2::join_planes(planes, is_rotated, elements) : 0;
+  const size_t done = kHasAvx2 ? avx2::join_planes(planes, is_rotated, elements) : 0;
   const auto rests = behind<const std::byte*>(planes, done);
   portable::join_planes(std::span(rests).first(planes.size()), is_rotated,
                         elements.subspan(done * planes.size()));

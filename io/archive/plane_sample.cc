@@ -12,55 +12,62 @@ namespace {
 constexpr double kRawBits = 7.8;
 // No Huffman code has less than one bit per byte; matches do.
 constexpr double kMatchBits = 1;
-// How much oftener than by chance a byte equals the one before it where matches are worth a search.
-constexpr double kRepeatShare = 0.1;
+// A byte is in a run where it equals so many before it. Neighbours are often equal without that,
+// and then matches find nothing.
+constexpr uint32_t kRunLength = 8;
+constexpr double kRunShare = 0.25;  // of bytes in runs where matches are worth a search
+// What coding a plane has to save, in bits per element, to be worth its time.
+constexpr double kCodingBits = 0.2;
 // The sample is taken in so many stretches, so that repeats show within one.
 constexpr size_t kStretches = 2;
-constexpr size_t kCountMax = 2048;
+constexpr size_t kCountMax = 1024;
 
 // n * log2(n): all that entropies of a sample are made of.
 const std::array<float, kCountMax + 1>& weighted_logarithms() {
-  static const auto table = [] {
+  static const auto kTable = [] {
     std::array<float, kCountMax + 1> values = {};
     for (size_t n = 1; n <= kCountMax; ++n) {
       values[n] = static_cast<float>(static_cast<double>(n) * std::log2(static_cast<double>(n)));
     }
     return values;
   }();
-  return table;
+  return kTable;
 }
 
 struct PlaneFacts {
-  double bits = 0;  // per byte, by the frequencies of the bytes
-  bool has_repeats = false;
+  double bits = 0;       // per byte, by the frequencies of the bytes
+  double run_share = 0;  // of bytes in runs
 };
 
-PlaneFacts facts_of(ByteView plane) {
+double run_share(ByteView plane) {
+  uint32_t length = 0;
+  size_t count = 0;
+  for (size_t i = 1; i < plane.size(); ++i) {
+    length = plane[i] == plane[i - 1] ? length + 1 : 0;
+    count += length >= kRunLength ? 1 : 0;
+  }
+  return static_cast<double>(count) / static_cast<double>(plane.size());
+}
+
+double entropy_bits(ByteView plane) {
   std::array<std::array<uint16_t, 256>, 4> counts = {};  // four, so that no count waits for itself
-  size_t repeat_count = 0;
   for (size_t i = 0; i < plane.size(); ++i) ++counts[i % 4][std::to_integer<size_t>(plane[i])];
-  for (size_t i = 1; i < plane.size(); ++i) repeat_count += plane[i] == plane[i - 1] ? 1 : 0;
   const auto& logarithms = weighted_logarithms();
   const auto total = static_cast<double>(plane.size());
   double weighted = 0;
-  uint64_t chance = 0;  // that two bytes are equal, times total²
   int symbol_count = 0;
   for (size_t symbol = 0; symbol < 256; ++symbol) {
     const uint32_t count =
         uint32_t{counts[0][symbol]} + counts[1][symbol] + counts[2][symbol] + counts[3][symbol];
     weighted += logarithms[count];
-    chance += uint64_t{count} * count;
     symbol_count += count != 0 ? 1 : 0;
   }
   // The last term: a small sample looks more regular than what it is taken from.
-  const double bits =
-      std::log2(total) - weighted / total + (symbol_count - 1) / (2 * total * std::log(2.0));
-  const double repeats = static_cast<double>(repeat_count) / total;
-  return {bits, repeats > static_cast<double>(chance) / (total * total) + kRepeatShare};
+  return std::log2(total) - weighted / total + (symbol_count - 1) / (2 * total * std::log(2.0));
 }
 
 PlaneKind kind_of(const PlaneFacts& facts) {
-  if (facts.bits < kMatchBits || facts.has_repeats) return PlaneKind::matches;
+  if (facts.bits < kMatchBits || facts.run_share > kRunShare) return PlaneKind::matches;
   return facts.bits > kRawBits ? PlaneKind::raw : PlaneKind::huffman;
 }
 
@@ -88,9 +95,10 @@ PlaneSampler::Candidate PlaneSampler::judge(ByteView elements, uint32_t width, b
   Candidate candidate;
   candidate.choice.is_rotated = is_rotated;
   for (uint32_t b = 0; b < width; ++b) {
-    const PlaneFacts facts = facts_of(ByteView(memory_).subspan(b * kSampleElements, count));
+    const ByteView plane = ByteView(memory_).subspan(b * kSampleElements, count);
+    const PlaneFacts facts{entropy_bits(plane), run_share(plane)};
     candidate.choice.kinds[b] = kind_of(facts);
-    candidate.bits += candidate.choice.kinds[b] == PlaneKind::raw ? 8 : facts.bits;
+    candidate.bits += candidate.choice.kinds[b] == PlaneKind::raw ? 8 : facts.bits + kCodingBits;
   }
   return candidate;
 }

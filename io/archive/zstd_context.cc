@@ -62,11 +62,11 @@ Status ZstdDecompressor::decompress(ByteView source, MutableBytes target) {
 }
 
 bool has_huffman_mode() {
-  static const bool has_it = [] {
+  static const bool kHasIt = [] {
     std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(), &ZSTD_freeCCtx);
     return ZSTD_isError(ZSTD_CCtx_setParameter(context.get(), kLiteralMode, kHuffmanLiterals)) == 0;
   }();
-  return has_it;
+  return kHasIt;
 }
 
 }  // namespace tintype

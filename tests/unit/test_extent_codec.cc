@@ -153,7 +153,7 @@ TEST_P(ExtentCodec, an_extent_of_zeros_expands_to_a_bounded_multiple) {
 
 // Each thread has an encoder of its own and takes the next extent, as an engine's do.
 TEST_P(ExtentCodec, extents_of_every_size_by_every_number_of_threads_come_back) {
-  const bool is_full = std::getenv("TINTYPE_FULL") != nullptr;
+  const bool is_full = std::getenv("TINTYPE_FULL") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   const std::vector<size_t> sizes =
       is_full ? std::vector<size_t>{1, 3, 8, 32, 64} : std::vector<size_t>{1, 3};
   ByteVector plain = content_bytes(Content::weights_fp32, 5 * kMiB, 1);

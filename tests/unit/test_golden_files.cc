@@ -82,7 +82,7 @@ ByteVector encoded(const GoldenFile& file) {
 }
 
 TEST(GoldenFiles, are_written_where_the_environment_asks_for_them) {
-  const char* directory = std::getenv("TINTYPE_WRITE_GOLDEN");
+  const char* directory = std::getenv("TINTYPE_WRITE_GOLDEN");  // NOLINT(concurrency-mt-unsafe)
   if (directory == nullptr) GTEST_SKIP() << "TINTYPE_WRITE_GOLDEN is not set";
   for (const GoldenFile& file : golden_files()) {
     write_text(std::string(directory) + "/" + file.name, std::string(as_text(encoded(file))));
