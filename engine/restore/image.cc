@@ -13,7 +13,7 @@
 namespace tintype {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr size_t kPieceBytes = size_t{128} << 10;
 
 // Bytes in memory of its own.
 class OwnedBytes final : public ByteSource {
@@ -39,16 +39,15 @@ Result<std::unique_ptr<ByteSource>> decode_whole(const ByteSource& file, const R
   ZstdStream stream(file.name(), limits);
   ByteVector plain;
   ByteVector piece;
+  ByteVector decoded(kPieceBytes);
   for (uint64_t offset = 0; offset < file.size_bytes(); offset += piece.size()) {
     TINTYPE_ASSIGN_OR_RETURN(
         piece,
         read_range(file, offset, std::min<uint64_t>(kPieceBytes, file.size_bytes() - offset)));
     ByteView input = piece;
     for (size_t count = 1; count != 0 || !input.empty();) {
-      const size_t end = plain.size();
-      plain.resize(end + kPieceBytes);
-      TINTYPE_ASSIGN_OR_RETURN(count, stream.decode(input, MutableBytes(plain).subspan(end)));
-      plain.resize(end + count);
+      TINTYPE_ASSIGN_OR_RETURN(count, stream.decode(input, decoded));
+      append_bytes(plain, ByteView(decoded).first(count));
       if (plain.size() > limits.streamed_image_bytes) {
         return Status::unsupported(fmt::format(
             "'{}' has no seek table, so that it would have to be kept in memory, and has more than "

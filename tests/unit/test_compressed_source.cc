@@ -256,7 +256,7 @@ TEST_P(CompressedSourceTest, no_truncation_of_a_small_file_reads_as_something_el
                                        {"byteorder", "little"},
                                        {"data/0", counting_floats(9)},
                                        {"version", "3\n"}});
-  const ByteVector file = compressed_file(GetParam(), small, {}, 256);
+  const ByteVector file = compressed_file(GetParam(), small, {}, 512);
   size_t read_count = 0;
   for (size_t size = 0; size < file.size(); ++size) {
     auto image = image_of(std::make_unique<MemorySource>(ByteView(file).first(size)));
