@@ -30,13 +30,12 @@ Result<uint64_t> encodable_extent_bytes(uint64_t slot_bytes) {
 // What one thread holds.
 struct EncodeCrew::Coder {
   SlotLease spare;
-  std::map<std::pair<FileForm, int>, std::unique_ptr<ExtentEncoder>> encoders;
+  std::map<FileForm, std::unique_ptr<ExtentEncoder>> encoders;
 
-  Result<ExtentEncoder*> encoder_for(const TargetForm& form) {
-    auto& encoder = encoders[{form.form, form.zstd_level}];
+  Result<ExtentEncoder*> encoder_for(FileForm form) {
+    auto& encoder = encoders[form];
     if (encoder == nullptr) {
-      TINTYPE_ASSIGN_OR_RETURN(
-          encoder, ExtentEncoder::create({.form = form.form, .zstd_level = form.zstd_level}));
+      TINTYPE_ASSIGN_OR_RETURN(encoder, ExtentEncoder::create({.form = form}));
     }
     return encoder.get();
   }
@@ -116,7 +115,7 @@ void EncodeCrew::encode(Coder& coder, SealedExtent extent) {
   const Extent& place = job.filler.extent(extent.position);
   FileEncoding& encoding = *job.files[ref.image].encoding;
   StageTimer timer(job.trace, "encode");
-  auto encoder = coder.encoder_for(encoding.form());
+  auto encoder = coder.encoder_for(encoding.form().form);
   if (!encoder.is_ok()) return job.core->fail(encoder.status());
   const auto runs = encoding.elements().runs_in(place.offset, place.size_bytes);
   const auto encoded = (*encoder)->encode(extent.slot.bytes().first(place.size_bytes), runs,

@@ -50,7 +50,6 @@ struct CapturedObject {
 // In which form a file lies on the disk.
 struct TargetForm {
   FileForm form = FileForm::plain;
-  int zstd_level = 1;  // of the zstd form
   // Codes an extent only while the disk has enough to do without it; the others lie in the file as
   // they are. The form and its name stay the same.
   bool is_adaptive = false;

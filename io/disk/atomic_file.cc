@@ -139,7 +139,8 @@ Status AtomicFile::State::lock_temp() {
   return Status::ok();
 }
 
-// Whole blocks: a padded direct write of the last extent does not grow the file.
+// Whole blocks: a padded direct write of the last extent does not grow the file. Where a bound does
+// not fit, what was reserved of it is given back: the file itself may fit.
 Status AtomicFile::State::allocate(uint64_t planned_bytes, bool is_bound) {
   if (planned_bytes == 0) return Status::ok();
   const Status status = file->allocate(align_up(planned_bytes, kDirectAlignmentBytes));
