@@ -6,6 +6,7 @@
 #include <array>
 #include <climits>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "engine/directory/checkpoint_layout.h"
@@ -59,21 +60,23 @@ CheckpointIndex empty_index(const CheckpointDirectoryOptions& options) {
 }
 
 // A run keeps its form: with another, best and last of the old one would stay beside the new.
-Status check_form(const DirectoryState& state, const CheckpointIndex& index) {
-  const bool is_empty = index.kept.empty() && !index.best.has_value() && !index.last.has_value();
-  if (is_empty || index.form == state.options.form.form) return Status::ok();
+Status check_form(const DirectoryState& state, FileForm standing) {
+  if (standing == state.options.form.form) return Status::ok();
   return Status::invalid_argument(
-      "the checkpoints in '" + state.path + "' end in '" + light_name("", index.form) +
+      "the checkpoints in '" + state.path + "' end in '" + light_name("", standing) +
       "', this run's would end in '" + state.light_name("") +
       "': resume it with the compression that it was begun with, or begin a new logdir");
 }
 
-Result<bool> holds_checkpoints(Directory& directory) {
+Result<std::set<FileForm>> forms_of_checkpoints(Directory& directory) {
   TINTYPE_ASSIGN_OR_RETURN(const std::vector<std::string> names, directory.list());
-  const auto is_checkpoint = [](const std::string& name) {
-    return is_link_name(name) || parse_numbered_name(name).has_value();
-  };
-  return std::any_of(names.begin(), names.end(), is_checkpoint);
+  std::set<FileForm> forms;
+  for (const std::string& name : names) {
+    if (is_link_name(name) || parse_numbered_name(name).has_value()) {
+      forms.insert(form_of_name(name));
+    }
+  }
+  return forms;
 }
 
 // Where the index is gone, best and last still say of which run they are.
@@ -100,11 +103,15 @@ Result<CheckpointIndex> start_index(DirectoryState& state) {
     if (!found.has_value()) found = rebuild_index(state);
   }
   if (!found.has_value()) {
-    TINTYPE_ASSIGN_OR_RETURN(const bool has_checkpoints, holds_checkpoints(*state.directory));
-    state.has_foreign_run = has_checkpoints && !state.options.is_resumed;
+    TINTYPE_ASSIGN_OR_RETURN(const auto forms, forms_of_checkpoints(*state.directory));
+    state.has_foreign_run = !forms.empty() && !state.options.is_resumed;
+    if (state.options.is_resumed && !forms.empty() && !forms.contains(state.options.form.form)) {
+      return check_form(state, *forms.begin());
+    }
     return empty_index(state.options);
   }
-  TINTYPE_RETURN_IF_ERROR(check_form(state, *found));
+  const bool is_empty = found->kept.empty() && !found->best.has_value() && !found->last.has_value();
+  if (!is_empty) TINTYPE_RETURN_IF_ERROR(check_form(state, found->form));
   TINTYPE_ASSIGN_OR_RETURN(CheckpointIndex index, reconcile(state, std::move(*found)));
   index.form = state.options.form.form;
   index.main_metric = state.options.main_metric;

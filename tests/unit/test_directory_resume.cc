@@ -68,6 +68,24 @@ TEST_F(CheckpointDirectoryTest, a_run_keeps_its_form) {
   EXPECT_TRUE(directory_->has_foreign_run()) << "a new run may have another";
 }
 
+TEST_F(CheckpointDirectoryTest, without_its_index_a_run_keeps_its_form_too) {
+  options_.form = {.form = FileForm::planes};
+  open();
+  save("train", 1, .2);
+  directory_.reset();
+  std::filesystem::remove(folder_ + "/.tintype.json");
+  options_.form = {};
+  const Status refused = try_open(true);
+  EXPECT_EQ(refused.code(), StatusCode::invalid_argument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr(".pth.ttz"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/.tintype.json")) << "nothing was written";
+  options_.form = {.form = FileForm::planes};
+  open(true);
+  const auto point = directory_->find_resume_point("last");
+  ASSERT_TRUE(point.is_ok()) << point.status().message();
+  EXPECT_EQ(point->epoch, 1u);
+}
+
 TEST_F(CheckpointDirectoryTest, an_empty_run_may_change_its_form) {
   open();
   options_.form = {.form = FileForm::zstd};
