@@ -78,7 +78,7 @@ uint64_t NativeRequest::storage_bytes() const {
 }
 
 FileForm form_named(std::string_view name) {
-  for (const FileForm form : {FileForm::plain, FileForm::zstd, FileForm::planes}) {
+  for (const FileForm form : kFileForms) {
     if (to_string(form) == name) return form;
   }
   throw nb::value_error("no such form");

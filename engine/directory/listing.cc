@@ -50,11 +50,12 @@ class Lister {
     listing_.path = directory_.path();
     TINTYPE_ASSIGN_OR_RETURN(listing_.index, read_index(directory_));
     TINTYPE_ASSIGN_OR_RETURN(names_, directory_.list());
-    form_ = form_of_files();
     if (listing_.index.has_value()) add_indexed(*listing_.index);
     add_unindexed();
-    add_link(kBestBase, &ListedCheckpoint::is_best);
-    add_link(kLastBase, &ListedCheckpoint::is_last);
+    for (const FileForm form : kFileForms) {
+      add_link(kBestBase, form, &ListedCheckpoint::is_best);
+      add_link(kLastBase, form, &ListedCheckpoint::is_last);
+    }
     TINTYPE_ASSIGN_OR_RETURN(listing_.orphans, find_orphans(directory_, is_whole_file));
     const Result<std::string> holder = DirectoryLock::holder_of(directory_);
     if (holder.is_ok()) listing_.holder = *holder;
@@ -65,15 +66,6 @@ class Lister {
  private:
   void note(const std::string& about, const Status& status) {
     listing_.notes.push_back(about + ": " + std::string(status.message()));
-  }
-
-  // One for the directory. Without an index, the names tell.
-  FileForm form_of_files() const {
-    if (listing_.index.has_value()) return listing_.index->form;
-    const auto named = std::find_if(names_.begin(), names_.end(), [](const std::string& name) {
-      return is_link_name(name) || parse_numbered_name(name).has_value();
-    });
-    return named == names_.end() ? FileForm::plain : form_of_name(*named);
   }
 
   void add_indexed(const CheckpointIndex& index) {
@@ -91,9 +83,10 @@ class Lister {
     checkpoint.name = entry.stem;
     checkpoint.standing = standing;
     checkpoint.entry = entry;
-    checkpoint.full = judge(full_name(base, form_), entry.full);
+    const FileForm form = listing_.index->form;
+    checkpoint.full = judge(full_name(base, form), entry.full);
     // What was adopted, and what another program wrote, may have no light file.
-    if (entry.light != FileDigest{}) checkpoint.light = judge(light_name(base, form_), entry.light);
+    if (entry.light != FileDigest{}) checkpoint.light = judge(light_name(base, form), entry.light);
     // An eviction ends with the index that forgets it; until then its files may be gone.
     const bool is_gone = checkpoint.full->status.code() == StatusCode::not_found;
     if (standing == Standing::losing && is_gone) return;
@@ -126,38 +119,39 @@ class Lister {
     std::vector<NumberedName> numbered;
     for (const std::string& name : names_) {
       const std::optional<NumberedName> parsed = parse_numbered_name(name);
-      if (!parsed.has_value() || parsed->form != form_ || has_base(parsed->stem)) continue;
-      const auto is_same = [&](const NumberedName& other) { return other.stem == parsed->stem; };
+      if (!parsed.has_value() || is_indexed(*parsed)) continue;
+      const auto is_same = [&](const NumberedName& other) {
+        return other.stem == parsed->stem && other.form == parsed->form;
+      };
       if (std::none_of(numbered.begin(), numbered.end(), is_same)) numbered.push_back(*parsed);
     }
     std::sort(numbered.begin(), numbered.end(), [](const auto& a, const auto& b) {
       return a.stage != b.stage ? a.stage < b.stage : a.epoch < b.epoch;
     });
-    for (const NumberedName& name : numbered) add_unindexed(name.stem);
+    for (const NumberedName& name : numbered) add_unindexed(name.stem, name.form);
   }
 
-  void add_unindexed(std::string_view base) {
+  void add_unindexed(std::string_view base, FileForm form) {
     ListedCheckpoint checkpoint;
     checkpoint.name = base;
-    checkpoint.full = find(full_name(base, form_));
-    checkpoint.light = find(light_name(base, form_));
+    checkpoint.full = find(full_name(base, form));
+    checkpoint.light = find(light_name(base, form));
     listing_.checkpoints.push_back(std::move(checkpoint));
   }
 
-  // Whether numbered files of this stem are spoken for.
-  bool has_base(const std::string& stem) const {
-    const auto is_it = [&](const CheckpointEntry& entry) { return entry.stem == stem; };
+  bool is_indexed(const NumberedName& name) const {
+    const auto is_it = [&](const CheckpointEntry& entry) { return entry.stem == name.stem; };
     const auto& index = listing_.index;
-    return index.has_value() &&
+    return index.has_value() && index->form == name.form &&
            (std::any_of(index->kept.begin(), index->kept.end(), is_it) ||
             std::any_of(index->evicting.begin(), index->evicting.end(), is_it));
   }
 
   // Marks the checkpoint that best or last shows now: by content, as a copy may stand there where
   // the file system has no links.
-  void add_link(std::string_view base, bool ListedCheckpoint::*mark) {
-    const bool has_full = find(full_name(base, form_)).has_value();
-    const std::string name = has_full ? full_name(base, form_) : light_name(base, form_);
+  void add_link(std::string_view base, FileForm form, bool ListedCheckpoint::*mark) {
+    const bool has_full = find(full_name(base, form)).has_value();
+    const std::string name = has_full ? full_name(base, form) : light_name(base, form);
     const Result<FileDigest> digest = read_digest(directory_, name);
     if (digest.status().code() == StatusCode::not_found) return;
     if (!digest.is_ok()) return note(name, digest.status());
@@ -169,12 +163,11 @@ class Lister {
       checkpoint.*mark = true;
       return;
     }
-    add_unindexed(base);
+    add_unindexed(base, form);
     listing_.checkpoints.back().*mark = true;
   }
 
   Directory& directory_;
-  FileForm form_ = FileForm::plain;
   std::vector<std::string> names_;
   std::set<uint64_t> inodes_;
   DirectoryListing listing_;
@@ -198,7 +191,12 @@ Result<std::vector<CleanedFolder>> clean_directory(FileSystem& file_system,
   std::vector<std::unique_ptr<Directory>> folders(1);
   TINTYPE_ASSIGN_OR_RETURN(folders[0], file_system.open_directory(path));
   auto checkpoints = file_system.open_directory(path + "/" + std::string(kCheckpointsFolder));
-  if (checkpoints.is_ok()) folders.push_back(std::move(checkpoints).value());
+  const bool is_there = checkpoints.status().code() != StatusCode::not_found &&
+                        checkpoints.status().error_number() != ENOTDIR;
+  if (is_there) {
+    TINTYPE_RETURN_IF_ERROR(checkpoints.status());
+    folders.push_back(std::move(checkpoints).value());
+  }
   std::vector<std::unique_ptr<DirectoryLock>> locks;
   for (const auto& folder : folders) {
     TINTYPE_ASSIGN_OR_RETURN(auto lock, DirectoryLock::borrow(*folder));
@@ -209,6 +207,7 @@ Result<std::vector<CleanedFolder>> clean_directory(FileSystem& file_system,
     auto orphans =
         is_dry_run ? find_orphans(*folder, is_whole_file) : remove_orphans(*folder, is_whole_file);
     TINTYPE_RETURN_IF_ERROR(orphans.status());
+    for (const Orphan& orphan : *orphans) TINTYPE_RETURN_IF_ERROR(orphan.removal);
     cleaned.push_back({folder->path(), std::move(*orphans)});
   }
   return cleaned;

@@ -1,6 +1,7 @@
 // The forms in which a checkpoint lies on disk (io/archive/FORMAT.md), and how one is known.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -14,6 +15,8 @@ enum class FileForm : uint8_t {
   zstd,    // frames of zstd with a seek table: `zstd -d` gives the plain file
   planes,  // byte planes, each compressed by itself
 };
+
+inline constexpr std::array kFileForms = {FileForm::plain, FileForm::zstd, FileForm::planes};
 
 // "plain", "zstd", "planes".
 std::string_view to_string(FileForm form);

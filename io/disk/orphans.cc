@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/disk/temp_names.h"
@@ -29,30 +31,33 @@ class OrphanSearch {
       const auto parts = parse_temp_name(name);
       if (!parts.has_value()) continue;
       const auto info = directory_.info(name);
-      if (info.is_ok() && take(name, *parts, *info)) orphans.push_back({name, info->size_bytes});
+      if (!info.is_ok()) continue;
+      if (auto removal = take(name, *parts, *info)) {
+        orphans.push_back({name, info->size_bytes, std::move(*removal)});
+      }
     }
     return orphans;
   }
 
  private:
-  // Whether it is an orphan and, where asked for, gone now.
-  bool take(const std::string& name, const TempName& parts, const FileInfo& info) {
+  // How its removal went, where it is an orphan.
+  std::optional<Status> take(const std::string& name, const TempName& parts, const FileInfo& info) {
     const int64_t touched_ns = std::max(info.modified_ns, info.changed_ns);
-    if (parts.host != host_ && now_ns() - touched_ns < kForeignAgeNs) return false;
-    // A replaced symlink can hold no lock.
-    if (info.kind == FileInfo::Kind::symlink) return may_be_spared(parts) && dispose_of(name);
-    if (info.kind != FileInfo::Kind::regular) return false;
+    if (parts.host != host_ && now_ns() - touched_ns < kForeignAgeNs) return std::nullopt;
+    if (info.kind == FileInfo::Kind::symlink) return dispose_of(name, parts);  // it holds no lock
+    if (info.kind != FileInfo::Kind::regular) return std::nullopt;
     auto file = open_for_lock(name);
-    if (!file.is_ok() || !(*file)->try_lock().is_ok()) return false;
+    if (!file.is_ok() || !(*file)->try_lock().is_ok()) return std::nullopt;
     // A living writer exchanges names: what was locked must be what the name means now.
     const auto locked = (*file)->info();
     const auto named = directory_.info(name);
-    if (!locked.is_ok() || !named.is_ok() || locked->inode != named->inode) return false;
-    return may_be_spared(parts) && dispose_of(name);
+    const bool is_same = locked.is_ok() && named.is_ok() && locked->inode == named->inode;
+    return is_same ? dispose_of(name, parts) : std::nullopt;
   }
 
-  bool dispose_of(const std::string& name) {
-    return !is_removing_ || directory_.remove(name).is_ok();
+  std::optional<Status> dispose_of(const std::string& name, const TempName& parts) {
+    if (!may_be_spared(parts)) return std::nullopt;
+    return is_removing_ ? directory_.remove(name) : Status::ok();
   }
 
   // Network file systems want a writable descriptor for an exclusive lock; a read-only file gets

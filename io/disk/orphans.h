@@ -18,6 +18,7 @@ using SoundnessCheck = std::function<bool(File&)>;
 struct Orphan {
   std::string name;
   uint64_t size_bytes = 0;
+  Status removal;  // ok where it is gone, or was only looked for
 };
 
 // The temps of dead writers: names of our form whose lock can be taken and whose host is ours;
@@ -26,8 +27,8 @@ struct Orphan {
 // judged does not count.
 Result<std::vector<Orphan>> find_orphans(Directory& directory, const SoundnessCheck& is_sound);
 
-// Removes them and returns which; files of other names are never touched. A temp that cannot be
-// removed is left for the next time.
+// Removes them and returns the same; files of other names are never touched. One that cannot be
+// removed says why, and is left for the next time.
 Result<std::vector<Orphan>> remove_orphans(Directory& directory, const SoundnessCheck& is_sound);
 Result<std::vector<Orphan>> remove_orphans(FileSystem& file_system,
                                            const std::string& directory_path,

@@ -1,4 +1,5 @@
 // Looking at a checkpoint directory, and cleaning it, without being its writer.
+#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -6,10 +7,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/listing.h"
 #include "io/disk/temp_names.h"
+#include "tests/support/compressed_file.h"
 #include "tests/support/directory_fixture.h"
+#include "tests/support/fault_file_system.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
 
 namespace tintype {
 namespace {
@@ -145,6 +150,45 @@ TEST_F(Listing, without_an_index_the_files_speak_by_their_names) {
   EXPECT_FALSE(listing.checkpoints[0].entry.has_value());
 }
 
+TEST_F(Listing, a_directory_in_a_compressed_form_is_listed_as_any) {
+  for (const FileForm form : {FileForm::zstd, FileForm::planes}) {
+    options_.form = {.form = form};
+    options_.save_n_best = 2;
+    open();
+    save("train", 1, .2);
+    save("train", 2, .1);
+    const DirectoryListing listing = list();
+    ASSERT_EQ(listing.checkpoints.size(), 2u);
+    const ListedCheckpoint& best = listing.checkpoints[0];
+    EXPECT_EQ(best.full->name, full_name("train.2", form));
+    EXPECT_TRUE(best.is_sound() && best.is_best && best.is_last);
+    EXPECT_EQ(best.standing, Standing::kept);
+    directory_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+}
+
+TEST_F(Listing, files_of_another_form_are_listed_and_counted_too) {
+  options_.form = {.form = FileForm::zstd};
+  open();
+  save("train", 1, .2);
+  options_.form = {};
+  open();
+  save("train", 1, .1);
+  const DirectoryListing listing = list();
+  ASSERT_THAT(listed_names(), ElementsAre("train.1", "train.1"));
+  EXPECT_EQ(listing.checkpoints[0].standing, Standing::kept);
+  EXPECT_EQ(listing.checkpoints[1].standing, Standing::unindexed);
+  EXPECT_EQ(listing.checkpoints[1].full->name, "train.1_full.pth.zst");
+  EXPECT_EQ(listing.checkpoints[1].light->name, "train.1.pth.zst");
+  uint64_t bytes = 0;
+  for (const char* name :
+       {"train.1.pth", "train.1_full.pth", "train.1.pth.zst", "train.1_full.pth.zst"}) {
+    bytes += std::filesystem::file_size(folder_ + "/" + name);
+  }
+  EXPECT_EQ(listing.disk_bytes, bytes);
+}
+
 TEST_F(Listing, a_best_that_no_epoch_shows_is_listed_by_its_own_name) {
   std::filesystem::create_directories(folder_);
   const std::string path = folder_ + "/best.pth";
@@ -189,6 +233,43 @@ TEST_F(Listing, cleaning_removes_what_dead_writers_left_in_both_folders) {
     EXPECT_EQ(folders[1].path + "/" + folders[1].orphans.at(0).name, inside);
   }
   EXPECT_EQ(everything(), before);
+}
+
+// For each form: an exchange left the old file under the temp's name, and the new one stands.
+TEST_F(Listing, an_orphan_beside_a_compressed_file_goes_if_that_is_whole) {
+  open();
+  directory_.reset();
+  const ByteVector plain(10'000, std::byte{7});
+  for (const FileForm form : {FileForm::zstd, FileForm::planes}) {
+    const std::string name = light_name(kBestBase, form);
+    const ByteVector whole = compressed_file(form, plain, {}, plain.size());
+    const std::string orphan = folder_ + "/" + temp_name_for(name);
+    for (const bool is_whole : {false, true}) {
+      write_text(orphan, "the old file");
+      write_text(folder_ + "/" + name,
+                 std::string(as_text(whole).substr(0, whole.size() - (is_whole ? 0 : 1))));
+      ASSERT_OK(clean_directory(posix_file_system(), logdir_, false));
+      EXPECT_EQ(std::filesystem::exists(orphan), !is_whole) << name;
+    }
+  }
+}
+
+TEST_F(Listing, cleaning_says_what_it_cannot_remove_or_look_into) {
+  open();
+  directory_.reset();
+  const std::string orphan = put_orphan(folder_);
+  FaultInjector injector;
+  FaultFileSystem faulty(posix_file_system(), injector);
+  injector.fail_named("remove", EACCES);
+  const auto kept = clean_directory(faulty, logdir_, false);
+  EXPECT_THAT(kept, IsStatus(StatusCode::io_error, HasSubstr(orphan)));
+  EXPECT_EQ(kept.status().error_number(), EACCES);
+  EXPECT_EQ(injector.fired(), 1u);
+  injector.reset();
+  injector.fail_named("open_directory", EACCES, 1);  // the folder inside
+  EXPECT_EQ(clean_directory(faulty, logdir_, false).status().error_number(), EACCES);
+  EXPECT_EQ(injector.fired(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(orphan));
 }
 
 TEST_F(Listing, a_directory_in_use_is_not_cleaned) {
