@@ -39,10 +39,10 @@ def load(
     Args:
         f: a path, or a binary file object that can seek, placed at the archive's first byte.
         map_location: as ``torch.load`` takes it.
-        mmap: maps the storages instead of reading them; needs a path.
+        mmap: maps the storages instead of reading them; needs a path of a plain file.
         verify: compares every CRC, in the same pass and without the GIL: no byte reaches torch
             before its record was checked, and no object is returned before all were. Without it
-            only the file's structure is checked.
+            only the file's structure is checked, and of a compressed file what is decoded.
         weights_only: torch's safe unpickler; None means True, as in ``torch.load``. False lets the
             pickle run any code it names.
         keys: load only parts: names as ``inspect`` gives them, or what they begin with, up to a
@@ -52,8 +52,8 @@ def load(
 
     Raises:
         CorruptCheckpointError: damaged, cut off or no checkpoint; names record and tensors.
-        UnsupportedError: legacy (not zip), TorchScript or other formats, compressed forms, streams
-            that cannot seek, ``keys`` that cannot be loaded alone, and (also a
+        UnsupportedError: legacy (not zip), TorchScript or other formats, streams that cannot seek,
+            ``mmap`` of a compressed file, ``keys`` that cannot be loaded alone, and (also a
             ``pickle.UnpicklingError``) pickles that need ``weights_only=False``.
         TintypeIOError: the system's errors, also ``FileNotFoundError`` and the like.
         KeyError: ``keys`` names nothing in the file.
