@@ -210,8 +210,8 @@ FILE_MUTANTS = (
         (
             Edit(
                 "io/disk/orphans.cc",
-                "if (!file.is_ok() || !(*file)->try_lock().is_ok()) return false;",
-                "if (!file.is_ok()) return false;",
+                "if (!file.is_ok() || !(*file)->try_lock().is_ok()) return std::nullopt;",
+                "if (!file.is_ok()) return std::nullopt;",
             ),
         ),
     ),
