@@ -7,11 +7,21 @@ set_property(CACHE TINTYPE_ENABLE_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(TINTYPE_CUDA_ARCHITECTURES "90" CACHE STRING "GPU architectures; releases: 80-real;90-real;100")
 
 set(TINTYPE_HAS_CUDA OFF)
+set(why_not "")
 if(NOT TINTYPE_ENABLE_CUDA STREQUAL "OFF")
-  # The toolkit that is installed; else the wheels of tools/setup.sh.
-  find_program(TINTYPE_NVCC nvcc PATHS ENV CUDA_HOME /usr/local/cuda
-               "${PROJECT_SOURCE_DIR}/.venv/cuda/nvidia/cu13" PATH_SUFFIXES bin DOC "CUDA's compiler")
+  # The wheels of tools/setup.sh are there only where no fitting toolkit was: they come first.
+  find_program(TINTYPE_NVCC nvcc HINTS "${PROJECT_SOURCE_DIR}/.venv/cuda/nvidia/cu13"
+               PATHS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin DOC "CUDA's compiler")
   if(TINTYPE_NVCC)
+    execute_process(COMMAND "${TINTYPE_NVCC}" --version OUTPUT_VARIABLE nvcc_says ERROR_QUIET)
+    string(REGEX MATCH "release ([0-9.]+)" nvcc_release "${nvcc_says}")
+    if(NOT nvcc_release OR CMAKE_MATCH_1 VERSION_LESS 12.5)  # the oldest that the kernels are for
+      set(why_not "${TINTYPE_NVCC} is older than CUDA 12.5")
+    endif()
+  else()
+    set(why_not "there is no nvcc")
+  endif()
+  if(NOT why_not)
     set(CMAKE_CUDA_COMPILER "${TINTYPE_NVCC}")
     set(CMAKE_CUDA_ARCHITECTURES "${TINTYPE_CUDA_ARCHITECTURES}")
     enable_language(CUDA)
@@ -19,10 +29,10 @@ if(NOT TINTYPE_ENABLE_CUDA STREQUAL "OFF")
     message(STATUS "CUDA: ${TINTYPE_NVCC} ${CMAKE_CUDA_COMPILER_VERSION}, "
                    "for ${TINTYPE_CUDA_ARCHITECTURES}")
   elseif(TINTYPE_ENABLE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "TINTYPE_ENABLE_CUDA is ON and there is no nvcc: install CUDA 13 or the "
-                        "wheels of tools/requirements-cuda.txt, or set TINTYPE_NVCC")
+    message(FATAL_ERROR "TINTYPE_ENABLE_CUDA is ON and ${why_not}: install CUDA 13 or the wheels of "
+                        "tools/requirements-cuda.txt, or set TINTYPE_NVCC")
   else()
-    message(STATUS "CUDA: no nvcc, so built without: torch copies CUDA tensors to the host")
+    message(STATUS "CUDA: ${why_not}, so built without: torch copies CUDA tensors to the host")
   endif()
 endif()
 

@@ -120,11 +120,19 @@ install_python_packages() {
   "${pip[@]}" "${requirements[@]/#/--requirement=}"
 }
 
+# As cmake/Cuda.cmake asks.
+has_fitting_nvcc() {
+  local nvcc release
+  nvcc="$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")"
+  release="$("$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
+  [ -n "$release" ] && [ "$(printf '12.5\n%s\n' "$release" | sort -V | head -n1)" = 12.5 ]
+}
+
 # Its own folder: torch's wheels bring parts of CUDA, and a venv over another Python has not even
 # those. Without a compiler everything but the CUDA part is built, so that failing is no end.
 install_cuda_compiler() {
   local target=.venv/cuda
-  if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then return; fi
+  if has_fitting_nvcc; then return; fi
   [ ! -x "$target/nvidia/cu13/bin/nvcc" ] || return 0
   say "installing CUDA's compiler into $target (300 MB)"
   rm -rf "$target"
