@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tintype
 import torch
 
 from program import COMMAND, IO_ERROR, OK, REPOSITORY, USAGE, run_command
@@ -55,7 +56,8 @@ def test_version_names_what_was_built_in() -> None:
     )
     assert lines[0] == f"tintype {version}"
     assert "io_uring: yes" in lines
-    assert "cuda: no" in lines
+    has_cuda = tintype._tintype.is_built_with_cuda()
+    assert f"cuda: {'in the Python extension' if has_cuda else 'no'}" in lines
 
 
 @pytest.mark.parametrize(

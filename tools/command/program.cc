@@ -31,7 +31,8 @@ constexpr const char* kExitCodes =
 constexpr const char* kVersion = "tintype " TINTYPE_VERSION
                                  "\n"
                                  "io_uring: yes\n"
-                                 "cuda: no\n"
+                                 "cuda: " TINTYPE_CUDA
+                                 "\n"
                                  "compressed forms: zstd, planes\n"
                                  "built by: " TINTYPE_COMPILER;
 

@@ -100,7 +100,8 @@ Finding examine_gpu() {
   if (::access("/dev/nvidiactl", F_OK) != 0) {
     return missing("gpu", "no device is visible", {"nothing while all tensors are on the CPU", ""});
   }
-  if constexpr (TINTYPE_HAS_CUDA) return found("gpu", "a device is visible, and used by saves");
+  if constexpr (TINTYPE_HAS_CUDA)
+    return found("gpu", "a device is visible, and this build has a CUDA part");
   return missing("gpu", "a device is visible, but this build has no CUDA part",
                  {"torch copies CUDA tensors to the host before they are saved; the caller waits",
                   "build where there is nvcc"});
