@@ -15,7 +15,6 @@ from tintype._errors import UnsupportedError
 from tintype._image import native_path, native_source
 from tintype._target import PathLike
 
-
 Form = Literal["plain", "zstd", "planes"]
 
 

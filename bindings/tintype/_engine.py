@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, Literal
 import torch
 
 from tintype import _tintype
-from tintype._capture import Captured, StorageTable, capture
-from tintype._engine_options import check_choice, check_count, milliseconds
+from tintype._capture import StorageTable, capture
 from tintype._cuda import DevicesInUse
+from tintype._engine_options import check_choice, check_count, milliseconds
 from tintype._errors import TintypeError
 from tintype._guard import Guard, GuardList
 from tintype._snapshot import Snapshot, _CallbackThread

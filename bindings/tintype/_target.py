@@ -18,7 +18,6 @@ Compression = Literal["by-name", "zstd", "planes", "auto"]
 PathLike = str | os.PathLike[str]
 
 
-
 class FileForm(NamedTuple):
     """How a file lies on the disk; ``is_adaptive``: coded only while the disk is behind."""
 

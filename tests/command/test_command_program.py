@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-import tintype
 import torch
 
+import tintype
 from program import COMMAND, IO_ERROR, OK, REPOSITORY, USAGE, run_command
 
 SUBCOMMANDS = [

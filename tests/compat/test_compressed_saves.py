@@ -50,8 +50,13 @@ def test_trained_state_of_any_extents_and_threads(
 ) -> None:
     generator = torch.Generator().manual_seed(5)
     weights = torch.randn(3 << 20, generator=generator) * 0.02
-    obj = {"fp32": weights, "bf16": weights.bfloat16(), "fp64": weights[: 1 << 18].double(),
-           "zero": torch.zeros(1 << 20), "step": torch.arange(1 << 18)}
+    obj = {
+        "fp32": weights,
+        "bf16": weights.bfloat16(),
+        "fp64": weights[: 1 << 18].double(),
+        "zero": torch.zeros(1 << 20),
+        "step": torch.arange(1 << 18),
+    }
     path = tmp_path / f"x.pth{SUFFIXES[form]}"
     for threads in (1, 3, 8):
         with tintype.Engine(extent_bytes=extent_mib << 20, encode_threads=threads) as engine:
