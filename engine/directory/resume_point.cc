@@ -151,7 +151,14 @@ Result<ResumePoint> locate_path(DirectoryState& state, const std::string& path) 
     return locate_base(state, numbered->stem);
   }
   const std::string found = is_here && stands_here ? state.path_of(name) : path;
-  if (state.options.check_file) TINTYPE_RETURN_IF_ERROR(state.options.check_file(found));
+  if (state.options.check_file) {
+    const Status status = state.options.check_file(found);
+    const bool is_bare_name = slash == std::string::npos;  // more likely a checkpoint than a path
+    if (status.code() == StatusCode::not_found && is_bare_name) {
+      return no_such_checkpoint(state, name, published_index(state));
+    }
+    TINTYPE_RETURN_IF_ERROR(status);
+  }
   TINTYPE_ASSIGN_OR_RETURN(ResumePoint point, point_from_file(state, found));
   point.is_named = true;
   return point;
