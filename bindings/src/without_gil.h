@@ -16,7 +16,8 @@ inline std::atomic<int> active_calls{0};
 // GIL: a thread that never lets go of it cannot be killed on its way back.
 inline std::atomic<bool> is_interpreter_ending{false};
 
-// Counts a thread of the engine that is about to take the GIL, or a call that gives it away.
+// Counts a thread of the engine that is about to take the GIL, or a call that gives it away, itself
+// or in what it calls.
 class ActiveCall {
  public:
   ActiveCall() { ++active_calls; }

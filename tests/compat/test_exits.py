@@ -122,6 +122,36 @@ def test_thread_alive_at_exit_does_no_harm(
         assert temps_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("call", ["start", "end"])
+def test_first_saves_of_many_threads(tmp_path: Path, call: str) -> None:
+    """The first capture of a process asks torch for much, and may lose the GIL on the way: to
+    another thread's first capture, or to the end of the program."""
+    code = """
+    import threading
+    sys.setswitchinterval(1e-6)
+    state = numbered_state(1, 1000)
+    tintype._engine.default_engine()
+    go = threading.Barrier(9)
+    def save(number):
+        go.wait()
+        try:
+            tintype.save(state, f"{sys.argv[1]}/{number}.pth")
+        except ValueError:
+            pass  # the program ends
+    is_daemon = sys.argv[2] == "end"
+    threads = [threading.Thread(target=save, args=(i,), daemon=is_daemon) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    go.wait()
+    """
+    for _ in range(3):
+        child = children.run(code, tmp_path, call)
+        assert (child.returncode, child.stderr) == (0, "")
+        if call == "start":
+            assert [number_in(tmp_path / f"{i}.pth") for i in range(8)] == [1] * 8
+        assert temps_in(tmp_path) == []
+
+
 FORK = """
 engine = tintype.Engine(extent_bytes=64 << 10, byte_rate_limit=4 << 20)
 folder = sys.argv[1]

@@ -10,6 +10,8 @@
 #include "bindings/src/capture/object_writer.h"
 #include "bindings/src/capture/storage_table.h"
 #include "bindings/src/capture/torch_handles.h"
+#include "bindings/src/raise.h"
+#include "bindings/src/without_gil.h"
 
 namespace nb = nanobind;
 
@@ -44,6 +46,12 @@ Captured write_natively(nb::handle object, StorageTable& table) {
 // A Captured, or the text of what forces the fallback. What Python raises on the way is raised
 // again, in its own words, by Python's pickler.
 nb::object capture_natively(StorageTable& table, nb::handle object) {
+  // torch gives the GIL away in some of what the walk calls: a daemon thread must not be killed
+  // there.
+  const ActiveCall active;
+  if (is_interpreter_ending.load()) {
+    raise_status(Status::invalid_argument("the program is ending: nothing is saved any more"));
+  }
   try {
     return nb::cast(write_natively(object, table));
   } catch (const NotNative& reason) {

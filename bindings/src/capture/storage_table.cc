@@ -62,8 +62,7 @@ uint32_t StorageTable::add_host(uint32_t number, uint64_t address, Content conte
   return known != IdentityMap::kAbsent ? known : append(number, address, content, kHostMemory);
 }
 
-uint32_t StorageTable::add_cuda(uint32_t number, uint64_t address, Content content,
-                                int device) {
+uint32_t StorageTable::add_cuda(uint32_t number, uint64_t address, Content content, int device) {
   const uint32_t known = find(number, content.size_bytes);
   if (known != IdentityMap::kAbsent) return known;
   const uint32_t position = position_of(device);
@@ -102,8 +101,7 @@ uint32_t StorageTable::find(uint32_t number, uint64_t size_bytes) const {
   return IdentityMap::kAbsent;
 }
 
-uint32_t StorageTable::append(uint32_t number, uint64_t address, Content content,
-                              uint32_t device) {
+uint32_t StorageTable::append(uint32_t number, uint64_t address, Content content, uint32_t device) {
   const auto index = static_cast<uint32_t>(storages_.size());
   storages_.push_back({.address = reinterpret_cast<const std::byte*>(address),
                        .size_bytes = content.size_bytes,

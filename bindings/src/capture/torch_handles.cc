@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 
 namespace nb = nanobind;
 
@@ -110,17 +111,26 @@ uint64_t Attribute::as_uint64(PyObject* self) const {
   return static_cast<uint64_t>(as_int64(self));
 }
 
+const TorchHandles* TorchHandles::try_make() {
+  try {
+    return new TorchHandles();
+  } catch (const nb::python_error&) {
+    return nullptr;
+  } catch (const nb::builtin_exception&) {
+    return nullptr;
+  }
+}
+
+// The GIL guards what is kept, not the guard of a static that is initialized: making the handles
+// runs Python, which may give the GIL to a thread that would wait for such a guard and keep the
+// GIL.
 const TorchHandles* TorchHandles::get() {
-  static const TorchHandles* const handles = []() -> const TorchHandles* {
-    try {
-      return new TorchHandles();
-    } catch (const nb::python_error&) {
-      return nullptr;
-    } catch (const nb::builtin_exception&) {
-      return nullptr;
-    }
-  }();
-  return handles;
+  constinit static std::optional<const TorchHandles*> kept;
+  if (!kept.has_value()) {
+    const TorchHandles* const made = try_make();
+    if (!kept.has_value()) kept = made;  // else another thread was first, and this one is left
+  }
+  return *kept;
 }
 
 TorchHandles::TorchHandles() {

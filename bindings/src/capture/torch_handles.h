@@ -98,6 +98,7 @@ class TorchHandles {
   PyObject* step_text;  // the key of an optimizer's count of steps
 
  private:
+  static const TorchHandles* try_make();
   TorchHandles();
   void find_globals();
   void find_attributes();
