@@ -70,8 +70,10 @@ def test_the_file_system_is_named_as_the_kernel_names_it(tmp_path: Path) -> None
     findings = findings_of(run_json("doctor", tmp_path))
     found = subprocess.run(
         ["findmnt", "-n", "-o", "FSTYPE", "-T", str(tmp_path)],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
+    if found.returncode != 0:
+        pytest.skip("findmnt names no mount here, as in a chroot")
     assert findings["file_system"]["detail"].split(":")[0] == found.stdout.strip()
     assert findings["free_space"]["size_bytes"] > 0
 
