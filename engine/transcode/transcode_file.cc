@@ -25,6 +25,23 @@ Result<mode_t> mode_of(FileSystem& file_system, const std::string& path) {
   return info.mode;
 }
 
+// A file in the place of its own source: whoever removes the input afterwards has nothing left.
+Status check_distinct(FileSystem& file_system, const TranscodeInput& input,
+                      const TranscodeOutput& output) {
+  if (input.stream != nullptr) return Status::ok();
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath source, resolve_source(file_system, input.path));
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_target(file_system, output.path, true));
+  TINTYPE_ASSIGN_OR_RETURN(const FileInfo read, source.directory->info(source.name));
+  const auto standing = target.directory->info(target.name);
+  if (standing.status().code() == StatusCode::not_found) return Status::ok();
+  TINTYPE_RETURN_IF_ERROR(standing.status());
+  if (standing->device != read.device || standing->inode != read.inode) return Status::ok();
+  return Status::invalid_argument(
+             fmt::format("'{}' and '{}': input and output are the same file; name another output",
+                         input.path, output.path))
+      .with_path(target.path);
+}
+
 // The input may be readable for less people than a new file would be.
 Status take_over_mode(FileSystem& file_system, const TranscodeInput& input, File& file) {
   if (input.stream != nullptr) return Status::ok();
@@ -37,6 +54,7 @@ Status take_over_mode(FileSystem& file_system, const TranscodeInput& input, File
 Result<Transcoded> into_file(FileSystem& file_system, const TranscodeInput& input,
                              const TranscodeOutput& output, uint64_t planned_bytes,
                              const TranscodeOptions& options, const Work& work) {
+  TINTYPE_RETURN_IF_ERROR(check_distinct(file_system, input, output));
   TINTYPE_ASSIGN_OR_RETURN(
       const auto target,
       AtomicFile::open(file_system, output.path, {.may_replace = output.may_replace}));
