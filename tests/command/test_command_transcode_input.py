@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from program import OK, USAGE, run_command
+from program import COMMAND, OK, USAGE, run_command
 
 # --- one file as input and output ---
 
@@ -82,3 +83,58 @@ def test_one_file_cannot_be_input_and_output(
     assert done.returncode == USAGE, done.stdout + done.stderr
     assert "input and output are the same file" in done.stderr
     assert state_of(folder) == before
+
+
+# --- what --rm removes ---
+
+
+@pytest.fixture(params=["checkpoints", "a link to it"])
+def run_folder(request: pytest.FixtureRequest, tmp_path: Path, original: Path) -> Path:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / ".tintype.json").write_text("{}")
+    shutil.copy(original, folder / "train.1.pth")
+    shutil.copy(original, tmp_path / "train.2.pth")
+    if request.param == "checkpoints":
+        return folder
+    (tmp_path / "link").symlink_to(folder)
+    return tmp_path / "link"
+
+
+def test_rm_is_refused_in_the_directory_of_a_run(run_folder: Path, tmp_path: Path) -> None:
+    before = state_of(run_folder)
+    elsewhere = tmp_path / "train.2.pth"
+    done = run_command("compress", "--rm", run_folder / "train.1.pth", elsewhere)
+    assert done.returncode == USAGE
+    assert f"{run_folder}/train.1.pth" in done.stderr and "leave --rm out" in done.stderr
+    assert state_of(run_folder) == before
+    assert not elsewhere.exists() and Path(f"{elsewhere}.ttz").exists()
+    assert run_command("compress", "--rm", "train.1.pth", cwd=run_folder).returncode == USAGE
+    assert run_command("compress", run_folder / "train.1.pth").returncode == OK
+    done = run_command("decompress", "--rm", run_folder / "train.1.pth.ttz", "-o", tmp_path / "x")
+    assert done.returncode == USAGE and not (tmp_path / "x").exists()
+
+
+def test_rm_takes_a_symlink_away_and_not_where_it_leads(run_folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "chosen.pth"
+    link.symlink_to(run_folder / "train.1.pth")
+    before = state_of(run_folder)
+    assert run_command("compress", "--rm", link).returncode == OK
+    assert state_of(run_folder) == before
+    assert not link.is_symlink() and link.with_name("chosen.pth.ttz").is_file()
+
+
+@pytest.mark.parametrize("words", [[], ["-k"], ["--keep"], ["--rm", "-k"], ["-k", "--rm"]])
+def test_the_input_is_kept(plain: Path, words: list[str]) -> None:
+    before = plain.read_bytes()
+    assert run_command("compress", *words, plain).returncode == OK
+    packed = plain.with_name("model.pth.ttz")
+    assert plain.read_bytes() == before and packed.is_file()
+    assert run_command("decompress", "-f", *words, packed).returncode == OK
+    assert packed.is_file()
+
+
+def test_rm_keeps_the_input_of_what_goes_to_standard_output(plain: Path) -> None:
+    packed = subprocess.run([COMMAND, "compress", "--rm", "-c", plain], capture_output=True)
+    assert packed.returncode == OK and packed.stdout
+    assert plain.is_file()

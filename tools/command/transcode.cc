@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "engine/directory/checkpoint_layout.h"
 #include "engine/transcode/transcode_file.h"
 #include "io/disk/target_path.h"
 #include "tools/command/commands.h"
@@ -32,12 +33,12 @@ constexpr const char* kCompressDescription =
     "checkpoints)\n"
     "  tintype compress --form zstd best.pth      makes best.pth.zst, which `zstd -d` reads too\n"
     "  tintype compress -19 -o small.zst best.pth a level of zstd's, from 1 to 22\n"
-    "  tintype compress --rm checkpoints/*.pth    each, and removes what was compressed\n"
+    "  tintype compress --rm old/*.pth            each, and removes what was compressed\n"
     "\n"
     "Compresses checkpoints on several cores, in memory of a fixed size. The bytes come back\n"
     "exactly. A file appears under its name when it is whole and durable; one that stands there\n"
-    "is replaced with -f only. The input stays unless --rm is given. `-` is standard input or\n"
-    "output.";
+    "is replaced with -f only. The input stays unless --rm is given, which is refused in a run's\n"
+    "directory: its index names the files there. `-` is standard input or output.";
 
 constexpr const char* kDecompressDescription =
     "Examples:\n"
@@ -48,7 +49,7 @@ constexpr const char* kDecompressDescription =
     "Gives back the plain file, byte by byte, of either compressed form, and of what zstd itself\n"
     "made. Every checksum is compared: exit code 3 where the file is damaged, and nothing appears\n"
     "then. A file that stands under the name is replaced with -f only. The input stays unless\n"
-    "--rm is given. `-` is standard input or output.";
+    "--rm is given, which is refused in a run's directory. `-` is standard input or output.";
 
 bool is_standard(const std::string& name) { return name == kStandardStream; }
 
@@ -71,6 +72,23 @@ Status check_terminals(const TranscodeArguments& arguments, const TranscodeTask&
   return Status::ok();
 }
 
+bool removes_input(const TranscodeArguments& arguments, const TranscodeTask& task) {
+  return arguments.is_input_removed && !is_standard(task.input) && !is_standard(task.output);
+}
+
+// The index of a run names its files: to resume and to `ls`, one under another name is missing.
+Status check_removal(const TranscodeTask& task) {
+  const auto place = resolve_target(posix_file_system(), task.input, false);
+  if (!place.is_ok()) return Status::ok();  // then the work itself says why
+  const auto index = place->directory->info(kIndexName);
+  if (index.status().code() == StatusCode::not_found) return Status::ok();
+  TINTYPE_RETURN_IF_ERROR(index.status());
+  return Status::invalid_argument(fmt::format(
+      "'{}' is not to be removed: beside it stands '{}', the index of a run, which needs the files "
+      "that it names; leave --rm out, or give CheckpointCallback `compression=`",
+      task.input, kIndexName));
+}
+
 struct Done {
   FileTranscoded result;
   double seconds = 0;
@@ -79,6 +97,7 @@ struct Done {
 Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask& task,
                        Output& output) {
   TINTYPE_RETURN_IF_ERROR(check_terminals(arguments, task));
+  if (removes_input(arguments, task)) TINTYPE_RETURN_IF_ERROR(check_removal(task));
   DescriptorInput from_stdin(STDIN_FILENO, "standard input", InterruptWatch::has_come);
   DescriptorOutput to_stdout(STDOUT_FILENO, "standard output", InterruptWatch::has_come);
   TranscodeInput input{.path = task.input};
@@ -105,11 +124,9 @@ Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask&
 
 // Behind the durable output, so that one of the two always stands.
 Status remove_input(const TranscodeTask& task) {
-  if (is_standard(task.input) || is_standard(task.output)) return Status::ok();
-  const size_t slash = task.input.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : task.input.substr(0, slash + 1);
-  TINTYPE_ASSIGN_OR_RETURN(const auto directory, posix_file_system().open_directory(folder));
-  return directory->remove(slash == std::string::npos ? task.input : task.input.substr(slash + 1));
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath place,
+                           resolve_target(posix_file_system(), task.input, false));
+  return place.directory->remove(place.name);
 }
 
 void print(Output& output, const TranscodeArguments& arguments, const TranscodeTask& task,
@@ -160,7 +177,7 @@ ExitCode run_one(const TranscodeArguments& arguments, const std::string& input, 
   Result<Done> done =
       task.is_ok() ? carry_out(arguments, *task, output) : Result<Done>(task.status());
   if (task.is_ok() && is_reader_gone(*task, done.status())) return ExitCode::ok;
-  if (done.is_ok() && arguments.is_input_removed) {
+  if (done.is_ok() && removes_input(arguments, *task)) {
     const Status removed = remove_input(*task);
     if (!removed.is_ok()) done = removed;
   }
