@@ -1,4 +1,5 @@
 // The `tintype` command: looks at checkpoints and at machines, without torch and without CUDA.
+#include "tools/command/interrupt.h"
 #include "tools/command/program.h"
 
 int main(int argument_count, char** arguments) {
@@ -11,5 +12,6 @@ int main(int argument_count, char** arguments) {
     output.print_error(written.message());
     code = command::worse_of(code, command::exit_code_for(written));
   }
+  command::InterruptWatch::end_as_signalled();
   return static_cast<int>(code);
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -89,14 +91,54 @@ def test_a_signal_in_the_middle_leaves_nothing(tmp_path: Path, number: signal.Si
 def test_a_signal_stops_a_command_whose_reader_sleeps(packed: Path) -> None:
     read_end, write_end = os.pipe()
     with subprocess.Popen(
-        [COMMAND, "decompress", "-c", packed], stdout=write_end, stderr=subprocess.DEVNULL
+        [COMMAND, "decompress", "-c", packed], stdout=write_end, stderr=subprocess.PIPE
     ) as process:
+        assert process.stderr is not None
         time.sleep(0.3)
         assert process.poll() is None  # the pipe is full
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == -signal.SIGINT
+        assert b"what standard output got is not whole" in process.stderr.read()
     os.close(read_end)
     os.close(write_end)
+
+
+def interrupt_in_the_second(folder: Path, original: Path, *words: str) -> tuple[str, str]:
+    """Compresses a small file, then one that takes long; what was printed until the signal."""
+    shutil.copy(original, folder / "a.pth")
+    make_sparse(folder / "b.pth", original, 64 << 30)
+    command = [COMMAND, "compress", *words, "a.pth", "b.pth", "c.pth"]
+    with subprocess.Popen(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        while not (folder / "a.pth.ttz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGINT
+    return stdout, stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--rm"]], ids=["kept", "removed"])
+def test_after_a_signal_what_is_done_is_told(
+    tmp_path: Path, original: Path, words: list[str]
+) -> None:
+    stdout, stderr = interrupt_in_the_second(tmp_path, original, *words)
+    (line,) = stdout.splitlines()
+    assert line.startswith("a.pth.ttz: ")
+    assert stderr == "tintype: interrupted; 1 of 3 outputs are written, nothing else was changed\n"
+    assert names(tmp_path) == ([] if words else ["a.pth"]) + ["a.pth.ttz", "b.pth"]
+
+
+def test_after_a_signal_json_has_what_was_done(tmp_path: Path, original: Path) -> None:
+    stdout, _ = interrupt_in_the_second(tmp_path, original, "--json")
+    report = json.loads(stdout)
+    assert report["ok"] is False
+    first, second = report["files"]  # the third was not begun
+    assert (first["output"], first["error"]) == ("a.pth.ttz", None)
+    assert second["error"]["code"] == "interrupted" and second["output_bytes"] is None
 
 
 def test_memory_stays_small(tmp_path: Path, original: Path, form: str) -> None:

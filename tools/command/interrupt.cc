@@ -34,10 +34,13 @@ InterruptWatch::~InterruptWatch() {
     ::sigaction(number, nullptr, &now);
     if (now.sa_handler == remember) ::signal(number, SIG_DFL);
   }
-  const int number = signal_that_came;
-  if (number != 0) ::raise(number);
 }
 
 bool InterruptWatch::has_come() { return signal_that_came != 0; }
+
+void InterruptWatch::end_as_signalled() {
+  const int number = signal_that_came;
+  if (number != 0) ::raise(number);
+}
 
 }  // namespace tintype::command

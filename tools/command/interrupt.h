@@ -8,10 +8,13 @@ namespace tintype::command {
 class InterruptWatch {
  public:
   InterruptWatch();
-  // Ends the program by the signal that came, if one did.
+  // Further signals end the program: what is left to do may wait for a reader.
   ~InterruptWatch();
 
   static bool has_come();
+  // Ends the program by the signal that came, if one did. For main(), behind the last output: what
+  // standard output still buffers would be lost.
+  static void end_as_signalled();
 
   InterruptWatch(const InterruptWatch&) = delete;
   InterruptWatch& operator=(const InterruptWatch&) = delete;

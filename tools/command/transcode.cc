@@ -171,25 +171,74 @@ bool is_reader_gone(const TranscodeTask& task, const Status& status) {
   return is_standard(task.output) && status.error_number() == EPIPE;
 }
 
-ExitCode run_one(const TranscodeArguments& arguments, const std::string& input, Output& output,
-                 Json& files) {
-  const Result<TranscodeTask> task = task_for(arguments, input);
-  Result<Done> done =
-      task.is_ok() ? carry_out(arguments, *task, output) : Result<Done>(task.status());
-  if (task.is_ok() && is_reader_gone(*task, done.status())) return ExitCode::ok;
-  if (done.is_ok() && removes_input(arguments, *task)) {
-    const Status removed = remove_input(*task);
-    if (!removed.is_ok()) done = removed;
+// The inputs of one call, one after the other.
+class Batch {
+ public:
+  Batch(const TranscodeArguments& arguments, Output& output)
+      : arguments_(arguments), output_(output) {}
+
+  ExitCode run() {
+    const InterruptWatch watch;
+    ExitCode code = ExitCode::ok;
+    for (const std::string& input : arguments_.inputs) {
+      if (InterruptWatch::has_come()) break;
+      code = worse_of(code, run_one(input));
+    }
+    if (InterruptWatch::has_come()) output_.print_error(interruption_text());
+    if (arguments_.is_json) print_json(code);
+    return code;
   }
-  files.push_back(to_json(arguments, input, task, done));
-  if (done.is_ok()) {
-    print(output, arguments, *task, *done);
-    return ExitCode::ok;
+
+ private:
+  ExitCode run_one(const std::string& input) {
+    const Result<TranscodeTask> task = task_for(arguments_, input);
+    Result<Done> done =
+        task.is_ok() ? carry_out(arguments_, *task, output_) : Result<Done>(task.status());
+    if (task.is_ok() && is_reader_gone(*task, done.status())) return ExitCode::ok;
+    if (done.is_ok()) ++written_count_;
+    if (task.is_ok() && is_standard(task->output)) has_streamed_ = true;
+    if (done.is_ok() && removes_input(arguments_, *task)) {
+      const Status removed = remove_input(*task);
+      if (!removed.is_ok()) done = removed;
+    }
+    files_.push_back(to_json(arguments_, input, task, done));
+    if (done.is_ok()) {
+      print(output_, arguments_, *task, *done);
+    } else if (!was_interrupted(done.status())) {
+      output_.print_error(printable(done.status().message()));
+    }
+    return exit_code_for(done.status());
   }
-  output.print_error(InterruptWatch::has_come() ? "interrupted; nothing was changed"
-                                                : printable(done.status().message()));
-  return exit_code_for(done.status());
-}
+
+  // The work says `interrupted`, the commit `cancelled`; a failure of its own is told as one.
+  static bool was_interrupted(const Status& status) {
+    return InterruptWatch::has_come() &&
+           (status.code() == StatusCode::interrupted || status.code() == StatusCode::cancelled);
+  }
+
+  std::string interruption_text() const {
+    const size_t count = arguments_.inputs.size();
+    if (written_count_ == count) return "interrupted when all was done";
+    if (has_streamed_) return "interrupted; what standard output got is not whole";
+    if (written_count_ == 0) return "interrupted; nothing was changed";
+    return fmt::format("interrupted; {} of {} outputs are written, nothing else was changed",
+                       written_count_, count);
+  }
+
+  void print_json(ExitCode code) {
+    output_.print_json(
+        {{"schema", arguments_.is_compressing ? "tintype.compress" : "tintype.decompress"},
+         {"version", kJsonVersion},
+         {"ok", code == ExitCode::ok && files_.size() == arguments_.inputs.size()},
+         {"files", std::move(files_)}});
+  }
+
+  const TranscodeArguments& arguments_;
+  Output& output_;
+  Json files_ = Json::array();
+  size_t written_count_ = 0;  // outputs that are whole
+  bool has_streamed_ = false;
+};
 
 ExitCode run(const TranscodeArguments& arguments, Output& output) {
   const Status sensible = check(arguments);
@@ -197,21 +246,7 @@ ExitCode run(const TranscodeArguments& arguments, Output& output) {
     output.print_error(sensible.message());
     return exit_code_for(sensible);
   }
-  const InterruptWatch watch;
-  ExitCode code = ExitCode::ok;
-  Json files = Json::array();
-  for (const std::string& input : arguments.inputs) {
-    code = worse_of(code, run_one(arguments, input, output, files));
-    if (InterruptWatch::has_come()) return code;  // and `watch` ends the program
-  }
-  if (arguments.is_json) {
-    output.print_json(
-        {{"schema", arguments.is_compressing ? "tintype.compress" : "tintype.decompress"},
-         {"version", kJsonVersion},
-         {"ok", code == ExitCode::ok},
-         {"files", std::move(files)}});
-  }
-  return code;
+  return Batch(arguments, output).run();
 }
 
 void add_common(CLI::App& app, TranscodeArguments& arguments) {
