@@ -30,6 +30,9 @@ class CudaApi {
 
   // REQUIRES for all below: between enter() and leave(). A thread that is on no device would get
   // device 0, and with it a context there that costs hundreds of megabytes.
+  // unsupported where the build has no kernels for this kind of device; says which it is and what
+  // to do. Kernels that are loaded now cost no launch the time for it.
+  virtual Status load_kernels() = 0;
   // A stream that the default stream's work does not wait for, nor it for that.
   virtual Result<Stream> create_stream() = 0;
   virtual Result<Event> create_event() = 0;

@@ -56,6 +56,34 @@ Status insufficient_driver() {
                   version_text(version), version_text(CUDART_VERSION)));
 }
 
+// What CUDA answers where a build has neither code for the current device nor PTX that its driver
+// can make some from.
+bool is_missing_code(cudaError_t error) {
+  switch (error) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorInvalidKernelImage:
+    case cudaErrorInvalidPtx:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled: return true;
+    default: return false;
+  }
+}
+
+// REQUIRES: the device is entered.
+Status missing_code(cudaError_t error) {
+  static_cast<void>(cudaGetLastError());
+  int device = 0, major = 0, minor = 0;
+  static_cast<void>(cudaGetDevice(&device));
+  static_cast<void>(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  static_cast<void>(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return Status::unsupported(fmt::format(
+      "this build has no code for cuda:{}, of compute capability {}.{} [{}]: build the preset "
+      "release-cuda, or with -DTINTYPE_CUDA_ARCHITECTURES={}{}",
+      device, major, minor, cudaGetErrorName(error), major, minor));
+}
+
 // A thread that captures a graph forbids the others what might disturb it, and loses its graph if
 // they do it all the same. Nothing here does, and this says so.
 class BesideCaptures {
@@ -125,6 +153,12 @@ class CudaRuntimeApi final : public CudaApi {
   void leave() override {
     CUcontext left = nullptr;
     context_calls()->pop(&left);
+  }
+
+  Status load_kernels() override {
+    const BesideCaptures beside;
+    const cudaError_t error = tintype::load_kernels();
+    return is_missing_code(error) ? missing_code(error) : cuda_status(error, "load the kernels");
   }
 
   Result<Stream> create_stream() override {

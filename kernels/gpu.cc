@@ -35,6 +35,7 @@ Result<std::unique_ptr<Gpu>> Gpu::open(CudaApi& api, PinnedMemory& pinned, int i
 Status Gpu::create_streams() {
   const CurrentDevice current(api_, index_);
   TINTYPE_RETURN_IF_ERROR(current.status());
+  TINTYPE_RETURN_IF_ERROR(api_.load_kernels());  // first: where it fails, nothing is left behind
   TINTYPE_ASSIGN_OR_RETURN(copy_stream_, api_.create_stream());
   TINTYPE_ASSIGN_OR_RETURN(kernel_stream_, api_.create_stream());
   TINTYPE_ASSIGN_OR_RETURN(kernels_end_, api_.create_event());

@@ -28,7 +28,8 @@ using GpuEventPointer = std::shared_ptr<GpuEvent>;
 // Thread-safe. Lives to the end of the process.
 class Gpu {
  public:
-  // `api` and `pinned` outlive it. unsupported where there is no such device, or no driver.
+  // `api` and `pinned` outlive it. unsupported where there is no such device, no driver, or no
+  // code for that device in this build.
   static Result<std::unique_ptr<Gpu>> open(CudaApi& api, PinnedMemory& pinned, int index);
 
   std::string name() const { return "cuda:" + std::to_string(index_); }

@@ -57,6 +57,14 @@ uint32_t blocks_for(const PieceTable& table, uint32_t blocks_max) {
 
 }  // namespace
 
+// Asking about a kernel loads it.
+cudaError_t load_kernels() {
+  cudaFuncAttributes attributes{};
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, gather_kernel);
+  if (error != cudaSuccess) return error;
+  return cudaFuncGetAttributes(&attributes, crc32_kernel);
+}
+
 cudaError_t launch_gather(const PieceTable& table, uint32_t blocks_max, cudaStream_t stream) {
   gather_kernel<<<blocks_for(table, blocks_max), kGatherThreads, 0, stream>>>(table);
   return cudaGetLastError();

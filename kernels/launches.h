@@ -9,6 +9,9 @@
 
 namespace tintype {
 
+// Both kernels, on the current device; the driver does it once.
+cudaError_t load_kernels();
+
 // REQUIRES for both: chunk_count and blocks_max above 0. The streams' device is current.
 cudaError_t launch_gather(const PieceTable& table, uint32_t blocks_max, cudaStream_t stream);
 // `chunk_crcs` gets one CRC-32 for each chunk; device memory, or host memory that the device sees.

@@ -63,11 +63,17 @@ CudaDevices::~CudaDevices() = default;
 
 Result<Device*> CudaDevices::device(int index) {
   std::lock_guard lock(mutex_);
-  auto& device = devices_[index];
-  if (device == nullptr) {
-    TINTYPE_ASSIGN_OR_RETURN(auto gpu, Gpu::open(api_, pinned_, index));
-    device = std::make_unique<CudaDevice>(std::move(gpu));
+  if (const auto known = unsupported_.find(index); known != unsupported_.end()) {
+    return known->second;
   }
+  auto& device = devices_[index];
+  if (device != nullptr) return device.get();
+  auto gpu = Gpu::open(api_, pinned_, index);
+  if (!gpu.is_ok()) {
+    if (gpu.status().code() == StatusCode::unsupported) unsupported_[index] = gpu.status();
+    return gpu.status();
+  }
+  device = std::make_unique<CudaDevice>(std::move(gpu).value());
   return device.get();
 }
 

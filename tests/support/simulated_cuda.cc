@@ -47,6 +47,14 @@ Status SimulatedCuda::enter(int device) {
 
 void SimulatedCuda::leave() { --entered; }
 
+Status SimulatedCuda::load_kernels() {
+  std::lock_guard lock(mutex_);
+  check_entered("load kernels");
+  ++kernel_loads_;
+  if (are_kernels_lacking_) return Status::unsupported("simulated: no code for this device");
+  return Status::ok();
+}
+
 Status SimulatedCuda::take_luck(const char* what) {
   check_entered(what);
   if (call_to_fail_ == 0 || --call_to_fail_ != 0) return Status::ok();
@@ -302,6 +310,16 @@ void SimulatedCuda::break_device() {
 void SimulatedCuda::refuse_pinning(bool is_refused) {
   std::lock_guard lock(mutex_);
   is_pinning_refused_ = is_refused;
+}
+
+void SimulatedCuda::lack_kernels() {
+  std::lock_guard lock(mutex_);
+  are_kernels_lacking_ = true;
+}
+
+uint64_t SimulatedCuda::kernel_loads() const {
+  std::lock_guard lock(mutex_);
+  return kernel_loads_;
 }
 
 std::vector<std::string> SimulatedCuda::broken_rules() const {

@@ -28,6 +28,7 @@ class SimulatedCuda final : public CudaApi {
   Result<int> device_count() override;
   Status enter(int device) override;
   void leave() override;
+  Status load_kernels() override;
   Result<Stream> create_stream() override;
   Result<Event> create_event() override;
   Status record(Event event, Stream stream) override;
@@ -66,6 +67,9 @@ class SimulatedCuda final : public CudaApi {
   // From now on work that is done says that it failed, as CUDA does after a bad access.
   void break_device();
   void refuse_pinning(bool is_refused);
+  // As if this were a device of another kind than the build has kernels for.
+  void lack_kernels();
+  uint64_t kernel_loads() const;  // tried
   std::vector<std::string> broken_rules() const;
   uint64_t pinned_regions() const;
   uint64_t allocations() const;
@@ -120,6 +124,8 @@ class SimulatedCuda final : public CudaApi {
   bool is_stopping_ = false;
   uint64_t copies_by_engine_ = 0;
   uint64_t kernels_ = 0;
+  bool are_kernels_lacking_ = false;
+  uint64_t kernel_loads_ = 0;
   std::vector<std::string> broken_rules_;
   std::thread thread_;
 };

@@ -246,6 +246,15 @@ TEST_F(CudaDeviceTest, whatever_call_to_cuda_fails_the_save_says_so_and_the_engi
   }
 }
 
+TEST_F(CudaDeviceTest, a_device_without_kernels_in_the_build_is_refused_for_good) {
+  cuda_.lack_kernels();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(devices_.device(0).status(),
+                IsStatus(StatusCode::unsupported, HasSubstr("no code for this device")));
+  }
+  EXPECT_EQ(cuda_.kernel_loads(), 1u);
+}
+
 TEST_F(CudaDeviceTest, image_stream_reads_from_devices) {
   add_storages(9, 300'000);
   const auto stream = ImageStream::open(request()).value();

@@ -261,6 +261,13 @@ TEST_F(GpuTest, a_device_that_is_not_there_is_named) {
               IsStatus(StatusCode::unsupported, HasSubstr("no driver")));
 }
 
+TEST_F(GpuTest, a_device_that_the_build_has_no_kernels_for_is_not_opened) {
+  EXPECT_EQ(cuda_.kernel_loads(), 1u);  // of the fixture's
+  cuda_.lack_kernels();
+  EXPECT_THAT(Gpu::open(cuda_, pinned_, 0).status(),
+              IsStatus(StatusCode::unsupported, HasSubstr("no code for this device")));
+}
+
 TEST_F(GpuTest, pinned_memory_is_known_by_whole_ranges) {
   EXPECT_TRUE(pinned_.contains(target_));
   EXPECT_TRUE(pinned_.contains(ByteView(target_).subspan(100, 0)));
