@@ -12,7 +12,7 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kMemoryBytesMin = 64u << 10;
+constexpr uint64_t kMemoryBytesMin = 4u << 10;  // a page: what an extent's launch needs
 constexpr uint64_t kBounceAlignmentBytes = 16;
 
 uint64_t result_bytes(LaunchTable::Purpose purpose, const std::vector<CopyPiece>& pieces,
@@ -25,26 +25,34 @@ uint64_t result_bytes(LaunchTable::Purpose purpose, const std::vector<CopyPiece>
   return total;
 }
 
+// In powers of two, so that what is given back serves others.
+uint64_t rounded(uint64_t bytes) { return std::bit_ceil(std::max(bytes, kMemoryBytesMin)); }
+
 }  // namespace
 
-Result<TableMemory> TableMemoryPool::take(uint64_t size_bytes) {
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = std::find_if(free_.begin(), free_.end(), [&](const TableMemory& memory) {
-      return memory.host.size() >= size_bytes;
-    });
-    if (found != free_.end()) {
-      const TableMemory memory = *found;
-      free_.erase(found);
-      return memory;
-    }
-  }
-  // In powers of two, so that one that is given back serves others.
-  const uint64_t bytes = std::bit_ceil(std::max(size_bytes, kMemoryBytesMin));
+Result<TableMemory> TableMemoryPool::take(uint64_t table_bytes, uint64_t result_bytes) {
+  if (const auto free = take_free(table_bytes, result_bytes)) return *free;
   TableMemory memory;
-  TINTYPE_ASSIGN_OR_RETURN(memory.host, api_.allocate_on_host(bytes));
-  TINTYPE_ASSIGN_OR_RETURN(const MutableBytes device, api_.allocate_on_device(bytes));
-  memory.device = device.data();
+  TINTYPE_ASSIGN_OR_RETURN(memory.host, api_.allocate_on_host(rounded(table_bytes + result_bytes)));
+  if (is_device_full_) return memory;
+  const auto device = api_.allocate_on_device(rounded(table_bytes));
+  if (device.is_ok()) {
+    memory.device = *device;
+  } else {
+    is_device_full_ = true;
+  }
+  return memory;
+}
+
+std::optional<TableMemory> TableMemoryPool::take_free(uint64_t table_bytes, uint64_t result_bytes) {
+  std::lock_guard lock(mutex_);
+  const auto found = std::find_if(free_.begin(), free_.end(), [&](const TableMemory& memory) {
+    return memory.host.size() >= table_bytes + result_bytes &&
+           (memory.device.empty() || memory.device.size() >= table_bytes);
+  });
+  if (found == free_.end()) return std::nullopt;
+  const TableMemory memory = *found;
+  free_.erase(found);
   return memory;
 }
 
@@ -64,7 +72,7 @@ Result<LaunchTable> LaunchTable::make(TableMemoryPool& pool, std::vector<CopyPie
   table.purpose_ = purpose;
   table.pieces_ = std::move(pieces);
   const uint64_t results = result_bytes(purpose, table.pieces_, table.chunk_count_, is_bounced);
-  TINTYPE_ASSIGN_OR_RETURN(table.memory_, pool.take(table.table_bytes() + results));
+  TINTYPE_ASSIGN_OR_RETURN(table.memory_, pool.take(table.table_bytes(), results));
   table.pool_ = &pool;
   table.write_table(is_bounced);
   return table;
@@ -122,9 +130,13 @@ void LaunchTable::write_table(const std::vector<bool>& is_bounced) {
 
 Status LaunchTable::launch(CudaApi& api, uint32_t blocks_max, CudaApi::Stream stream) {
   if (is_empty()) return Status::ok();
-  TINTYPE_RETURN_IF_ERROR(api.copy(memory_.device, memory_.host.data(), table_bytes(), stream));
+  const std::byte* written = memory_.host.data();
+  if (!memory_.device.empty()) {
+    TINTYPE_RETURN_IF_ERROR(api.copy(memory_.device.data(), written, table_bytes(), stream));
+    written = memory_.device.data();
+  }
   PieceTable table;
-  table.pieces = reinterpret_cast<const CopyPiece*>(memory_.device);
+  table.pieces = reinterpret_cast<const CopyPiece*>(written);
   table.first_chunks = reinterpret_cast<const uint64_t*>(table.pieces + pieces_.size());
   table.piece_count = static_cast<uint32_t>(pieces_.size());
   table.chunk_count = chunk_count_;

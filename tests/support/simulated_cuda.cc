@@ -158,7 +158,9 @@ Status SimulatedCuda::launch_crc32(const PieceTable& table, uint32_t* chunk_crcs
 void SimulatedCuda::check_reached(const PieceTable& table, bool has_targets) {
   const uint64_t table_bytes = table.piece_count * sizeof(CopyPiece);
   const auto* first = reinterpret_cast<const std::byte*>(table.pieces);
-  if (!is_in(device_memory_, {first, table_bytes})) note("a table that is not on the device");
+  const bool is_on_host = is_in(host_memory_, {first, table_bytes});
+  if (is_on_host) ++tables_on_host_;
+  if (!is_on_host && !is_in(device_memory_, {first, table_bytes})) note("a table elsewhere");
   for (uint32_t i = 0; i < table.piece_count; ++i) {
     const CopyPiece& piece = table.pieces[i];
     const ByteView target{piece.target, piece.size_bytes};
@@ -178,20 +180,26 @@ bool SimulatedCuda::is_in(const std::map<const std::byte*, uint64_t>& ranges,
   return bytes.data() + bytes.size() <= first + size_bytes;
 }
 
-Result<MutableBytes> SimulatedCuda::allocate(uint64_t size_bytes,
-                                             std::map<const std::byte*, uint64_t>& ranges) {
-  std::lock_guard lock(mutex_);
-  TINTYPE_RETURN_IF_ERROR(take_luck("allocate"));
+MutableBytes SimulatedCuda::allocate(uint64_t size_bytes,
+                                     std::map<const std::byte*, uint64_t>& ranges) {
+  allocated_bytes_ += size_bytes;
   allocated_.push_back(std::make_unique<std::byte[]>(size_bytes));
   ranges[allocated_.back().get()] = size_bytes;
-  return MutableBytes(allocated_.back().get(), size_bytes);
+  return {allocated_.back().get(), size_bytes};
 }
 
 Result<MutableBytes> SimulatedCuda::allocate_on_host(uint64_t size_bytes) {
+  std::lock_guard lock(mutex_);
+  TINTYPE_RETURN_IF_ERROR(take_luck("allocate"));
   return allocate(size_bytes, host_memory_);
 }
 
 Result<MutableBytes> SimulatedCuda::allocate_on_device(uint64_t size_bytes) {
+  std::lock_guard lock(mutex_);
+  check_entered("allocate on the device");
+  if (is_device_memory_refused_) {
+    return Status(StatusCode::resource_exhausted, "simulated: device memory refused");
+  }
   return allocate(size_bytes, device_memory_);
 }
 
@@ -322,6 +330,11 @@ uint64_t SimulatedCuda::kernel_loads() const {
   return kernel_loads_;
 }
 
+void SimulatedCuda::refuse_device_memory(bool is_refused) {
+  std::lock_guard lock(mutex_);
+  is_device_memory_refused_ = is_refused;
+}
+
 std::vector<std::string> SimulatedCuda::broken_rules() const {
   std::lock_guard lock(mutex_);
   return broken_rules_;
@@ -335,6 +348,16 @@ uint64_t SimulatedCuda::pinned_regions() const {
 uint64_t SimulatedCuda::allocations() const {
   std::lock_guard lock(mutex_);
   return allocated_.size();
+}
+
+uint64_t SimulatedCuda::allocated_bytes() const {
+  std::lock_guard lock(mutex_);
+  return allocated_bytes_;
+}
+
+uint64_t SimulatedCuda::tables_on_host() const {
+  std::lock_guard lock(mutex_);
+  return tables_on_host_;
 }
 
 uint64_t SimulatedCuda::copies_by_engine() const {

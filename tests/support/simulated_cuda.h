@@ -60,19 +60,23 @@ class SimulatedCuda final : public CudaApi {
   void hold_kernels(bool are_held);
 
   // --- the test ---
-  // The call with this number from now on (1 is the next) that gives a stream work, or allocates,
-  // fails; later ones do again. 0: none.
+  // The call with this number from now on (1 is the next) that gives a stream work, or allocates
+  // host memory, fails; later ones do again. 0: none.
   void fail_call(uint64_t number);
   bool has_failed() const;
   // From now on work that is done says that it failed, as CUDA does after a bad access.
   void break_device();
   void refuse_pinning(bool is_refused);
+  // As if the job had taken all of the devices' memory.
+  void refuse_device_memory(bool is_refused);
   // As if this were a device of another kind than the build has kernels for.
   void lack_kernels();
   uint64_t kernel_loads() const;  // tried
   std::vector<std::string> broken_rules() const;
   uint64_t pinned_regions() const;
   uint64_t allocations() const;
+  uint64_t allocated_bytes() const;
+  uint64_t tables_on_host() const;    // launches that read theirs from there
   uint64_t copies_by_engine() const;  // to host memory that is not a launch's own
   uint64_t kernels() const;
 
@@ -101,7 +105,8 @@ class SimulatedCuda final : public CudaApi {
   void check_reached(const PieceTable& table, bool has_targets);  // REQUIRES: mutex_ held
   void check_entered(const char* what);                           // REQUIRES: mutex_ held
   void note(const std::string& rule);                             // REQUIRES: mutex_ held
-  Result<MutableBytes> allocate(uint64_t size_bytes, std::map<const std::byte*, uint64_t>& ranges);
+  // REQUIRES: mutex_ held
+  MutableBytes allocate(uint64_t size_bytes, std::map<const std::byte*, uint64_t>& ranges);
 
   const int device_count_;
   mutable std::mutex mutex_;
@@ -114,6 +119,8 @@ class SimulatedCuda final : public CudaApi {
   std::map<const std::byte*, uint64_t> host_memory_;  // of allocate_on_host()
   std::map<const std::byte*, uint64_t> pinned_;
   std::vector<std::unique_ptr<std::byte[]>> allocated_;
+  uint64_t allocated_bytes_ = 0;
+  uint64_t tables_on_host_ = 0;
   std::set<Stream> capturing_;
   uint64_t call_to_fail_ = 0;
   bool has_failed_ = false;
@@ -121,6 +128,7 @@ class SimulatedCuda final : public CudaApi {
   bool is_held_ = false;
   bool are_kernels_held_ = false;
   bool is_pinning_refused_ = false;
+  bool is_device_memory_refused_ = false;
   bool is_stopping_ = false;
   uint64_t copies_by_engine_ = 0;
   uint64_t kernels_ = 0;

@@ -179,6 +179,39 @@ TEST_F(GpuTest, launches_reuse_the_memory_of_those_that_are_over) {
   EXPECT_EQ(cuda_.allocations(), allocations);
 }
 
+TEST_F(GpuTest, a_device_without_room_reads_launches_where_the_host_has_written_them) {
+  cuda_.refuse_device_memory(true);
+  for (int i = 0; i < 3; ++i) {
+    auto wanted = pieces(kMixedSizes, target_);
+    ASSERT_OK(gpu_->copy(wanted, nullptr).value()->wait());
+    expect_arrived(wanted);
+    wanted = pieces({64, 100'000, 7}, pageable_);
+    ASSERT_OK(gpu_->copy(wanted, nullptr).value()->wait());
+    expect_arrived(wanted);
+  }
+  EXPECT_EQ(cuda_.tables_on_host(), 12u);
+  const uint64_t allocations = cuda_.allocations();
+  cuda_.refuse_device_memory(false);
+  cuda_.hold(true);  // so that new memory is needed
+  std::vector<GpuEventPointer> events;
+  for (int i = 0; i < 3; ++i) {
+    events.push_back(gpu_->copy(pieces({1000}, target_), nullptr).value());
+  }
+  cuda_.hold(false);
+  for (const auto& event : events) ASSERT_OK(event->wait());
+  EXPECT_GT(cuda_.allocations(), allocations);
+  EXPECT_EQ(cuda_.tables_on_host(), 18u);  // it is not asked again
+}
+
+TEST_F(GpuTest, launches_take_the_devices_memory_for_their_tables_alone_and_a_page_at_least) {
+  ASSERT_OK(gpu_->copy(pieces({1000}, target_), nullptr).value()->wait());
+  EXPECT_EQ(cuda_.tables_on_host(), 0u);
+  EXPECT_EQ(cuda_.allocated_bytes(), 4u * 4096);  // two launches, each with both sides
+  const uint64_t before = cuda_.allocated_bytes();
+  ASSERT_OK(gpu_->copy(pieces({200'000}, pageable_), nullptr).value()->wait());
+  EXPECT_EQ(cuda_.allocated_bytes(), before + (256u << 10) + 4096);
+}
+
 TEST_F(GpuTest, gather_is_part_of_the_streams_work) {
   fill_on_stream(std::byte{1});
   ASSERT_OK(gpu_->gather(pieces({100, 70'000, 3}, slab_), kStream));
