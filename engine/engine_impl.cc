@@ -189,7 +189,6 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
                                  const InterruptCheck& is_interrupted) {
   InterruptPoll interrupts(*job->core, is_interrupted);
   begin_job(job, interrupts);
-  if (job->tears != nullptr) forecast(*job);
   const auto staging =
       std::make_shared<Staging>(job, StagingTools{pool_, writer_, encoders_, crew_, early_buffer_});
   stage(staging, interrupts);
@@ -198,12 +197,15 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
   return {StatusCode::interrupted, "interrupted: the save was cancelled, the old file stands"};
 }
 
-// Says in the report, and once in the log, what before_mutation() will wait for.
+// Says in the report, and once in the log, what before_mutation() will wait for. REQUIRES: slabs
+// are filled, those that are not too small.
 void Engine::Impl::forecast(SaveJob& job) {
   HidingInputs inputs{.staged_bytes = job.plan.total_bytes,
                       .lazy_bytes = job.core->report().lazy_bytes,
                       .free_slot_bytes = pool_.free_bytes()};
-  for (const SourceDevice& device : job.request.devices) inputs.slab_bytes += device.slab.size();
+  for (const SourceStorage& storage : job.request.storages) {
+    if (storage.is_lazy && job.copies.is_gathered(storage)) inputs.slab_bytes += storage.size_bytes;
+  }
   meter_.fill(inputs);
   const HidingForecast told = forecast_hiding(inputs);
   job.core->update([&](SnapshotReport& report) {
@@ -218,6 +220,7 @@ void Engine::Impl::forecast(SaveJob& job) {
 void Engine::Impl::stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts) {
   SaveJob& job = staging->job();
   staging->begin(interrupts);
+  if (job.tears != nullptr) forecast(job);
   const bool is_held = staging->holds_caller() || job.core->is_doomed();
   if (is_held) {
     staging->issue(interrupts);

@@ -204,6 +204,25 @@ TEST_F(CudaDeviceTest, guarded_save_returns_at_once_and_any_stream_can_be_made_t
   EXPECT_EQ(record_.asked, 1);
 }
 
+TEST_F(CudaDeviceTest, a_slab_that_is_too_small_hides_nothing_of_a_guarded_save) {
+  add_storages(16, 400'000);
+  make_engine(6 * kExtentBytes);
+  for (const uint64_t slab_bytes : {1000u, 4u << 20}) {
+    SaveRequest made = guarded_request(0);
+    for (size_t i = 0; i < 2; ++i) {
+      made.devices[i].slab = MutableBytes(slab_).subspan(i * (4 << 20), slab_bytes);
+    }
+    const auto snapshot = engine_->save_async(std::move(made)).value();
+    ASSERT_OK(engine_->before_mutation());
+    ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+    const SnapshotReport report = snapshot->report();
+    ASSERT_GT(report.lazy_bytes, 6 * kExtentBytes);
+    // At the first save nothing is measured: the prediction is what is sure to be hidden.
+    EXPECT_EQ(report.hidden_bytes_predicted,
+              slab_bytes == 1000 ? 6 * kExtentBytes : report.lazy_bytes);
+  }
+}
+
 TEST_F(CudaDeviceTest, guarded_saves_with_lazy_and_eager_storages_hold_the_state_at_the_call) {
   add_storages(40, 400'000);
   make_engine(12 * kExtentBytes);
