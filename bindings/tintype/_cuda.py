@@ -6,6 +6,7 @@ torch is asked for addresses; nothing of CUDA is linked or called here.
 from __future__ import annotations
 
 import threading
+import warnings
 
 import torch
 
@@ -34,11 +35,12 @@ def current_stream(index: int) -> int:
 
 class DevicesInUse:
     """The CUDA devices that saves of one engine had storages on, and the engine's slab on each: a
-    tensor of torch's allocator, made when it is first needed and kept."""
+    tensor of torch's allocator, made when it is first needed and kept. A device without room for
+    one has none: one warning says so."""
 
     def __init__(self, slab_bytes: int) -> None:
         self._slab_bytes = slab_bytes
-        self._slabs: dict[int, torch.Tensor | None] = {}  # None: no slab is wanted
+        self._slabs: dict[int, torch.Tensor | None] = {}  # None: none wanted, or no room
         self._lock = threading.Lock()
 
     def attach(self, request: _tintype.Request) -> None:
@@ -58,5 +60,16 @@ class DevicesInUse:
                 self._slabs[index] = self._make_slab(index) if self._slab_bytes else None
             return self._slabs[index]
 
-    def _make_slab(self, index: int) -> torch.Tensor:
-        return torch.empty(self._slab_bytes, dtype=torch.uint8, device=f"cuda:{index}")
+    def _make_slab(self, index: int) -> torch.Tensor | None:
+        try:
+            slab = torch.empty(self._slab_bytes, dtype=torch.uint8, device=f"cuda:{index}")
+        except torch.OutOfMemoryError as error:
+            warnings.warn(
+                f"cuda:{index} has no room for device_slab_bytes={self._slab_bytes}, so that saves "
+                f"do without, and its streams wait for the way to the host: {error}",
+                stacklevel=6,
+            )
+            return None
+        # torch hands out memory that the current stream may still use; saves come on any stream.
+        torch.cuda.current_stream(index).synchronize()
+        return slab

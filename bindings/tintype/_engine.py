@@ -40,18 +40,18 @@ class Engine:
     seen plus a quarter, at most a quarter of the available memory). ``device_slab_bytes``: memory
     of each CUDA device, from torch's allocator and kept, for a copy of the tensors there: where all
     of them fit in, the job goes on as soon as it is made (None: none; the job's streams wait until
-    the tensors are on the host). ``extent_bytes``: size of one write, a multiple of 4096.
-    ``queue_depth``: writes in flight. ``direct_io``: O_DIRECT "preferred", "required" or "off".
-    ``encode_threads``: threads that compress (None: as many as the machine has, at most 8).
-    ``max_in_flight``: saves that may overlap; a further call waits, is skipped or raises BusyError,
-    by ``when_busy``. ``on_torn``: a guarded save whose tensors changed too early fails with
-    TornSnapshotError ("raise"), or does so and saves those tensors unguarded from then on
-    ("eager_next"). ``byte_rate_limit``: bytes per second over all writes (None: no limit).
-    ``stall_timeout_s``: a save for which the disk did nothing for so long fails with TintypeIOError
-    (ETIMEDOUT), and new saves are refused with the same error until the disk answers (None: wait
-    for ever). Keep it far above the slowest fsync: that shows no progress either. ``trace``: a
-    file, replaced, that shows where the time of each save went, for chrome://tracing and
-    ui.perfetto.dev; whole after :meth:`wait` and :meth:`close`.
+    the tensors are on the host; so they do, with a warning, where the device has no room for it).
+    ``extent_bytes``: size of one write, a multiple of 4096. ``queue_depth``: writes in flight.
+    ``direct_io``: O_DIRECT "preferred", "required" or "off". ``encode_threads``: threads that
+    compress (None: as many as the machine has, at most 8). ``max_in_flight``: saves that may
+    overlap; a further call waits, is skipped or raises BusyError, by ``when_busy``. ``on_torn``: a
+    guarded save whose tensors changed too early fails with TornSnapshotError ("raise"), or does so
+    and saves those tensors unguarded from then on ("eager_next"). ``byte_rate_limit``: bytes per
+    second over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did
+    nothing for so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the
+    same error until the disk answers (None: wait for ever). Keep it far above the slowest fsync:
+    that shows no progress either. ``trace``: a file, replaced, that shows where the time of each
+    save went, for chrome://tracing and ui.perfetto.dev; whole after :meth:`wait` and :meth:`close`.
 
     Thread-safe. A context manager: leaving it waits for pending saves. A forked child must make its
     own engine.

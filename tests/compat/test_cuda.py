@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+import warnings
 from typing import Any
 
 import pytest
@@ -60,9 +61,12 @@ class FakeCuda:
     def __init__(self, is_capturing: bool) -> None:
         self.is_capturing = is_capturing
         self.entered: list[int] = []
+        self.synchronized: list[int] = []
 
     def current_stream(self, index: int) -> Any:
-        return types.SimpleNamespace(cuda_stream=1000 + index)
+        return types.SimpleNamespace(
+            cuda_stream=1000 + index, synchronize=lambda: self.synchronized.append(index)
+        )
 
     def is_current_stream_capturing(self) -> bool:
         return self.is_capturing
@@ -103,7 +107,7 @@ def test_slab_of_a_device_is_made_once_and_given_to_each_save(
         return torch.zeros(size, dtype=dtype)
 
     monkeypatch.setattr(torch, "empty", on_host)
-    monkeypatch.setattr(torch, "cuda", FakeCuda(is_capturing=False))
+    monkeypatch.setattr(torch, "cuda", fake := FakeCuda(is_capturing=False))
     devices = _cuda.DevicesInUse(1 << 20)
     first, second = FakeRequest([1, 0]), FakeRequest([0])
     devices.attach(first)  # type: ignore[arg-type]
@@ -112,6 +116,28 @@ def test_slab_of_a_device_is_made_once_and_given_to_each_save(
     assert [position for position, _ in first.slabs] == [0, 1]
     assert second.slabs[0][1] is first.slabs[1][1]
     assert devices.current_streams() == [(1, 1001), (0, 1000)]
+    assert fake.synchronized == [1, 0]  # what had the memory before is over
+
+
+def test_slab_that_finds_no_room_is_said_once_and_done_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def refuse(size: int, dtype: torch.dtype, device: str) -> torch.Tensor:
+        tried.append(device)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "empty", refuse)
+    monkeypatch.setattr(torch, "cuda", FakeCuda(is_capturing=False))
+    devices = _cuda.DevicesInUse(1 << 20)
+    with pytest.warns(UserWarning, match="cuda:0 has no room for device_slab_bytes=1048576"):
+        devices.attach(request := FakeRequest([0]))  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        devices.attach(request)  # type: ignore[arg-type]
+    assert request.slabs == [] and tried == ["cuda:0"]
+    assert devices.current_streams() == [(0, 1000)]
 
 
 def test_without_the_option_there_is_no_slab_and_without_devices_no_stream() -> None:
