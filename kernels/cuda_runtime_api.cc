@@ -128,9 +128,10 @@ Result<ContextCalls> find_context_calls() {
   return calls;
 }
 
+// Never destroyed: engines that end at exit, later than statics of this file would, still call it.
 const Result<ContextCalls>& context_calls() {
-  static const Result<ContextCalls> calls = find_context_calls();
-  return calls;
+  static const auto* const calls = new Result<ContextCalls>(find_context_calls());
+  return *calls;
 }
 
 class CudaRuntimeApi final : public CudaApi {
@@ -295,8 +296,8 @@ class CudaRuntimeApi final : public CudaApi {
 }  // namespace
 
 CudaApi* cuda_runtime_api() {
-  static CudaRuntimeApi api;
-  return &api;
+  static auto* const api = new CudaRuntimeApi();  // never destroyed, as context_calls()
+  return api;
 }
 
 }  // namespace tintype
