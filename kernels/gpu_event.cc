@@ -12,13 +12,18 @@ uint64_t LaunchQueue::add(std::vector<LaunchTable> tables) {
   return first_ + launches_.size() - 1;
 }
 
-void LaunchQueue::finish(uint64_t number, bool is_well) {
+Status LaunchQueue::finish(uint64_t number, const Status& status) {
   std::lock_guard lock(mutex_);
+  if (!status.is_ok() && first_ <= number) {
+    failed_up_to_ = number + 1;
+    failed_ = status;
+  }
   for (; first_ <= number; ++first_, launches_.pop_front()) {
     for (LaunchTable& table : launches_.front()) {
-      if (is_well) table.deliver();
+      if (status.is_ok()) table.deliver();
     }
   }
+  return number < failed_up_to_ && status.is_ok() ? failed_ : status;
 }
 
 GpuEvent::~GpuEvent() {
@@ -39,9 +44,8 @@ bool GpuEvent::is_done() {
 
 Status GpuEvent::wait() {
   const CurrentDevice current(api_, device_);
-  Status status = current.status().is_ok() ? api_.wait(event_) : current.status();
-  if (launches_ != nullptr) launches_->finish(number_, status.is_ok());
-  return status;
+  const Status status = current.status().is_ok() ? api_.wait(event_) : current.status();
+  return launches_ != nullptr ? launches_->finish(number_, status) : status;
 }
 
 }  // namespace tintype

@@ -19,14 +19,17 @@ class LaunchQueue {
  public:
   // The number of this launch: those of later ones are higher.
   uint64_t add(std::vector<LaunchTable> tables);
-  // Hands out what came back up to this launch (LaunchTable::deliver()), or where it failed drops
-  // it. REQUIRES: it is over.
-  void finish(uint64_t number, bool is_well);
+  // Hands out what came back up to this launch (LaunchTable::deliver()), or where it failed, as
+  // `status` says, drops it; earlier launches are dropped with it, and fail by the same status
+  // whoever waits for them later. How this launch went. REQUIRES: it is over.
+  Status finish(uint64_t number, const Status& status);
 
  private:
   std::mutex mutex_;
-  std::deque<std::vector<LaunchTable>> launches_;  // guarded by mutex_
-  uint64_t first_ = 0;                             // the number of the first; guarded by mutex_
+  std::deque<std::vector<LaunchTable>> launches_;  // all guarded by mutex_
+  uint64_t first_ = 0;                             // the number of the first
+  uint64_t failed_up_to_ = 0;                      // launches below that failed_ is the answer for
+  Status failed_;
 };
 
 // Thread-safe.

@@ -48,8 +48,8 @@ GPU_MUTANTS = (
         (
             Edit(
                 "kernels/gpu_event.cc",
-                "if (is_well) table.deliver();",
-                "if (is_well && first_ == number) table.deliver();",
+                "if (status.is_ok()) table.deliver();",
+                "if (status.is_ok() && first_ == number) table.deliver();",
             ),
         ),
     ),

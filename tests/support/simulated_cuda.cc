@@ -310,9 +310,9 @@ bool SimulatedCuda::has_failed() const {
   return has_failed_;
 }
 
-void SimulatedCuda::break_device() {
+void SimulatedCuda::break_device(bool is_broken) {
   std::lock_guard lock(mutex_);
-  is_broken_ = true;
+  is_broken_ = is_broken;
 }
 
 void SimulatedCuda::refuse_pinning(bool is_refused) {

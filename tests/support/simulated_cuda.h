@@ -65,7 +65,7 @@ class SimulatedCuda final : public CudaApi {
   void fail_call(uint64_t number);
   bool has_failed() const;
   // From now on work that is done says that it failed, as CUDA does after a bad access.
-  void break_device();
+  void break_device(bool is_broken = true);
   void refuse_pinning(bool is_refused);
   // As if the job had taken all of the devices' memory.
   void refuse_device_memory(bool is_refused);

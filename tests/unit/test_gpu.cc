@@ -285,6 +285,30 @@ TEST_F(GpuTest, an_error_of_the_work_itself_is_the_events) {
   EXPECT_EQ(crcs_[0], 0u);  // nothing was handed out
 }
 
+TEST_F(GpuTest, a_wait_that_fails_is_the_answer_to_earlier_copies_whose_results_it_dropped) {
+  const auto first = gpu_->copy(pieces({100}, target_), nullptr).value();
+  const auto second = gpu_->copy(std::vector<CopyPiece>{}, nullptr).value();
+  cuda_.break_device();
+  EXPECT_FALSE(second->wait().is_ok());
+  cuda_.break_device(false);
+  EXPECT_THAT(first->wait(), IsStatus(StatusCode::io_error, HasSubstr("the device failed")));
+  EXPECT_EQ(crcs_[0], 0u);  // nobody may take that for its CRC
+  const auto wanted = pieces({100, 70'000}, target_);
+  ASSERT_OK(gpu_->copy(wanted, nullptr).value()->wait());
+  expect_arrived(wanted);
+}
+
+TEST_F(GpuTest, a_wait_that_fails_leaves_alone_what_was_handed_out_before) {
+  const auto wanted = pieces({100}, target_);
+  const auto first = gpu_->copy(wanted, nullptr).value();
+  ASSERT_OK(first->wait());
+  cuda_.break_device();
+  EXPECT_FALSE(first->wait().is_ok());
+  cuda_.break_device(false);
+  ASSERT_OK(first->wait());
+  expect_arrived(wanted);
+}
+
 TEST_F(GpuTest, a_device_that_is_not_there_is_named) {
   EXPECT_THAT(Gpu::open(cuda_, pinned_, 2).status(),
               IsStatus(StatusCode::unsupported, HasSubstr("no cuda:2, but 2 devices")));
