@@ -14,8 +14,11 @@ namespace {
 constexpr uint64_t kAlignmentBytes = 64;      // a cache line: neighbours do not share one
 constexpr uint64_t kPieceBytes = 1ull << 20;  // what one thread copies at a time
 
+// A millisecond or two. More would be memory beyond the staging memory that somebody has sized.
+constexpr uint64_t kRestBytesMax = 16ull << 20;
+
 bool is_early(const SaveJob& job, const SourceStorage& storage) {
-  return !storage.is_lazy && !job.copies.is_gathered(storage);
+  return !job.is_lazy(storage) && !job.copies.is_gathered(storage);
 }
 
 uint64_t early_bytes(const SaveJob& job) {
@@ -68,6 +71,21 @@ void copy_host(const std::vector<CopyPiece>& pieces, CopyCrew& crew,
 }
 
 }  // namespace
+
+bool is_rest_small(const SaveJob& job) {
+  uint64_t rest_bytes = 0;
+  bool is_any_gathered = false;
+  for (const SourceStorage& storage : job.request.storages) {
+    if (job.copies.is_gathered(storage)) {
+      is_any_gathered = true;
+    } else if (storage.device == kHostMemory) {
+      rest_bytes += storage.size_bytes;
+    } else {
+      return false;
+    }
+  }
+  return is_any_gathered && rest_bytes <= kRestBytesMax;
+}
 
 Status copy_early(SaveJob& job, EarlyBuffer& buffer, CopyCrew& crew, CopiesInFlight& in_flight,
                   const std::function<bool()>& is_stopped) {

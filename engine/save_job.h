@@ -21,8 +21,8 @@ struct JobFile {
   std::unique_ptr<AtomicFile> target;
   std::unique_ptr<FileEncoding> encoding;  // null: the plain form
   uint64_t planned_bytes = 0;              // of the file; of a compressed one, about the most
-  bool is_begun = false;   // writer thread only
-  bool is_direct = false;  // writer thread only
+  bool is_begun = false;                   // writer thread only
+  bool is_direct = false;                  // writer thread only
 };
 
 // Shared by the writer's extents and the committer. `request.storages` may be read only until the
@@ -36,6 +36,9 @@ struct SaveJob {
         copies(request.devices) {
     if (request.witness != nullptr) tears = std::make_shared<TearWatch>(std::move(request.witness));
   }
+
+  // May be read after save_async() has returned, on the promise of before_mutation().
+  bool is_lazy(const SourceStorage& storage) const { return tears != nullptr && storage.is_lazy; }
 
   std::shared_ptr<SnapshotCore> core;
   SaveRequest request;

@@ -23,9 +23,12 @@ void Staging::begin(InterruptPoll& interrupts) {
   StageTimer timer(job_->trace, "copy early");
   Status status = job_->copies.record_start();
   if (status.is_ok()) status = job_->copies.gather(job_->request.storages);
-  if (status.is_ok() && job_->tears != nullptr) {
+  is_rest_early_ = status.is_ok() && (job_->tears != nullptr || is_rest_small(*job_));
+  if (is_rest_early_) {
     status = copy_early(*job_, tools_.early_buffer, tools_.crew, early_copies_,
                         [&] { return interrupts.poll(); });
+  }
+  if (is_rest_early_ && job_->tears != nullptr) {
     read_probes(job_->tears->probe(job_->request.storages, std::random_device{}()));
   }
   fail_on_error(status);
@@ -34,7 +37,7 @@ void Staging::begin(InterruptPoll& interrupts) {
 bool Staging::reads_job_memory() const {
   const auto& storages = job_->request.storages;
   return std::any_of(storages.begin(), storages.end(), [&](const SourceStorage& storage) {
-    const bool is_early = job_->tears != nullptr && !storage.is_lazy;
+    const bool is_early = is_rest_early_ && !job_->is_lazy(storage);
     return !is_early && !job_->copies.is_gathered(storage);
   });
 }

@@ -42,8 +42,8 @@ class Staging {
   SaveJob& job() const { return *job_; }
 
   // The instant of the snapshot, on the caller's thread, first of all: points in the streams, slabs
-  // filled; for a guarded save also the probes, and the eager storages copied. A failure dooms the
-  // job. The poll may cancel it.
+  // filled; for a guarded save also the probes, and the eager storages copied, as are those of the
+  // host beside slabs where they are small. A failure dooms the job. The poll may cancel it.
   void begin(InterruptPoll& interrupts);
   // True while storages of the job are still to be read, those in slabs and copied early excepted.
   bool reads_job_memory() const;
@@ -83,6 +83,7 @@ class Staging {
 
   const std::shared_ptr<SaveJob> job_;
   const StagingTools tools_;
+  bool is_rest_early_ = false;  // what is neither lazy nor in a slab was copied by begin()
   CopiesInFlight early_copies_;
   CopiesInFlight probe_copies_;
   std::atomic<uint64_t> slot_wait_ns_ = 0;

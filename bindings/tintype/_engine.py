@@ -39,8 +39,11 @@ class Engine:
     Every argument is optional. ``staging_bytes``: host memory for staging (None: the largest state
     seen plus a quarter, at most a quarter of the available memory). ``device_slab_bytes``: memory
     of each CUDA device, from torch's allocator and kept, for a copy of the tensors there: where all
-    of them fit in, the job goes on as soon as it is made (None: none; the job's streams wait until
-    the tensors are on the host; so they do, with a warning, where the device has no room for it).
+    of them fit in (each rounded up to 256 bytes), the job's streams wait for that copy alone. If
+    all CUDA tensors of a save are copied so, and its host tensors are at most 16 MiB, the call
+    returns as soon as these are copied too, however little staging memory is free; with more of
+    either, when the rest is in staging memory. None: no slab; the streams wait until the tensors
+    are on the host. So they do, with a warning, where the device has no room for the slab.
     ``extent_bytes``: size of one write, a multiple of 4096. ``queue_depth``: writes in flight.
     ``direct_io``: O_DIRECT "preferred", "required" or "off". ``encode_threads``: threads that
     compress (None: as many as the machine has, at most 8). ``max_in_flight``: saves that may

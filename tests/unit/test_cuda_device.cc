@@ -31,6 +31,13 @@ class CudaDeviceTest : public testing::Test {
     EXPECT_THAT(cuda_.broken_rules(), IsEmpty());
   }
 
+  // Gives each device half of slab_.
+  void add_slabs(SaveRequest& made) {
+    for (size_t i = 0; i < 2; ++i) {
+      made.devices[i].slab = MutableBytes(slab_).subspan(i * (4 << 20), 4 << 20);
+    }
+  }
+
   // On devices in turns; every fourth on the host.
   void add_storages(size_t count, uint64_t bytes_max) {
     for (size_t i = 0; i < count; ++i) {
@@ -174,14 +181,54 @@ TEST_F(CudaDeviceTest, slab_lets_the_job_go_on_before_anything_left_the_device) 
   make_engine(1024 * kExtentBytes);
   const std::string at_call = expected();
   SaveRequest made = request();
-  for (int i = 0; i < 2; ++i) {
-    made.devices[static_cast<size_t>(i)].slab = MutableBytes(slab_).subspan(i * (4 << 20), 4 << 20);
-  }
+  add_slabs(made);
   cuda_.hold(true);
   const auto snapshot = engine_->save_async(std::move(made)).value();  // returns all the same
   overwrite_on_stream(77);
   EXPECT_FALSE(snapshot->wait_durable(std::chrono::milliseconds(20)).has_value());
   cuda_.hold(false);
+  ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path_) == at_call);
+}
+
+TEST_F(CudaDeviceTest,
+       slab_needs_no_free_slot_for_the_call_to_return_though_there_are_host_storages) {
+  add_storages(12, 200'000);
+  make_engine(6 * kExtentBytes);
+  const std::string at_call = expected();
+  SaveRequest made = request();
+  add_slabs(made);
+  cuda_.hold(true);
+  const auto start = std::chrono::steady_clock::now();
+  const auto end_of_patience = [&] {
+    if (std::chrono::steady_clock::now() - start < std::chrono::seconds(10)) return false;
+    cuda_.hold(false);  // or the save could not even be cancelled
+    return true;
+  };
+  const auto snapshot = engine_->save_async(std::move(made), end_of_patience);
+  ASSERT_OK(snapshot.status());
+  for (size_t i = 0; i < storages_.size(); ++i) {
+    if (places_[i] == kHostMemory) fill(storages_[i], 500 + i);
+  }
+  overwrite_on_stream(77);
+  cuda_.hold(false);
+  ASSERT_OK(*(*snapshot)->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path_) == at_call);
+}
+
+TEST_F(CudaDeviceTest, large_host_storages_beside_a_slab_are_in_slots_when_the_call_returns) {
+  add_storages(12, 200'000);
+  ByteVector& large = storages_.emplace_back(17 << 20);
+  places_.push_back(kHostMemory);
+  fill(large, 1);
+  make_engine(64 * kExtentBytes);
+  const std::string at_call = expected();
+  SaveRequest made = request();
+  add_slabs(made);
+  const auto snapshot = engine_->save_async(std::move(made)).value();
+  EXPECT_GT(snapshot->report().stage_ns, 0u);  // all was issued by the caller
+  fill(large, 2);
+  overwrite_on_stream(77);
   ASSERT_OK(*snapshot->wait_durable(std::nullopt));
   EXPECT_TRUE(read_text(path_) == at_call);
 }
