@@ -12,7 +12,6 @@ namespace tintype {
 namespace {
 
 constexpr auto kPeriod = std::chrono::microseconds(100);
-thread_local int entered = 0;  // how deep
 
 }  // namespace
 
@@ -41,11 +40,17 @@ Result<int> SimulatedCuda::device_count() {
 
 Status SimulatedCuda::enter(int device) {
   if (device >= device_count_) return Status::unsupported("simulated: no such device");
-  ++entered;
+  std::lock_guard lock(mutex_);
+  entered_[std::this_thread::get_id()].push_back(device);
   return Status::ok();
 }
 
-void SimulatedCuda::leave() { --entered; }
+void SimulatedCuda::leave() {
+  std::lock_guard lock(mutex_);
+  std::vector<int>& entered = entered_[std::this_thread::get_id()];
+  if (entered.empty()) return note("a device is left that was not entered");
+  entered.pop_back();
+}
 
 Status SimulatedCuda::load_kernels() {
   std::lock_guard lock(mutex_);
@@ -62,8 +67,30 @@ Status SimulatedCuda::take_luck(const char* what) {
   return {StatusCode::io_error, std::string("simulated: ") + what + " failed"};
 }
 
+std::optional<int> SimulatedCuda::current_device() const {
+  const auto found = entered_.find(std::this_thread::get_id());
+  if (found == entered_.end() || found->second.empty()) return std::nullopt;
+  return found->second.back();
+}
+
 void SimulatedCuda::check_entered(const char* what) {
-  if (entered == 0) note(std::string(what) + " on no device");
+  if (!current_device()) note(std::string(what) + " on no device");
+}
+
+void SimulatedCuda::check_device(const char* what, int device) {
+  const auto current = current_device();
+  if (current && *current != device) note(std::string(what) + " of another device");
+}
+
+void SimulatedCuda::check_stream(const char* what, Stream stream) {
+  const auto found = devices_of_streams_.find(stream);
+  if (found != devices_of_streams_.end()) check_device(what, found->second);
+}
+
+SimulatedCuda::EventState& SimulatedCuda::event(const char* what, Event event) {
+  EventState& state = events_.at(event);
+  if (state.is_destroyed) note(std::string(what) + " that was destroyed");
+  return state;
 }
 
 Status SimulatedCuda::add(Stream stream, std::function<void()> run, std::function<bool()> may_run) {
@@ -76,39 +103,47 @@ Status SimulatedCuda::add(Stream stream, std::function<void()> run, std::functio
 Result<CudaApi::Stream> SimulatedCuda::create_stream() {
   std::lock_guard lock(mutex_);
   TINTYPE_RETURN_IF_ERROR(take_luck("create a stream"));
-  return ++next_handle_;
+  devices_of_streams_[++next_handle_] = current_device().value_or(0);
+  return next_handle_;
 }
 
 Result<CudaApi::Event> SimulatedCuda::create_event() {
   std::lock_guard lock(mutex_);
   TINTYPE_RETURN_IF_ERROR(take_luck("create an event"));
-  events_[++next_handle_] = {};
+  events_[++next_handle_].device = current_device().value_or(0);
   return next_handle_;
 }
 
 Status SimulatedCuda::record(Event event, Stream stream) {
   std::lock_guard lock(mutex_);
   TINTYPE_RETURN_IF_ERROR(take_luck("record an event"));
-  const uint64_t count = ++events_.at(event).recorded;
+  check_stream("record on a stream", stream);
+  EventState& state = this->event("record an event", event);
+  check_device("record an event", state.device);
+  const uint64_t count = ++state.recorded;
   return add(stream, [this, event, count] { events_.at(event).reached = count; });
 }
 
 Status SimulatedCuda::make_wait(Stream stream, Event event) {
   std::lock_guard lock(mutex_);
   TINTYPE_RETURN_IF_ERROR(take_luck("make a stream wait"));
-  const uint64_t count = events_.at(event).recorded;
+  check_stream("make a stream wait", stream);
+  const uint64_t count = this->event("wait for an event", event).recorded;
   return add(
       stream, [] {}, [this, event, count] { return events_.at(event).reached >= count; });
 }
 
 Result<bool> SimulatedCuda::is_capturing(Stream stream) {
   std::lock_guard lock(mutex_);
+  check_entered("look at a stream");
+  check_stream("look at a stream", stream);
   return capturing_.contains(stream);
 }
 
 Status SimulatedCuda::synchronize(Stream stream) {
   std::unique_lock lock(mutex_);
   check_entered("wait for a stream");
+  check_stream("wait for a stream", stream);
   wait_until(lock, [&] { return streams_[stream].empty(); });
   return Status::ok();
 }
@@ -117,6 +152,7 @@ Status SimulatedCuda::copy(std::byte* target, const std::byte* source, uint64_t 
                            Stream stream) {
   std::unique_lock lock(mutex_);
   TINTYPE_RETURN_IF_ERROR(take_luck("copy"));
+  check_stream("copy on a stream", stream);
   const bool is_to_device = is_in(device_memory_, {target, size_bytes});
   if (is_to_device == is_in(device_memory_, {source, size_bytes})) {
     note("a copy that is neither to the device nor from it");
@@ -129,11 +165,19 @@ Status SimulatedCuda::copy(std::byte* target, const std::byte* source, uint64_t 
   return Status::ok();
 }
 
-Status SimulatedCuda::launch_gather(const PieceTable& table, uint32_t blocks_max, Stream stream) {
-  std::lock_guard lock(mutex_);
+Status SimulatedCuda::start_launch(const PieceTable& table, uint32_t blocks_max, Stream stream) {
   TINTYPE_RETURN_IF_ERROR(take_luck("launch"));
+  check_stream("launch on a stream", stream);
+  const auto memory = devices_of_memory_.find(reinterpret_cast<const std::byte*>(table.pieces));
+  if (memory != devices_of_memory_.end()) check_device("launch with a table", memory->second);
   if (table.chunk_count == 0 || blocks_max == 0) note("an empty launch");
   ++kernels_;
+  return Status::ok();
+}
+
+Status SimulatedCuda::launch_gather(const PieceTable& table, uint32_t blocks_max, Stream stream) {
+  std::lock_guard lock(mutex_);
+  TINTYPE_RETURN_IF_ERROR(start_launch(table, blocks_max, stream));
   const auto run = [this, table] {
     check_reached(table, true);
     gather_on_host(table);
@@ -144,9 +188,7 @@ Status SimulatedCuda::launch_gather(const PieceTable& table, uint32_t blocks_max
 Status SimulatedCuda::launch_crc32(const PieceTable& table, uint32_t* chunk_crcs,
                                    uint32_t blocks_max, Stream stream) {
   std::lock_guard lock(mutex_);
-  TINTYPE_RETURN_IF_ERROR(take_luck("launch"));
-  if (table.chunk_count == 0 || blocks_max == 0) note("an empty launch");
-  ++kernels_;
+  TINTYPE_RETURN_IF_ERROR(start_launch(table, blocks_max, stream));
   const auto run = [this, table, chunk_crcs] {
     check_reached(table, false);
     crc32_on_host(table, chunk_crcs);
@@ -200,7 +242,9 @@ Result<MutableBytes> SimulatedCuda::allocate_on_device(uint64_t size_bytes) {
   if (is_device_memory_refused_) {
     return Status(StatusCode::resource_exhausted, "simulated: device memory refused");
   }
-  return allocate(size_bytes, device_memory_);
+  const MutableBytes memory = allocate(size_bytes, device_memory_);
+  devices_of_memory_[memory.data()] = current_device().value_or(0);
+  return memory;
 }
 
 Status SimulatedCuda::pin(MutableBytes memory) {
@@ -220,13 +264,15 @@ void SimulatedCuda::unpin(MutableBytes memory) {
 bool SimulatedCuda::is_done(Event event) {
   std::lock_guard lock(mutex_);
   check_entered("look at an event");
-  return events_.at(event).reached >= events_.at(event).recorded;
+  const EventState& state = this->event("look at an event", event);
+  return state.reached >= state.recorded;
 }
 
 Status SimulatedCuda::wait(Event event) {
   std::unique_lock lock(mutex_);
   check_entered("wait for an event");
-  wait_until(lock, [&] { return events_.at(event).reached >= events_.at(event).recorded; });
+  const EventState& state = this->event("wait for an event", event);
+  wait_until(lock, [&] { return state.reached >= state.recorded; });
   if (is_broken_) return {StatusCode::io_error, "simulated: the device failed"};
   return Status::ok();
 }
@@ -234,7 +280,7 @@ Status SimulatedCuda::wait(Event event) {
 void SimulatedCuda::destroy_event(Event event) {
   std::lock_guard lock(mutex_);
   check_entered("destroy an event");
-  if (std::exchange(events_.at(event).is_destroyed, true)) note("an event destroyed twice");
+  this->event("destroy an event", event).is_destroyed = true;
 }
 
 void SimulatedCuda::add_device_memory(ByteView memory) {
@@ -297,77 +343,6 @@ bool SimulatedCuda::step() {
   queue.front().run();
   queue.pop_front();
   return true;
-}
-
-void SimulatedCuda::fail_call(uint64_t number) {
-  std::lock_guard lock(mutex_);
-  call_to_fail_ = number;
-  has_failed_ = false;
-}
-
-bool SimulatedCuda::has_failed() const {
-  std::lock_guard lock(mutex_);
-  return has_failed_;
-}
-
-void SimulatedCuda::break_device(bool is_broken) {
-  std::lock_guard lock(mutex_);
-  is_broken_ = is_broken;
-}
-
-void SimulatedCuda::refuse_pinning(bool is_refused) {
-  std::lock_guard lock(mutex_);
-  is_pinning_refused_ = is_refused;
-}
-
-void SimulatedCuda::lack_kernels() {
-  std::lock_guard lock(mutex_);
-  are_kernels_lacking_ = true;
-}
-
-uint64_t SimulatedCuda::kernel_loads() const {
-  std::lock_guard lock(mutex_);
-  return kernel_loads_;
-}
-
-void SimulatedCuda::refuse_device_memory(bool is_refused) {
-  std::lock_guard lock(mutex_);
-  is_device_memory_refused_ = is_refused;
-}
-
-std::vector<std::string> SimulatedCuda::broken_rules() const {
-  std::lock_guard lock(mutex_);
-  return broken_rules_;
-}
-
-uint64_t SimulatedCuda::pinned_regions() const {
-  std::lock_guard lock(mutex_);
-  return pinned_.size();
-}
-
-uint64_t SimulatedCuda::allocations() const {
-  std::lock_guard lock(mutex_);
-  return allocated_.size();
-}
-
-uint64_t SimulatedCuda::allocated_bytes() const {
-  std::lock_guard lock(mutex_);
-  return allocated_bytes_;
-}
-
-uint64_t SimulatedCuda::tables_on_host() const {
-  std::lock_guard lock(mutex_);
-  return tables_on_host_;
-}
-
-uint64_t SimulatedCuda::copies_by_engine() const {
-  std::lock_guard lock(mutex_);
-  return copies_by_engine_;
-}
-
-uint64_t SimulatedCuda::kernels() const {
-  std::lock_guard lock(mutex_);
-  return kernels_;
 }
 
 }  // namespace tintype

@@ -1,6 +1,6 @@
 // CUDA without a GPU: streams whose work a thread does in any legal order, kernels by their host
 // twins, device memory that is the host's. What the real one would not forgive is noted as a broken
-// rule.
+// rule; test_simulated_cuda.cc breaks each.
 #pragma once
 
 #include <condition_variable>
@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -72,6 +73,7 @@ class SimulatedCuda final : public CudaApi {
   // As if this were a device of another kind than the build has kernels for.
   void lack_kernels();
   uint64_t kernel_loads() const;  // tried
+  // REQUIRES: no other thread is between enter() and leave(), or it is noted.
   std::vector<std::string> broken_rules() const;
   uint64_t pinned_regions() const;
   uint64_t allocations() const;
@@ -85,6 +87,7 @@ class SimulatedCuda final : public CudaApi {
 
  private:
   struct EventState {
+    int device = 0;
     uint64_t recorded = 0;  // how often; 0: done from the start
     uint64_t reached = 0;
     bool is_destroyed = false;
@@ -103,15 +106,25 @@ class SimulatedCuda final : public CudaApi {
   void wait_until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& is_true);
   bool is_in(const std::map<const std::byte*, uint64_t>& ranges, ByteView bytes) const;
   void check_reached(const PieceTable& table, bool has_targets);  // REQUIRES: mutex_ held
-  void check_entered(const char* what);                           // REQUIRES: mutex_ held
-  void note(const std::string& rule);                             // REQUIRES: mutex_ held
+  // Notes where the calling thread is on no device, or on another than `device`. The streams and
+  // the memory of the job are of any. REQUIRES for all: mutex_ held
+  void check_entered(const char* what);
+  void check_device(const char* what, int device);
+  void check_stream(const char* what, Stream stream);
+  Status start_launch(const PieceTable& table, uint32_t blocks_max, Stream stream);
+  EventState& event(const char* what, Event event);
+  std::optional<int> current_device() const;
+  void note(const std::string& rule);  // REQUIRES: mutex_ held
   // REQUIRES: mutex_ held
   MutableBytes allocate(uint64_t size_bytes, std::map<const std::byte*, uint64_t>& ranges);
 
   const int device_count_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::mt19937_64 random_;  // all below guarded by mutex_
+  std::mt19937_64 random_;                               // all below guarded by mutex_
+  std::map<std::thread::id, std::vector<int>> entered_;  // by enter(), the current one last
+  std::map<Stream, int> devices_of_streams_;             // of create_stream()
+  std::map<const std::byte*, int> devices_of_memory_;    // of allocate_on_device()
   std::map<Stream, std::deque<Operation>> streams_;
   std::map<Event, EventState> events_;
   uintptr_t next_handle_ = 1000;
