@@ -20,9 +20,9 @@ void EarlyBuffer::unmap() {
 
 Result<MutableBytes> EarlyBuffer::reserve(uint64_t size_bytes, Device* device) {
   if (memory_.size() < size_bytes) TINTYPE_RETURN_IF_ERROR(map(size_bytes));
-  if (device != nullptr && pinned_by_ == nullptr && device->pin(memory_).is_ok()) {
-    pinned_by_ = device;
-  }
+  if (device == nullptr || pinned_by_ != nullptr || is_pinning_refused_) return memory_;
+  is_pinning_refused_ = !device->pin(memory_).is_ok();
+  if (!is_pinning_refused_) pinned_by_ = device;
   return memory_;
 }
 

@@ -18,6 +18,7 @@ class EarlyBuffer {
 
   // At least so many bytes, page-aligned, valid until the next call; what they held before is lost.
   // `device` (null: none) will copy into them: it pins them if it can, and outlives this object.
+  // One that refused is not asked again.
   Result<MutableBytes> reserve(uint64_t size_bytes, Device* device = nullptr);
 
   EarlyBuffer(const EarlyBuffer&) = delete;
@@ -29,6 +30,7 @@ class EarlyBuffer {
 
   MutableBytes memory_;
   Device* pinned_by_ = nullptr;
+  bool is_pinning_refused_ = false;
 };
 
 }  // namespace tintype

@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kAlignmentBytes = 64;      // a cache line: neighbours do not share one
 constexpr uint64_t kPieceBytes = 1ull << 20;  // what one thread copies at a time
+// What a copy engine moves at a time: between two pieces the job's own copies get in.
+constexpr uint64_t kDevicePieceBytes = 8ull << 20;
 
 // A millisecond or two. More would be memory beyond the staging memory that somebody has sized.
 constexpr uint64_t kRestBytesMax = 16ull << 20;
@@ -29,8 +31,18 @@ uint64_t early_bytes(const SaveJob& job) {
   return total;
 }
 
+// The first device that copies into the buffer; null where all comes from the host.
+Device* copying_device(const SaveJob& job) {
+  for (const SourceStorage& storage : job.request.storages) {
+    if (storage.device != kHostMemory && is_early(job, storage)) {
+      return job.request.devices[storage.device].device;
+    }
+  }
+  return nullptr;
+}
+
 void add_pieces(const SourceStorage& storage, std::byte* target, SourcePieces& pieces) {
-  const uint64_t step = storage.device == kHostMemory ? kPieceBytes : storage.size_bytes;
+  const uint64_t step = storage.device == kHostMemory ? kPieceBytes : kDevicePieceBytes;
   for (uint64_t offset = 0; offset < storage.size_bytes; offset += step) {
     pieces.add(storage.device, {.source = storage.address + offset,
                                 .target = target + offset,
@@ -91,8 +103,7 @@ Status copy_early(SaveJob& job, EarlyBuffer& buffer, CopyCrew& crew, CopiesInFli
                   const std::function<bool()>& is_stopped) {
   const uint64_t total = early_bytes(job);
   if (total == 0) return Status::ok();
-  Device* const device = job.request.devices.empty() ? nullptr : job.request.devices[0].device;
-  TINTYPE_ASSIGN_OR_RETURN(const MutableBytes memory, buffer.reserve(total, device));
+  TINTYPE_ASSIGN_OR_RETURN(const MutableBytes memory, buffer.reserve(total, copying_device(job)));
   SourcePieces pieces = move_to_buffer(job, memory.data());
   const std::vector<CopyPiece> host = std::move(pieces.host);
   pieces.host.clear();

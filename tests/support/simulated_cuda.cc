@@ -157,7 +157,10 @@ Status SimulatedCuda::copy(std::byte* target, const std::byte* source, uint64_t 
   if (is_to_device == is_in(device_memory_, {source, size_bytes})) {
     note("a copy that is neither to the device nor from it");
   }
-  if (!is_to_device) ++copies_by_engine_;
+  if (!is_to_device) {
+    ++copies_by_engine_;
+    longest_copy_bytes_ = std::max(longest_copy_bytes_, size_bytes);
+  }
   const ByteView host{is_to_device ? source : target, size_bytes};
   const bool is_asynchronous = is_in(pinned_, host) || is_in(host_memory_, host);
   TINTYPE_RETURN_IF_ERROR(add(stream, [=] { std::memcpy(target, source, size_bytes); }));
@@ -250,6 +253,7 @@ Result<MutableBytes> SimulatedCuda::allocate_on_device(uint64_t size_bytes) {
 Status SimulatedCuda::pin(MutableBytes memory) {
   std::lock_guard lock(mutex_);
   TINTYPE_RETURN_IF_ERROR(take_luck("pin"));
+  ++pinnings_asked_;
   if (is_pinning_refused_) return {StatusCode::resource_exhausted, "simulated: pinning refused"};
   if (!pinned_.emplace(memory.data(), memory.size()).second) note("pinned twice");
   return Status::ok();

@@ -78,8 +78,10 @@ class SimulatedCuda final : public CudaApi {
   uint64_t pinned_regions() const;
   uint64_t allocations() const;
   uint64_t allocated_bytes() const;
-  uint64_t tables_on_host() const;    // launches that read theirs from there
-  uint64_t copies_by_engine() const;  // to host memory that is not a launch's own
+  uint64_t tables_on_host() const;      // launches that read theirs from there
+  uint64_t copies_by_engine() const;    // to host memory that is not a launch's own
+  uint64_t longest_copy_bytes() const;  // of these
+  uint64_t pinnings_asked() const;
   uint64_t kernels() const;
 
   SimulatedCuda(const SimulatedCuda&) = delete;
@@ -144,6 +146,8 @@ class SimulatedCuda final : public CudaApi {
   bool is_device_memory_refused_ = false;
   bool is_stopping_ = false;
   uint64_t copies_by_engine_ = 0;
+  uint64_t longest_copy_bytes_ = 0;
+  uint64_t pinnings_asked_ = 0;
   uint64_t kernels_ = 0;
   bool are_kernels_lacking_ = false;
   uint64_t kernel_loads_ = 0;

@@ -73,6 +73,16 @@ uint64_t SimulatedCuda::copies_by_engine() const {
   return copies_by_engine_;
 }
 
+uint64_t SimulatedCuda::longest_copy_bytes() const {
+  std::lock_guard lock(mutex_);
+  return longest_copy_bytes_;
+}
+
+uint64_t SimulatedCuda::pinnings_asked() const {
+  std::lock_guard lock(mutex_);
+  return pinnings_asked_;
+}
+
 uint64_t SimulatedCuda::kernels() const {
   std::lock_guard lock(mutex_);
   return kernels_;

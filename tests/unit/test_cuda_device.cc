@@ -251,6 +251,38 @@ TEST_F(CudaDeviceTest, guarded_save_returns_at_once_and_any_stream_can_be_made_t
   EXPECT_EQ(record_.asked, 1);
 }
 
+TEST_F(CudaDeviceTest, early_memory_is_pinned_only_for_copies_from_devices_and_asked_once) {
+  add_storages(8, 100'000);
+  make_engine(64 * kExtentBytes);
+  ASSERT_OK(*engine_->save_async(guarded_request(0)).value()->wait_durable(std::nullopt));
+  const uint64_t pinnings = cuda_.pinnings_asked();  // of the pool; host storages alone are eager
+  EXPECT_EQ(cuda_.pinned_regions(), pinnings);
+  ASSERT_OK(*engine_->save_async(guarded_request(3)).value()->wait_durable(std::nullopt));
+  EXPECT_EQ(cuda_.pinnings_asked(), pinnings + 1);
+
+  make_engine(64 * kExtentBytes);
+  cuda_.refuse_pinning(true);
+  const uint64_t before = cuda_.pinnings_asked();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(*engine_->save_async(guarded_request(3)).value()->wait_durable(std::nullopt));
+    EXPECT_TRUE(read_text(path_) == expected());
+  }
+  EXPECT_EQ(cuda_.pinnings_asked(), before + 2);  // for the pool, and for the early memory
+}
+
+TEST_F(CudaDeviceTest, a_large_eager_storage_leaves_the_device_in_pieces) {
+  fill(storages_.emplace_back(20 << 20), 1);
+  places_.push_back(0);
+  cuda_.add_device_memory(storages_.front());
+  add_storages(4, 100'000);  // lazy ones, so that the save is guarded
+  make_engine(64 * kExtentBytes);
+  SaveRequest made = guarded_request(0);
+  made.storages.front().is_lazy = false;
+  ASSERT_OK(*engine_->save_async(std::move(made)).value()->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path_) == expected());
+  EXPECT_EQ(cuda_.longest_copy_bytes(), 8u << 20);
+}
+
 TEST_F(CudaDeviceTest, a_slab_that_is_too_small_hides_nothing_of_a_guarded_save) {
   add_storages(16, 400'000);
   make_engine(6 * kExtentBytes);
