@@ -153,10 +153,9 @@ Status Engine::Impl::ensure_pool(uint64_t image_bytes) {
 }
 
 // Registering memory with the kernel comes later, by the writer: it takes pinned memory as any.
-void Engine::Impl::pin_pool(Device& device) {
-  if (is_pinning_refused_ || pool_.pinned_bytes() == pool_.total_bytes()) return;
-  pool_.touch_all(crew_.size());  // by several threads; pinning does it by one
-  const Status status = pool_.pin(device);
+// REQUIRES: it was touched, by several threads; pinning does it by one.
+void Engine::Impl::pin_pool(Device& device, const InterruptCheck& is_stopped) {
+  const Status status = pool_.pin(device, is_stopped);
   if (status.is_ok() || is_pinning_refused_.exchange(true)) return;
   log_warning(fmt::format("staging memory is not pinned, so that copies from {} hold the job: {}",
                           device.name(), status.message()));
@@ -167,12 +166,13 @@ Status Engine::Impl::ready_pool(const SaveJob& job, InterruptPoll& interrupts) {
   const bool is_compressed = is_any_compressed(job.request);
   const uint64_t spare_bytes = is_compressed ? encoders_.wanted_slots() * pool_.slot_bytes() : 0;
   TINTYPE_RETURN_IF_ERROR(ensure_pool(job.plan.total_bytes + spare_bytes));
-  if (!job.request.devices.empty()) {
+  const auto is_stopped = [&] { return interrupts.poll() || job.core->is_doomed(); };
+  if (!job.request.devices.empty() && wants_pinning()) {
     const StageTimer timer(job.trace, "pin memory");
-    pin_pool(*job.request.devices.front().device);
+    pool_.touch_all(crew_.size(), is_stopped);
+    pin_pool(*job.request.devices.front().device, is_stopped);
   }
-  if (!is_compressed) return Status::ok();
-  return encoders_.reserve([&] { return interrupts.poll() || job.core->is_doomed(); });
+  return is_compressed ? encoders_.reserve(is_stopped) : Status::ok();
 }
 
 // From here on the committer waits for the job, and the staging is a piece of its work.
@@ -325,14 +325,18 @@ void Engine::Impl::give_up(const CorePointer& core) {
   leave(!is_ended_here);
 }
 
-Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device) {
+Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device,
+                             const InterruptCheck& is_interrupted) {
   bool is_closed = false;
   turnstile_.notify([&] { is_closed = is_closed_; });
   if (is_closed) return closed_status();
   if (is_stalled()) return stalled_status("");
   TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
-  if (device != nullptr) pin_pool(*device);
-  pool_.touch_all(crew_.size());
+  bool is_stopped = false;  // not asked again once it was true: the signal is taken then
+  const auto stop = [&] { return is_stopped || (is_stopped = is_interrupted && is_interrupted()); };
+  pool_.touch_all(crew_.size(), stop);
+  if (device != nullptr && wants_pinning()) pin_pool(*device, stop);
+  if (is_stopped) return {StatusCode::interrupted, "interrupted: some of the memory is prepared"};
   writer_.register_memory([this] { return is_stalled(); });
   return Status::ok();
 }

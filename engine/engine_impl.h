@@ -59,7 +59,7 @@ class Engine::Impl {
                                                const InterruptCheck& is_interrupted);
   Status before_mutation(const InterruptCheck& is_interrupted,
                          std::span<const DeviceStream> streams);
-  Status prepare(uint64_t storage_bytes, Device* device);
+  Status prepare(uint64_t storage_bytes, Device* device, const InterruptCheck& is_interrupted);
   Status wait(const InterruptCheck& is_interrupted);
   void refuse_new_saves();
   EngineStats stats() const;
@@ -75,7 +75,10 @@ class Engine::Impl {
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Result<SavePlan> make_plan(const SaveRequest& request);
   Status ensure_pool(uint64_t image_bytes);
-  void pin_pool(Device& device);
+  bool wants_pinning() const {
+    return !is_pinning_refused_ && pool_.pinned_bytes() < pool_.total_bytes();
+  }
+  void pin_pool(Device& device, const InterruptCheck& is_stopped);
   Status ready_pool(const SaveJob& job, InterruptPoll& interrupts);
   void begin_job(const std::shared_ptr<SaveJob>& job, InterruptPoll& interrupts);
   Status run_staging(const std::shared_ptr<SaveJob>& job, const InterruptCheck& is_interrupted);

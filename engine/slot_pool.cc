@@ -91,31 +91,52 @@ Status SlotPool::add_region(uint64_t slot_count) {
   return Status::ok();
 }
 
-void SlotPool::touch_all(unsigned thread_count) {
-  std::vector<SlotLease> all;
-  while (auto slot = lease(std::chrono::milliseconds(0))) all.push_back(std::move(*slot));
-  std::atomic<size_t> next{0};
-  auto work = [&] {
-    for (size_t i; (i = next.fetch_add(1)) < all.size();) touch(all[i].bytes());
+void SlotPool::touch_all(unsigned thread_count, const std::function<bool()>& is_stopped) {
+  std::mutex mutex;
+  std::vector<SlotLease> touched;  // guarded by mutex; kept, or they would be leased again
+  std::atomic<bool> is_stopping = false;
+  const auto touch_one = [&] {
+    auto slot = lease(std::chrono::milliseconds(0));
+    if (!slot) return false;
+    touch(slot->bytes());
+    std::lock_guard lock(mutex);
+    touched.push_back(std::move(*slot));
+    return true;
   };
   std::vector<std::jthread> threads;
-  for (unsigned i = 1; i < thread_count; ++i) threads.emplace_back(work);
-  work();
+  for (unsigned i = 1; i < thread_count; ++i) {
+    threads.emplace_back([&] {
+      while (!is_stopping && touch_one()) {
+      }
+    });
+  }
+  while (touch_one() && !(is_stopped && is_stopped())) {
+  }
+  is_stopping = true;
 }
 
-Status SlotPool::pin(Device& device) {
-  std::lock_guard pinning(pinning_);
-  while (const auto index = first_unpinned()) {
-    MutableBytes bytes;
-    {
-      std::lock_guard lock(mutex_);
-      bytes = regions_[*index].bytes;
-    }
-    TINTYPE_RETURN_IF_ERROR(device.pin(bytes));
-    std::lock_guard lock(mutex_);
-    regions_[*index].pinned_by = &device;
+Status SlotPool::pin(Device& device, const std::function<bool()>& is_stopped) {
+  bool is_any_left = true;
+  while (is_any_left && !(is_stopped && is_stopped())) {
+    TINTYPE_ASSIGN_OR_RETURN(is_any_left, pin_next(device));
   }
   return Status::ok();
+}
+
+// False where all are pinned.
+Result<bool> SlotPool::pin_next(Device& device) {
+  std::lock_guard pinning(pinning_);
+  const auto index = first_unpinned();
+  if (!index) return false;
+  MutableBytes bytes;
+  {
+    std::lock_guard lock(mutex_);
+    bytes = regions_[*index].bytes;
+  }
+  TINTYPE_RETURN_IF_ERROR(device.pin(bytes));
+  std::lock_guard lock(mutex_);
+  regions_[*index].pinned_by = &device;
+  return true;
 }
 
 std::optional<size_t> SlotPool::first_unpinned() const {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -53,11 +54,13 @@ class SlotPool {
   uint64_t free_bytes() const;
   // Adds regions until at least `count` slots exist. resource_exhausted when memory is refused.
   Status grow_to(uint64_t count);
-  // Touches every page now, on several threads.
-  void touch_all(unsigned thread_count);
+  // Touches every page of the slots that are free, on several threads. `is_stopped` (here and
+  // below; empty: never) is asked by the caller after each slot: true ends it early.
+  void touch_all(unsigned thread_count, const std::function<bool()>& is_stopped = {});
   // Pins what the device has not pinned yet. Copies from it, and from others of its kind, then hold
-  // nobody. The device outlives the pool. May be refused for some regions: they stay as they are.
-  Status pin(Device& device);
+  // nobody. The device outlives the pool. May be refused for some regions: they stay as they are,
+  // as do those before which `is_stopped` said so.
+  Status pin(Device& device, const std::function<bool()>& is_stopped = {});
   uint64_t pinned_bytes() const;
   // A slot, or nullopt when none came free in time.
   std::optional<SlotLease> lease(std::chrono::milliseconds timeout);
@@ -82,6 +85,7 @@ class SlotPool {
   };
 
   Status add_region(uint64_t slot_count);
+  Result<bool> pin_next(Device& device);
   std::optional<size_t> first_unpinned() const;
   void give_back(MutableBytes slot);
   uint32_t region_of(const std::byte* address) const;

@@ -182,8 +182,10 @@ void bind_engine(nb::module_& module) {
       .def("save_async", &save_async)
       .def("prepare",
            [](BoundEngine& e, const NativeRequest& request) {
-             call_blocking(
-                 [&] { return e->prepare(request.storage_bytes(), request.first_device()); });
+             call_blocking([&] {
+               return e->prepare(request.storage_bytes(), request.first_device(),
+                                 is_signal_pending);
+             });
            })
       .def("wait",
            [](BoundEngine& e) { call_blocking([&] { return e->wait(is_signal_pending); }); })

@@ -20,7 +20,8 @@ namespace tintype::python {
 FileForm form_named(std::string_view name);
 
 // Not thread-safe; needs the GIL. The Python side keeps the table alive until the call that takes
-// the request returns; lazy storages are kept for as long as the engine reads them.
+// the request returns; lazy storages, and all storages of devices, are kept for as long as the
+// engine reads them.
 class NativeRequest {
  public:
   // REQUIRES: everything was captured into the table. Keeps the storages of devices.

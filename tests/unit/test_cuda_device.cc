@@ -165,6 +165,28 @@ TEST_F(CudaDeviceTest, preparing_for_a_device_pins_ahead) {
   EXPECT_EQ(engine_->stats().pinned_bytes, 64 * kExtentBytes);
 }
 
+TEST_F(CudaDeviceTest, preparing_touches_each_slot_once_and_ends_when_interrupted) {
+  make_engine(64 * kExtentBytes);
+  Device* const device = devices_.device(0).value();
+  EXPECT_THAT(engine_->prepare(1 << 20, device, [] { return true; }),
+              IsStatus(StatusCode::interrupted, HasSubstr("some of the memory is prepared")));
+  EXPECT_EQ(engine_->stats().pinned_bytes, 0u);
+  uint64_t asked = 0;  // by one of the threads that touch slots
+  ASSERT_OK(engine_->prepare(1 << 20, device, [&] { return ++asked == 0; }));
+  EXPECT_LE(asked, 64u + 2);  // and around the region that is pinned
+  EXPECT_EQ(engine_->stats().pinned_bytes, 64 * kExtentBytes);
+}
+
+TEST_F(CudaDeviceTest, a_save_is_interrupted_while_it_pins_a_large_pool) {
+  add_storages(4, 100'000);
+  make_engine(512 << 20);
+  EXPECT_THAT(engine_->save_async(request(), [] { return true; }).status(),
+              IsStatus(StatusCode::interrupted, HasSubstr("the old file stands")));
+  EXPECT_EQ(engine_->stats().pinned_bytes, 0u);
+  ASSERT_OK(*engine_->save_async(request()).value()->wait_durable(std::nullopt));
+  EXPECT_TRUE(read_text(path_) == expected());
+}
+
 TEST_F(CudaDeviceTest, saves_are_right_where_pinning_is_refused) {
   cuda_.refuse_pinning(true);
   add_storages(20, 900'000);

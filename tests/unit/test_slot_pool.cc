@@ -71,6 +71,18 @@ TEST(SlotPool, touching_all_makes_every_region_touched) {
   EXPECT_EQ(pool.touched_regions()[0].size(), 64u * 4096);
 }
 
+TEST(SlotPool, touching_ends_when_it_is_told_to_and_goes_on_the_next_time) {
+  SlotPool pool(4096);
+  ASSERT_TRUE(pool.grow_to(64).is_ok());
+  int asked = 0;
+  pool.touch_all(1, [&] { return ++asked == 3; });
+  EXPECT_EQ(asked, 3);
+  EXPECT_TRUE(pool.touched_regions().empty());
+  pool.touch_all(2);
+  EXPECT_EQ(pool.touched_regions().size(), 1u);
+  EXPECT_EQ(pool.free_bytes(), 64u * 4096);
+}
+
 TEST(SlotPool, two_slots_among_eight_threads_are_never_shared) {
   SlotPool pool(4096);
   ASSERT_TRUE(pool.grow_to(2).is_ok());
