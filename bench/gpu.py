@@ -90,9 +90,7 @@ def slab(stage: Stage) -> list[Row]:
         def save() -> float:
             snapshots = []
             path = stage.folder / "slab.pth"
-            seconds = stage.stream_seconds(
-                lambda: snapshots.append(engine.save_async(state, path))
-            )
+            seconds = stage.stream_seconds(lambda: snapshots.append(engine.save_async(state, path)))
             snapshots[0].wait_durable()
             report = snapshots[0].report()
             held.append((report["blocking_ns"] - report["capture_ns"]) / 1e9)

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "gpu"), str(ROOT / "bench")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "gpu"))
 
 import gpu_report
+
 import run as gpu_run
 
+ROOT = Path(__file__).parents[2]
 without_gpu = pytest.mark.skipif(
     gpu_report.is_device_visible() or torch.cuda.is_available(), reason="needs no GPU"
 )

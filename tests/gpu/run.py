@@ -18,11 +18,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "bench"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import gpu_report
 
+ROOT = Path(__file__).resolve().parents[2]
 Outcome = dict[str, Any]  # test, outcome ("passed", "failed", "skipped"), seconds
 
 
