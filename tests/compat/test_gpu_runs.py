@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,71 @@ def test_benchmark_measures_every_row(tmp_path: Path) -> None:
         "save_async, ", "save_async, ", "save_async, ",
     ]  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+# In a child, as the benchmark's modules have the names of others here.
+TIMED_STEP = """
+import gpu, pathlib, torch
+
+done = []
+
+class Event:
+    def __init__(self, enable_timing):
+        assert enable_timing
+    def record(self):
+        done.append("recorded")
+    def synchronize(self):
+        done.append("waited for")
+    def elapsed_time(self, end):
+        return 1500.0
+
+def refuse():
+    raise AssertionError("the copies on other streams are waited for")
+
+torch.cuda.Event, torch.cuda.synchronize = Event, refuse
+stage = gpu.Stage("cuda", pathlib.Path(), 8 << 20, 1, 1)
+print(stage.step_seconds(lambda: done.append("done")), *done, sep=", ")
+"""
+
+TIMED_STEPS = """
+import gpu, pathlib, tintype
+
+steps = []
+
+class Snapshot:
+    def done(self):
+        return len(steps) % 10 == 7
+    def wait_durable(self):
+        assert self.done()
+
+def take(*_):
+    steps.append(None)
+    return float(len(steps))
+
+tintype.Engine.save_async = lambda *_: Snapshot()
+gpu.Stage.step_seconds = take
+(row,) = gpu.slowdown(gpu.Stage("cpu", pathlib.Path(), 8 << 20, 1, 1))
+print(row.beside[0].values, row.ours.values)
+"""
+
+
+def run_beside_benchmark(code: str) -> str:
+    path = os.pathsep.join([str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
+def test_a_step_is_timed_on_its_stream_while_copies_go_on() -> None:
+    assert run_beside_benchmark(TIMED_STEP) == "1.5, recorded, done, recorded, waited for"
+
+
+def test_steps_are_timed_for_as_long_as_the_save_goes_on() -> None:
+    assert run_beside_benchmark(TIMED_STEPS) == "[5.5] [14.0]"  # of 10 steps, and of 7
 
 
 def test_a_visible_device_on_which_no_test_ran_is_a_failure() -> None:
