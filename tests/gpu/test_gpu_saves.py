@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,18 +155,33 @@ def test_saving_within_a_graph_capture_is_refused_and_the_graph_survives(
     assert (torch.load(tmp_path / "x.pth")["x"] == 1).all()
 
 
-def test_capture_goes_on_while_a_save_is_in_flight(engine: tintype.Engine, tmp_path: Path) -> None:
-    state = {"x": torch.rand(20 * MIB, device="cuda")}
-    tensor = torch.zeros(1000, device="cuda")
-    snapshot = engine.save_async(state, tmp_path / "x.pth")
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(100):
-            tensor += 1
-    graph.replay()
-    snapshot.wait_durable()
+def test_capture_and_the_copies_of_a_save_go_on_beside_each_other(tmp_path: Path) -> None:
+    """A capture that any thread's unsafe call would end (torch's default mode) is held open until
+    more was written than staging memory can hold: those copies were started, waited for and checked
+    while it was open."""
+    state = {str(i): torch.rand(MIB, device="cuda") for i in range(64)}
+    counter = torch.zeros(1000, device="cuda")
+    options = {"staging_bytes": 16 * MIB, "extent_bytes": MIB, "byte_rate_limit": 64 * MIB}
+    with tintype.Engine(device_slab_bytes=257 * MIB, **options) as engine:
+        engine.prepare(state)
+        snapshot = engine.save_async(state, tmp_path / "x.pth")
+        total_bytes = snapshot.report()["total_bytes"]
+        graph = torch.cuda.CUDAGraph()
+        additions = 0
+        with torch.cuda.graph(graph):
+            enough = snapshot.progress() + 2 * options["staging_bytes"] / total_bytes
+            deadline = time.monotonic() + 60
+            while snapshot.progress() < enough and time.monotonic() < deadline:
+                counter += 1
+                additions += 1
+                time.sleep(0.01)
+            progress = snapshot.progress()
+        assert enough <= progress < 1 and not snapshot.done()
+        for _ in range(2):
+            graph.replay()
+        assert (counter == 2 * additions).all() and additions > 0
+        snapshot.wait_durable()
     assert_equal(torch.load(tmp_path / "x.pth"), state)
-    assert (tensor == 100).all()
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
