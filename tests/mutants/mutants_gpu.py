@@ -54,6 +54,42 @@ GPU_MUTANTS = (
         ),
     ),
     Mutant(
+        "takes the results of a GPU's copy that a failed wait has dropped",
+        "test_gpu",
+        "GpuTest.a_wait_that_fails_is_the_answer_to_earlier_copies_whose_results_it_dropped",
+        (
+            Edit(
+                "kernels/gpu_event.cc",
+                "return number < failed_up_to_ && status.is_ok() ? failed_ : status;",
+                "return status;",
+            ),
+        ),
+    ),
+    Mutant(
+        "opens a GPU that the build has no kernels for",
+        "test_gpu",
+        "GpuTest.a_device_that_the_build_has_no_kernels_for_is_not_opened",
+        (Edit("kernels/gpu.cc", "TINTYPE_RETURN_IF_ERROR(api_.load_kernels());", ""),),
+    ),
+    Mutant(
+        "holds the caller of a save in a slab for its host storages",
+        "test_cuda_device",
+        "CudaDeviceTest.slab_needs_no_slot_for_the_call_to_return_beside_host_storages",
+        (Edit("engine/staging.cc", " || is_rest_small(*job_)", ""),),
+    ),
+    Mutant(
+        "promises to hide what a slab is too small for",
+        "test_cuda_device",
+        "CudaDeviceTest.a_slab_that_is_too_small_hides_nothing_of_a_guarded_save",
+        (
+            Edit(
+                "engine/engine_impl.cc",
+                "if (storage.is_lazy && job.copies.is_gathered(storage)) inputs",
+                "if (storage.is_lazy) inputs",
+            ),
+        ),
+    ),
+    Mutant(
         "leaves the last bytes of a piece out of the gather kernel",
         "test_host_twins",
         "HostTwins.edge_sizes_at_every_alignment",

@@ -213,8 +213,7 @@ TEST_F(CudaDeviceTest, slab_lets_the_job_go_on_before_anything_left_the_device) 
   EXPECT_TRUE(read_text(path_) == at_call);
 }
 
-TEST_F(CudaDeviceTest,
-       slab_needs_no_free_slot_for_the_call_to_return_though_there_are_host_storages) {
+TEST_F(CudaDeviceTest, slab_needs_no_slot_for_the_call_to_return_beside_host_storages) {
   add_storages(12, 200'000);
   make_engine(6 * kExtentBytes);
   const std::string at_call = expected();
