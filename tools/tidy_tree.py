@@ -60,6 +60,9 @@ class Source:
         return _CPP_NOISE.sub(lambda found: _blank(found.group()), self.text)
 
 
+DATA = Path("tests/fuzz/corpus")  # any bytes at all, text among them
+
+
 class Tree:
     """The project's text files: everything that .gitignore does not name."""
 
@@ -74,6 +77,8 @@ class Tree:
     def _walk(self, folder: Path) -> Iterator[Path]:
         for path in folder.iterdir():
             if any(path.match(pattern) for pattern in self._ignored):
+                continue
+            if path.relative_to(self.root) == DATA:
                 continue
             if path.is_dir() and not path.is_symlink():
                 yield from self._walk(path)
