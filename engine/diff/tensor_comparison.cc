@@ -37,7 +37,7 @@ class ElementReader {
     }
     TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload,
                              locate_payload(archive.source(), archive.index(), *record_));
-    offset_ = payload + tensor_.storage_offset * tensor_.element_bytes;
+    offset_ = payload + tensor_.first_byte();
     is_crc_due_ = tensor_.size_bytes == record_->size_bytes && record_->is_crc_known() &&
                   !compared_.is_checked(*record_);
     return is_crc_due_ ? Status::ok() : compared_.check(*record_, options);

@@ -21,21 +21,22 @@ class Gather {
   void run() {
     if (target_.empty()) return;
     if (tensor_.is_contiguous()) {
-      copy(tensor_.storage_offset, target_.size());
+      copy(tensor_.first_byte(), target_.size());
     } else {
       dimension(0, tensor_.storage_offset);
     }
   }
 
  private:
-  void copy(uint64_t element, size_t size_bytes) {
-    std::memcpy(target_.data() + filled_, storage_.data() + element * tensor_.element_bytes,
-                size_bytes);
+  void copy(uint64_t offset, size_t size_bytes) {
+    std::memcpy(target_.data() + filled_, storage_.data() + offset, size_bytes);
     filled_ += size_bytes;
   }
 
   void dimension(size_t axis, uint64_t element) {
-    if (axis == tensor_.shape.size()) return copy(element, tensor_.element_bytes);
+    if (axis == tensor_.shape.size()) {
+      return copy(element * tensor_.element_bytes, tensor_.element_bytes);
+    }
     for (uint64_t i = 0; i < tensor_.shape[axis]; ++i) {
       dimension(axis + 1, element + i * tensor_.stride[axis]);
     }
@@ -119,6 +120,11 @@ Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
     return Status::unsupported(
         fmt::format("'{}': tensor '{}' repeats {} bytes to {}, over the limit", path(), tensor.name,
                     tensor.storage_bytes, tensor.size_bytes));
+  }
+  if (tensor.elements_per_byte() > 1 && !tensor.is_contiguous()) {
+    return Status::unsupported(fmt::format(
+        "'{}': tensor '{}' of {} shares bytes with others; make it contiguous and save it again",
+        path(), tensor.name, tensor.dtype));
   }
   TINTYPE_RETURN_IF_ERROR(check_method(*record, limits_));
   ByteVector storage(record->size_bytes);

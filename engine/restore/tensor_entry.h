@@ -35,7 +35,12 @@ struct TensorEntry {
   bool is_negative = false;   // the stored bytes are negated
 
   uint64_t element_count() const;  // REQUIRES: as checked by find_tensors, it does not overflow
+  // Not 1 for quint4x2 and quint2x4, whose element_bytes is 1.
+  uint32_t elements_per_byte() const;
+  // Row by row without gaps, from a whole byte on: then the elements are the size_bytes at
+  // first_byte() of the storage.
   bool is_contiguous() const;
+  uint64_t first_byte() const { return storage_offset * element_bytes / elements_per_byte(); }
 };
 
 struct ValueEntry {

@@ -160,6 +160,7 @@ class TensorReader {
         return impossible("its size overflows");
       }
     }
+    tensor.size_bytes = divide_up(tensor.size_bytes, tensor.elements_per_byte());
     return Status::ok();
   }
 
@@ -173,6 +174,7 @@ class TensorReader {
       overflows |= __builtin_mul_overflow(tensor.shape[i] - 1, tensor.stride[i], &span);
       overflows |= __builtin_add_overflow(last, span, &last);
     }
+    last /= tensor.elements_per_byte();
     if (overflows || last >= tensor.storage_bytes / tensor.element_bytes) {
       return impossible(fmt::format("it reaches beyond its storage '{}' of {} bytes",
                                     tensor.storage_key, tensor.storage_bytes));
@@ -198,8 +200,7 @@ class TensorReader {
     }
     tensor.storage_offset = static_cast<uint64_t>(tree_.integer(arguments[1]));
     TINTYPE_RETURN_IF_ERROR(read_geometry(arguments[2], arguments[3], tensor));
-    const bool is_packed = tensor.dtype == "quint4x2" || tensor.dtype == "quint2x4";
-    if (!is_packed) TINTYPE_RETURN_IF_ERROR(check_extent(tensor));
+    TINTYPE_RETURN_IF_ERROR(check_extent(tensor));
     return std::optional(std::move(found));
   }
 
@@ -282,7 +283,13 @@ uint64_t TensorEntry::element_count() const {
   return count;
 }
 
+uint32_t TensorEntry::elements_per_byte() const {
+  if (dtype == "quint4x2") return 2;
+  return dtype == "quint2x4" ? 4 : 1;
+}
+
 bool TensorEntry::is_contiguous() const {
+  if (storage_offset % elements_per_byte() != 0) return false;
   uint64_t expected = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     if (shape[i] == 0) return true;

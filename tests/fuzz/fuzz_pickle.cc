@@ -31,12 +31,13 @@ void check_tree(const PickleTree& tree) {
 void check_tensor(const TensorEntry& tensor) {
   TINTYPE_CHECK(tensor.shape.size() == tensor.stride.size());
   TINTYPE_CHECK(tensor.element_bytes >= 1 && tensor.element_bytes <= 16);
-  TINTYPE_CHECK(tensor.size_bytes == tensor.element_count() * tensor.element_bytes ||
+  TINTYPE_CHECK(tensor.size_bytes == divide_up(tensor.element_count() * tensor.element_bytes,
+                                               tensor.elements_per_byte()) ||
                 tensor.form == TensorEntry::Form::storage);
-  const bool is_packed = tensor.dtype == "quint4x2" || tensor.dtype == "quint2x4";
-  if (tensor.form == TensorEntry::Form::meta || tensor.size_bytes == 0 || is_packed) return;
+  if (tensor.form == TensorEntry::Form::meta || tensor.size_bytes == 0) return;
   uint64_t last = tensor.storage_offset;
   for (size_t i = 0; i < tensor.shape.size(); ++i) last += (tensor.shape[i] - 1) * tensor.stride[i];
+  last /= tensor.elements_per_byte();
   TINTYPE_CHECK(last < tensor.storage_bytes / tensor.element_bytes);
 }
 

@@ -39,10 +39,11 @@ inline ByteVector archive_of(const std::vector<NamedPayload>& records) {
 struct SmallTensor {
   std::string key;  // in the dict
   std::string storage_key;
-  int64_t storage_count = 0;  // float32 elements
+  int64_t storage_count = 0;  // elements
   int64_t offset = 0;
   std::vector<int64_t> shape;
   std::vector<int64_t> stride;
+  std::string storage_class = "FloatStorage";
 };
 
 inline void write_numbers(PickleWriter& writer, const std::vector<int64_t>& numbers) {
@@ -63,7 +64,7 @@ inline std::string pickle_of(const std::vector<SmallTensor>& tensors) {
     writer.mark();
     writer.mark();
     writer.text("storage");
-    writer.global("torch\nFloatStorage\n");
+    writer.global("torch\n" + tensor.storage_class + "\n");
     writer.text(tensor.storage_key);
     writer.text("cpu");
     writer.integer(tensor.storage_count);

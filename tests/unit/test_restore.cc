@@ -131,6 +131,29 @@ TEST_F(Restore, a_tensor_beyond_its_storage_is_corruption) {
   }
 }
 
+// Two or four elements share a byte; where the storage ends counts in bytes.
+TEST_F(Restore, packed_tensors_stay_within_their_storage) {
+  const auto open_packed = [&](const std::string& storage_class, int64_t offset, int64_t count) {
+    const SmallTensor tensor{"q", "0", 10, offset, {count}, {1}, storage_class};
+    return open(archive_of(
+        {{"data.pkl", pickle_of({tensor})}, {"data/0", "0123456789"}, {"version", "3\n"}}));
+  };
+  const auto read = [&](const std::string& storage_class, int64_t offset, int64_t count) {
+    const auto archive = open_packed(storage_class, offset, count);
+    TINTYPE_CHECK(archive.is_ok());
+    return (*archive)->read_tensor(*(*archive)->find_tensor("model/q"));
+  };
+  EXPECT_EQ(as_text(read("QUInt4x2Storage", 0, 20).value()), "0123456789");
+  EXPECT_EQ(as_text(read("QUInt4x2Storage", 4, 7).value()), "2345");
+  EXPECT_EQ(as_text(read("QUInt2x4Storage", 8, 32).value()), "23456789");
+  EXPECT_THAT(read("QUInt4x2Storage", 1, 2),
+              IsStatus(StatusCode::unsupported, HasSubstr("shares bytes")));
+  const auto beyond = IsStatus(StatusCode::corruption, HasSubstr("beyond its storage"));
+  EXPECT_THAT(open_packed("QUInt4x2Storage", 0, 21), beyond);
+  EXPECT_THAT(open_packed("QUInt2x4Storage", 8, 33), beyond);
+  EXPECT_THAT(open_packed("QUInt4x2Storage", 0, 1 << 20), beyond);
+}
+
 TEST_F(Restore, a_sound_file_verifies) {
   const auto report = check(archive_of(records_of(kTensors)));
   ASSERT_OK(report);
