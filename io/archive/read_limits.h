@@ -19,6 +19,7 @@ struct ReadLimits {
   uint64_t frame_count = 1'000'000;                    // of a compressed form, padding counted
   uint64_t image_free_bytes = uint64_t{64} << 20;      // above, at most 2048 times its file's bytes
   uint64_t streamed_image_bytes = uint64_t{1} << 30;   // of a `.zst` that must be kept in memory
+  uint32_t streamed_window_log = 27;  // of such a file's frames: 128 MiB, as `zstd -d` allows
 };
 
 // Zero bytes that may follow the end record (copies padded to a block, as torch tolerates).

@@ -13,6 +13,9 @@ namespace tintype {
 ZstdStream::ZstdStream(std::string name, const ReadLimits& limits)
     : name_(std::move(name)), limits_(limits), context_(ZSTD_createDCtx()) {
   TINTYPE_CHECK(context_ != nullptr);  // memory
+  const size_t set = ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax,
+                                            static_cast<int>(limits.streamed_window_log));
+  TINTYPE_CHECK(ZSTD_isError(set) == 0);
 }
 
 Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {

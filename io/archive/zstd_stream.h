@@ -13,8 +13,8 @@
 
 namespace tintype {
 
-// Not for several threads at once. Memory: a window of at most 128 MiB, as the zstd command allows
-// it, and only as much as the file's frames ask for.
+// Not for several threads at once. Memory: a window within the limits, and only as much as the
+// file's frames ask for.
 class ZstdStream {
  public:
   // `name` is what error texts call the file.
