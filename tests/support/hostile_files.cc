@@ -188,10 +188,10 @@ std::vector<NamedBytes> hostile_pickles() {
     all.push_back({name, {}});
     append_text(all.back().bytes, pickle);
   };
-  add("nested-2000-deep", nested_pickle(2000));
-  add("billion-laughs", billion_laughs_pickle(12, 10));
-  add("names-of-8-kib", long_names_pickle(8000, 200));
-  add("list-repeated", repeated_list_pickle(200, 200));
+  add("nested-1100-deep", nested_pickle(1100));
+  add("billion-laughs", billion_laughs_pickle(12, 4));
+  add("names-long", long_names_pickle(500, 50));
+  add("list-repeated", repeated_list_pickle(50, 50));
   add("memo-number-huge", "\x80\x02Nr\xff\xff\xff\xff.");
   add("text-longer-than-the-pickle", "\x80\x02X\xff\xff\xff\xffx.");
   add("text-of-64-bits", "\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7fx.");
@@ -200,6 +200,8 @@ std::vector<NamedBytes> hostile_pickles() {
   add("calls-system", "\x80\x02"s + "cposix\nsystem\nX\x02\0\0\0ls\x85R."s);
   add("storage-of-2-to-the-62", pickle_of({{"a", "0", int64_t{1} << 62, 0, {1}, {1}}}));
   add("tensor-beyond-its-storage", pickle_of({{"a", "0", 10, 5, {6}, {1}}}));
+  add("packed-tensor-beyond-its-storage",
+      pickle_of({{"a", "0", 10, 0, {1 << 20}, {1}, "QUInt4x2Storage"}}));
   add("shape-overflows", pickle_of({{"a", "0", 10, 0, {1 << 30, 1 << 30, 1 << 30}, {0, 0, 0}}}));
   add("stride-repeats-one-element", pickle_of({{"a", "0", 1, 0, {1 << 20, 1 << 20}, {0, 0}}}));
   return all;
@@ -312,13 +314,13 @@ std::vector<NamedBytes> hostile_indexes() {
     all.push_back({name, {}});
     append_text(all.back().bytes, text);
   };
-  add("lists-2000-deep", std::string(2000, '[') + std::string(2000, ']'));
+  add("lists-500-deep", std::string(500, '[') + std::string(500, ']'));
   std::string objects;
-  for (int i = 0; i < 500; ++i) objects += "{\"a\":";
-  add("objects-500-deep", objects + "1" + std::string(500, '}'));
+  for (int i = 0; i < 100; ++i) objects += "{\"a\":";
+  add("objects-100-deep", objects + "1" + std::string(100, '}'));
   std::string keys;
-  for (int i = 0; i < 500; ++i) keys += fmt::format("\"{}\":0,", i);
-  add("object-of-500-keys", "{" + keys + "\"format\":\"tintype-checkpoint-index\"}");
+  for (int i = 0; i < 100; ++i) keys += fmt::format("\"{}\":0,", i);
+  add("object-of-100-keys", "{" + keys + "\"format\":\"tintype-checkpoint-index\"}");
   add("number-beyond-doubles", R"({"format":"tintype-checkpoint-index","version":1e999})");
   add("version-of-65-bits",
       R"({"format":"tintype-checkpoint-index","version":36893488147419103232})");
