@@ -5,8 +5,8 @@ JOBS ?= $(shell n=$$(nproc); [ $$n -gt 8 ] && n=8; echo $$n)
 DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
              $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
-.PHONY: help setup setup-lint build demo test test-cpp test-python test-san test-slow test-mutants bench lint \
-        format deps test-gpu bench-gpu clean distclean
+.PHONY: help setup setup-lint setup-fuzz build demo test test-cpp test-python test-san test-slow test-mutants fuzz \
+        bench lint format deps test-gpu bench-gpu clean distclean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ setup:  ## install what is missing: Debian packages, .venv with torch
 
 setup-lint:
 	@tools/setup.sh lint
+
+setup-fuzz:
+	@tools/setup.sh fuzz
 
 build/%/build.ninja: CMakeLists.txt CMakePresets.json | setup
 	@mkdir -p build
@@ -46,6 +49,10 @@ test-slow: build test-mutants  ## full counts
 
 test-mutants: setup  ## that the tests notice: broken promises, one by one, in a copy of the source
 	@$(PYTHON) tests/mutants/run.py
+
+fuzz: setup-fuzz build/fuzz/build.ninja  ## the readers by libFuzzer, 10 million inputs: FUZZ_RUNS=, ARGS="zip --seconds 60"
+	@cmake --build --preset fuzz -j$(JOBS) -- --quiet
+	@tests/fuzz/run.py $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS)) $(ARGS)
 
 lint: setup-lint build  ## formatting, clang-tidy, headers, ruff (slow)
 	@tools/lint.sh

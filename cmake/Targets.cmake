@@ -7,13 +7,14 @@ function(tintype_configure target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
     -Wnon-virtual-dtor -Wold-style-cast -Wunused-result
     -Wno-missing-field-initializers  # designated initialisers name what differs from the default
-    -Wno-restrict -Wno-maybe-uninitialized  # g++ 12 is wrong about std::string
+    # g++ 12 is wrong about std::string
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
     $<$<BOOL:${TINTYPE_WERROR}>:-Werror>)
   if(TINTYPE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${TINTYPE_SANITIZE} -fno-omit-frame-pointer
                            -fno-sanitize-recover=all)
     # g++ 12 warns of vectors that it only sees grow when instrumented.
-    target_compile_options(${target} PRIVATE -Wno-stringop-overflow)
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
     target_link_options(${target} PUBLIC -fsanitize=${TINTYPE_SANITIZE})
   else()
     target_compile_options(${target} PRIVATE -fstack-protector-strong

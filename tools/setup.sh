@@ -5,6 +5,7 @@
 #
 #   tools/setup.sh            what building and testing need
 #   tools/setup.sh lint       the same, and what `make lint` needs
+#   tools/setup.sh fuzz       the same, and what `make fuzz` needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,8 @@ requirements=(tools/requirements.txt)
 if [ "$kind" = lint ]; then
   package_lists+=(tools/packages-lint.txt)
   requirements+=(tools/requirements-lint.txt)
+elif [ "$kind" = fuzz ]; then
+  package_lists+=(tools/packages-fuzz.txt)
 fi
 
 say() { printf 'setup: %s\n' "$*"; }
