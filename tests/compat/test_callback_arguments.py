@@ -125,8 +125,8 @@ MISSING_NAMES = {
     "train.99": "resume from '.*/run/checkpoints/train.99_full.pth': .*ENOENT.* the directory's "
     "checkpoints are train.1: name one of them, or start without resume",
     "tune.1_full": "resume from '.*/run/checkpoints/tune.1_full.pth': .*train.1",
-    "train.99.pth": "resume from '.*/run/checkpoints/train.99.pth': .*checkpoints are train.1: name",
-    "newest": "resume from '.*/run/checkpoints/newest': .*checkpoints are train.1: name one of them",
+    "train.99.pth": "resume from '.*/run/checkpoints/train.99.pth': .*checkpoints are train.1",
+    "newest": "resume from '.*/run/checkpoints/newest': .*checkpoints are train.1: name one",
     "no/train.1_full.pth": "read '.*/no/train.1_full.pth': .*ENOENT.*there is no directory '.*/no'",
 }
 
