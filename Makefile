@@ -36,7 +36,8 @@ test-cpp: build  ## the C++ tests; after a change to io/ or engine/
 	@cd build/release && ctest --output-on-failure -j$(JOBS) $(CTEST_ARGS)
 
 test-python: build  ## the tests with torch
-	@$(PYTHON) -m pytest tests/compat tests/command -q -m "not slow" $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest tests/compat tests/command -q -n $(JOBS) --dist loadfile -m "not slow" \
+	  $(PYTEST_ARGS)
 
 test-san: setup build/asan/build.ninja build/tsan/build.ninja  ## the C++ tests under ASan+UBSan and TSan
 	@for preset in asan tsan; do \
