@@ -61,6 +61,15 @@ class TintypeSaver:
         self._engine.close()
 
 
+class GuardedSaver(TintypeSaver):
+    """The optimizer's tensors are copied behind the call; the job computes until they are."""
+
+    def __init__(self, folder: Path, state: Any, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(folder, state)
+        self._engine.guard(optimizer)
+        self._path = folder / "guarded.pth"
+
+
 class DcpSaver:
     _staging = StagingOptions(False, False, False, False)
 

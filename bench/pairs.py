@@ -53,7 +53,7 @@ def at_most(limit: float) -> Goal:
 
 @dataclass(frozen=True)
 class Series:
-    """The samples of one contender: seconds, or bytes where `unit` says so."""
+    """The samples of one contender: seconds, or what `unit` says."""
 
     name: str
     values: list[float]
@@ -62,6 +62,8 @@ class Series:
 
     def __str__(self) -> str:
         median = statistics.median(self.values)
+        if self.unit not in ("s", "bytes"):
+            return f"{median:.3g} {self.unit}"
         text = show_bytes(median) if self.unit == "bytes" else show_seconds(median)
         if self.moved_bytes:
             text += f" ({self.moved_bytes / median / 1e9:.2f} GB/s)"

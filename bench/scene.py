@@ -25,6 +25,7 @@ class Scale:
     memory_saves: int
     memory_bytes: int
     step_bytes: int  # light + full of one small epoch
+    training_seconds: float  # of the state for the compressed forms
 
 
 FULL = Scale(
@@ -37,6 +38,7 @@ FULL = Scale(
     memory_saves=200,
     memory_bytes=64 * MIB,
     step_bytes=16 * MIB,
+    training_seconds=120,
 )
 QUICK = Scale(
     rounds=3,
@@ -48,6 +50,7 @@ QUICK = Scale(
     memory_saves=30,
     memory_bytes=4 * MIB,
     step_bytes=4 * MIB,
+    training_seconds=1,
 )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+
+import tintype
 
 TENSORS_PER_PARAMETER = 4  # AdamW: the parameter, exp_avg, exp_avg_sq, step
 _FLOATS_PER_PARAMETER = 3  # tensors as large as the parameter
@@ -41,6 +46,22 @@ def flat_state(total_bytes: int, tensor_count: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     elements = max(1, total_bytes // tensor_count // 4)
     return {f"tensor_{i}": torch.rand(elements) for i in range(tensor_count)}
+
+
+def trained(seconds: float) -> dict[str, Any]:
+    """The full checkpoint of the transformer of examples/, trained for so long: about 150 MB."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    from model import CharTransformer, TextBatches
+    from train_transformer import DEFAULT_TEXT, train_step
+
+    torch.manual_seed(0)
+    batches = TextBatches(DEFAULT_TEXT)
+    model = CharTransformer(len(batches.alphabet))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        train_step(model, optimizer, batches, "cpu")
+    return tintype.pack_checkpoint(model, None, optimizer, None)
 
 
 def tensors_in(state: Any) -> Iterator[torch.Tensor]:

@@ -21,6 +21,7 @@ from pathlib import Path
 import fio
 import machine
 import rows_disk
+import rows_forms
 import rows_guard
 import rows_memory
 import rows_peers
@@ -39,6 +40,7 @@ GROUPS: dict[str, Callable[[Scene], list[Row]]] = {
     "first": rows_peers.first,
     "dcp": rows_peers.dcp,
     "load": rows_disk.load,
+    "forms": rows_forms.forms,
     "memory": rows_memory.memory,
 }
 
