@@ -14,8 +14,7 @@
 namespace tintype {
 
 // Each piece goes through both calls. The first `size_bytes` of `piece` are written, at `offset`,
-// which is a multiple of kDirectAlignmentBytes; what is behind them in the buffer may be written
-// too, up to the next such multiple: whoever commits the file cuts it there.
+// where the piece before it ends.
 class PieceOutput {
  public:
   virtual ~PieceOutput() = default;
@@ -26,7 +25,10 @@ class PieceOutput {
   virtual Status store(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) = 0;
 };
 
-// Past the page cache where the file system allows it.
+// Past the page cache where the file system allows it, as long as every piece begins at a multiple
+// of kDirectAlignmentBytes. Where a piece ends elsewhere (the last one as a rule), its last bytes
+// are held back until it is known whether one more follows: filling them up to an aligned write
+// would overwrite what another thread has put behind them.
 class FileOutput final : public PieceOutput {
  public:
   // `file` outlives this. `reserved_bytes`: what its begin() reserved; more is, as it grows.
@@ -34,14 +36,23 @@ class FileOutput final : public PieceOutput {
 
   Status append(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) override;
   Status store(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) override;
+  // Behind the last store(). The file may be longer than the pieces then: whoever commits it cuts
+  // it at their end.
+  Status finish();
 
  private:
   Status give_up_direct();
+  void hold_back(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset);
+  Status write_held_back();
 
   File& file_;
   uint64_t reserved_bytes_;
   std::mutex mutex_;
-  std::atomic<bool> is_direct_;
+  std::atomic<bool> is_direct_;  // false for good once it was
+
+  AlignedBuffer held_back_{kDirectAlignmentBytes};  // as all below: append() and finish() only
+  size_t held_back_bytes_ = 0;
+  uint64_t held_back_offset_ = 0;
 };
 
 class StreamOutput final : public PieceOutput {

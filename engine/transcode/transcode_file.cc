@@ -62,6 +62,7 @@ Result<Transcoded> into_file(FileSystem& file_system, const TranscodeInput& inpu
   TINTYPE_RETURN_IF_ERROR(take_over_mode(file_system, input, target->file()));
   FileOutput pieces(target->file(), planned_bytes);
   TINTYPE_ASSIGN_OR_RETURN(const Transcoded total, work(pieces));
+  TINTYPE_RETURN_IF_ERROR(pieces.finish());
   const auto may_pass = [&] { return !options.is_interrupted || !options.is_interrupted(); };
   TINTYPE_RETURN_IF_ERROR(
       target->commit(total.output_bytes, {.verify = {}, .may_pass_8b = may_pass}));

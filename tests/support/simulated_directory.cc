@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/page_sizes.h"
 #include "tests/support/simulated_core.h"
 
 namespace tintype {
@@ -34,6 +35,9 @@ class SimulatedFile final : public File {
 
   Result<size_t> write_at(ByteView data, uint64_t offset) override {
     std::lock_guard lock(core_->mutex);
+    if (is_direct_ && (offset | data.size()) % kDirectAlignmentBytes != 0) {
+      return errno_status(EINVAL, "write", path_);
+    }
     TINTYPE_RETURN_IF_ERROR(grow(offset + data.size()));
     std::memcpy(inode_->content.data() + offset, data.data(), data.size());
     return data.size();
@@ -75,7 +79,10 @@ class SimulatedFile final : public File {
     return Status::ok();
   }
   Status set_direct(bool is_direct) override {
-    return is_direct ? unsupported("set O_DIRECT", path_) : Status::ok();
+    std::lock_guard lock(core_->mutex);
+    if (is_direct && !core_->options.has_direct_io) return unsupported("set O_DIRECT", path_);
+    is_direct_ = is_direct;
+    return Status::ok();
   }
   Status clone_from(File& source) override {
     std::lock_guard lock(core_->mutex);
@@ -106,6 +113,7 @@ class SimulatedFile final : public File {
   const CorePointer core_;
   const InodePointer inode_;
   const std::string path_;
+  bool is_direct_ = false;
 };
 
 FileInfo info_of(const SimulatedInode& inode, uint64_t device) {

@@ -21,6 +21,7 @@ struct SimulatedDiskOptions {
   bool has_exchange = true;
   bool has_hard_links = true;
   bool has_clones = false;
+  bool has_direct_io = false;       // then O_DIRECT can be set, and wants aligned writes
   bool is_sync_data_honest = true;  // false: a disk that says "written" and forgets
   bool is_directory_sync_honest = true;
   uint64_t capacity_bytes = UINT64_MAX;
