@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "io/archive/compressed_faults.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/extent_decoder.h"
 
@@ -26,10 +27,7 @@ Result<bool> IndexedFeed::next(IndexedExtent& extent, AlignedBuffer& encoded) {
   return true;
 }
 
-Status PlanesStreamFeed::damaged(std::string_view what) const {
-  return Status::corruption(
-      fmt::format("'{}' {}; copy or download it again, or load an older checkpoint", name_, what));
-}
+Status PlanesStreamFeed::damaged(std::string_view what) const { return damaged_file(name_, what); }
 
 Status PlanesStreamFeed::read_all(MutableBytes target) {
   TINTYPE_ASSIGN_OR_RETURN(const size_t count, stream_.read(target));
@@ -53,10 +51,7 @@ Result<uint64_t> PlanesStreamFeed::read_head(ByteView begin) {
 Status PlanesStreamFeed::damaged_or_newer(ByteView head) const {
   const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
   if (version == kPlanesVersion) return damaged("has a damaged head");
-  return Status::unsupported(
-      fmt::format("'{}' has version {} of the planes form, and this program reads {}: read it with "
-                  "a newer one",
-                  name_, version, kPlanesVersion));
+  return newer_planes_form(name_, version);
 }
 
 Result<bool> PlanesStreamFeed::next(IndexedExtent& extent, AlignedBuffer& encoded) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "io/archive/compressed_faults.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/compressed_layout.h"
 #include "io/archive/crc32.h"
@@ -30,10 +31,7 @@ class IndexReader {
   }
 
  private:
-  Status damaged(std::string_view what) const {
-    return Status::corruption(fmt::format(
-        "'{}' {}; copy or download it again, or load an older checkpoint", source_.name(), what));
-  }
+  Status damaged(std::string_view what) const { return damaged_file(source_.name(), what); }
 
   Status over_limit(std::string_view what) const {
     return Status::unsupported(fmt::format("'{}' {}", source_.name(), what));
@@ -85,10 +83,7 @@ class IndexReader {
     }
     const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
     if (version == kPlanesVersion) return Status::ok();
-    return over_limit(
-        fmt::format("has version {} of the planes form, and this program reads {}: "
-                    "read it with a newer one",
-                    version, kPlanesVersion));
+    return newer_planes_form(source_.name(), version);
   }
 
   Status read_planes_table(ByteView table, uint64_t table_offset, uint64_t plain_bytes) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "io/archive/compressed_faults.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/zstd_context.h"
 
@@ -48,9 +49,7 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
 
 Status ZstdStream::finish() const {
   if (!is_within_frame_) return Status::ok();
-  return Status::corruption(fmt::format(
-      "'{}' is cut off within a frame; copy or download it again, or load an older checkpoint",
-      name_));
+  return damaged_file(name_, "is cut off within a frame");
 }
 
 }  // namespace tintype

@@ -1,0 +1,21 @@
+#include "io/archive/compressed_faults.h"
+
+#include <fmt/format.h>
+
+#include "io/archive/compressed_form.h"
+
+namespace tintype {
+
+Status damaged_file(std::string_view name, std::string_view what) {
+  return Status::corruption(
+      fmt::format("'{}' {}; copy or download it again, or load an older checkpoint", name, what));
+}
+
+Status newer_planes_form(std::string_view name, uint32_t version) {
+  return Status::unsupported(
+      fmt::format("'{}' has version {} of the planes form, and this program reads {}: read it with "
+                  "a newer one",
+                  name, version, kPlanesVersion));
+}
+
+}  // namespace tintype
