@@ -19,8 +19,6 @@ namespace tintype {
 namespace {
 
 constexpr uint64_t kStreamPieceBytes = uint64_t{4} << 20;
-// Above, a frame (with what pads it) is not held in memory, but read as a stream.
-constexpr uint64_t kEncodedBytesMax = kPlainExtentBytesMax + (uint64_t{1} << 20);
 
 // Extents decoded by several threads.
 class ExtentDecompression final : public PieceWork {
@@ -217,12 +215,10 @@ Result<std::optional<FrameIndex>> find_index(const ByteSource& source, FileForm 
   if (!has_index) return std::optional<FrameIndex>();
   Result<FrameIndex> index = read_frame_index(source, form, limits);
   if (form == FileForm::zstd) {
-    // Frames that are larger than ours, or without checksums, are no less sound.
+    // Frames that are larger than ours or without checksums are no
+    // less sound.
     if (index.status().code() == StatusCode::unsupported) return std::optional<FrameIndex>();
-    if (index.is_ok() &&
-        (!index->has_checksums || largest_encoded_bytes(*index) > kEncodedBytesMax)) {
-      return std::optional<FrameIndex>();
-    }
+    if (index.is_ok() && !index->has_checksums) return std::optional<FrameIndex>();
   }
   TINTYPE_RETURN_IF_ERROR(index.status());
   return std::optional<FrameIndex>(std::move(*index));

@@ -9,7 +9,8 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kFrameCountMax = uint64_t{1} << 27;  // of the seekable format
+constexpr uint64_t kForeignFrameBytes = uint64_t{1} << 20;  // that frames may have beyond ours
+constexpr uint64_t kFrameCountMax = uint64_t{1} << 27;      // of the seekable format
 
 void append_seek_entry(ByteVector& table, uint64_t frame_bytes, uint64_t plain_bytes,
                        uint32_t checksum) {
@@ -86,6 +87,10 @@ Result<ByteVector> file_tail(FileForm form, std::span<const EncodedExtent> exten
     case FileForm::planes: return planes_table(extents);
   }
   return ByteVector();
+}
+
+uint64_t encoded_limit_bytes(uint64_t plain_bytes) {
+  return encoded_bound_bytes(plain_bytes) + kForeignFrameBytes;
 }
 
 bool is_possible(const IndexedExtent& extent) {

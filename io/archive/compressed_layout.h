@@ -31,6 +31,11 @@ struct IndexedExtent {
   uint32_t checksum = 0;
 };
 
+// The most bytes of a file, padding counted, that an extent of that plain size may have where the
+// file is read by its tables: they are read at once. Other programs' frames may be somewhat larger
+// than ours.
+uint64_t encoded_limit_bytes(uint64_t plain_bytes);
+
 // Whether an extent of the planes form can have these sizes.
 bool is_possible(const IndexedExtent& extent);
 

@@ -1,5 +1,6 @@
 // Reading the tables of the compressed forms: nothing is believed before it is checked.
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -143,6 +144,7 @@ class IndexReader {
     return read_seek_entries(ByteView(table).subspan(kFrameHeaderBytes), entry_bytes, table_offset);
   }
 
+  // Whether the table is this file's comes first, then whether it can be read by it.
   Status read_seek_entries(ByteView table, uint64_t entry_bytes, uint64_t table_offset) {
     index_.extents.reserve(table.size() / entry_bytes);
     uint64_t file_offset = 0;
@@ -158,36 +160,45 @@ class IndexReader {
         if (index_.has_checksums) {
           index_.extents.back().checksum = load_little_endian<uint32_t>(table, entry + 8);
         }
-        TINTYPE_RETURN_IF_ERROR(check_frame(index_.extents.back()));
       } else if (!index_.extents.empty()) {
-        TINTYPE_RETURN_IF_ERROR(add_padding(frame_bytes));
+        add_padding(frame_bytes);
       }
       index_.plain_bytes += plain_bytes;
       file_offset += frame_bytes;
     }
-    if (file_offset == table_offset) return Status::ok();
-    return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
-                               file_offset, table_offset));
-  }
-
-  Status check_frame(const IndexedExtent& extent) const {
-    if (extent.plain_bytes > kPlainExtentBytesMax) {
-      return over_limit(
-          fmt::format("has a frame of {} bytes, over the limit of {} that are decoded "
-                      "at once; decompress it with `zstd -d`",
-                      extent.plain_bytes, kPlainExtentBytesMax));
+    if (file_offset != table_offset) {
+      return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
+                                 file_offset, table_offset));
     }
-    const bool has_size = extent.payload_bytes > 0 &&
-                          extent.payload_bytes <= encoded_bound_bytes(kPlainExtentBytesMax);
-    return has_size ? Status::ok() : impossible(index_.extents.size() - 1);
+    return check_frames();
   }
 
-  Status add_padding(uint32_t frame_bytes) {
-    IndexedExtent& extent = index_.extents.back();
-    if (__builtin_add_overflow(extent.encoded_bytes, frame_bytes, &extent.encoded_bytes)) {
-      return impossible(index_.extents.size() - 1);
+  Status check_frames() const {
+    for (size_t i = 0; i < index_.extents.size(); ++i) {
+      const IndexedExtent& extent = index_.extents[i];
+      if (extent.payload_bytes == 0) return impossible(i);
+      if (extent.plain_bytes > kPlainExtentBytesMax) {
+        return over_limit(
+            fmt::format("has a frame of {} bytes, over the limit of {} that are decoded "
+                        "at once; decompress it with `zstd -d`",
+                        extent.plain_bytes, kPlainExtentBytesMax));
+      }
+      if (extent.encoded_bytes > encoded_limit_bytes(extent.plain_bytes)) {
+        return over_limit(fmt::format(
+            "has a frame that takes {} bytes with its padding for {} bytes, over the "
+            "limit of {}; decompress it with `zstd -d`",
+            extent.encoded_bytes, extent.plain_bytes, encoded_limit_bytes(extent.plain_bytes)));
+      }
     }
     return Status::ok();
+  }
+
+  // What does not fit into 32 bits is over the limit in any case.
+  void add_padding(uint32_t frame_bytes) {
+    IndexedExtent& extent = index_.extents.back();
+    if (__builtin_add_overflow(extent.encoded_bytes, frame_bytes, &extent.encoded_bytes)) {
+      extent.encoded_bytes = std::numeric_limits<uint32_t>::max();
+    }
   }
 
   const ByteSource& source_;

@@ -1,4 +1,5 @@
 // Whole files of the compressed forms: their tables, and what becomes of damaged and hostile ones.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -289,11 +290,51 @@ TEST(SeekTables, hostile_numbers_are_refused_at_once) {
   expect_quick_refusal(FileForm::zstd, wrong_sum.finish(1), StatusCode::corruption,
                        "99 bytes in front");
 
+  SeekTable empty;
+  empty.add(0, 1000);
+  expect_quick_refusal(FileForm::zstd, empty.finish(1), StatusCode::corruption, "impossible size");
+}
+
+// A decoder reads an extent with its padding at once.
+TEST(SeekTables, padding_of_more_than_a_frame_may_have_is_refused) {
+  SeekTable padded;
+  padded.payload_bytes = 8000;
+  padded.add(100, 1000);
+  padded.add(7900, 0);
+  EXPECT_TRUE(index_of(FileForm::zstd, padded.finish(2)).is_ok());
+  padded.payload_bytes = size_t{3} << 20;
+  padded.add((3u << 20) - 8000, 0);
+  expect_quick_refusal(FileForm::zstd, padded.finish(3), StatusCode::unsupported,
+                       "takes 3145728 bytes with its padding for 1000 bytes, over the limit");
+}
+
+// Sparse, it takes no place on the disk.
+class ZerosBefore final : public ByteSource {
+ public:
+  ZerosBefore(uint64_t zero_bytes, ByteView end) : zero_bytes_(zero_bytes), end_(end, "x") {}
+
+  uint64_t size_bytes() const override { return zero_bytes_ + end_.size_bytes(); }
+  Status read_at(MutableBytes target, uint64_t offset) const override {
+    if (offset >= zero_bytes_) return end_.read_at(target, offset - zero_bytes_);
+    std::fill(target.begin(), target.end(), std::byte{0});
+    return Status::ok();
+  }
+  const std::string& name() const override { return end_.name(); }
+
+ private:
+  uint64_t zero_bytes_;
+  MemorySource end_;
+};
+
+TEST(SeekTables, padding_of_more_than_32_bits_is_refused) {
   SeekTable overflowing;
   overflowing.add(100, 1000);
   for (int i = 0; i < 3; ++i) overflowing.add(~0u, 0);
-  expect_quick_refusal(FileForm::zstd, overflowing.finish(4), StatusCode::corruption,
-                       "impossible size");
+  const ByteVector table = overflowing.finish(4);
+  const auto index = read_frame_index(ZerosBefore(3 * uint64_t{~0u} + 100, table), FileForm::zstd);
+  ASSERT_FALSE(index.is_ok());
+  EXPECT_EQ(index.status().code(), StatusCode::unsupported);
+  EXPECT_THAT(text_of(index.status()), HasSubstr("over the limit"));
 }
 
 TEST(SeekTables, a_bomb_is_refused_before_anything_is_decoded) {
