@@ -215,7 +215,7 @@ Result<std::optional<FrameIndex>> find_index(const ByteSource& source, FileForm 
   if (!has_index) return std::optional<FrameIndex>();
   Result<FrameIndex> index = read_frame_index(source, form, limits);
   if (form == FileForm::zstd) {
-    // Frames that are larger than ours or without checksums are no
+    // Frames that are larger than ours, without checksums, or not shown by the table are no
     // less sound.
     if (index.status().code() == StatusCode::unsupported) return std::optional<FrameIndex>();
     if (index.is_ok() && !index->has_checksums) return std::optional<FrameIndex>();

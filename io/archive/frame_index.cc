@@ -148,6 +148,7 @@ class IndexReader {
   Status read_seek_entries(ByteView table, uint64_t entry_bytes, uint64_t table_offset) {
     index_.extents.reserve(table.size() / entry_bytes);
     uint64_t file_offset = 0;
+    uint64_t unseen_bytes = 0;  // in front of the first frame
     for (size_t entry = 0; entry < table.size(); entry += entry_bytes) {
       const auto frame_bytes = load_little_endian<uint32_t>(table, entry);
       const auto plain_bytes = load_little_endian<uint32_t>(table, entry + 4);
@@ -162,6 +163,8 @@ class IndexReader {
         }
       } else if (!index_.extents.empty()) {
         add_padding(frame_bytes);
+      } else {
+        unseen_bytes += frame_bytes;
       }
       index_.plain_bytes += plain_bytes;
       file_offset += frame_bytes;
@@ -169,6 +172,12 @@ class IndexReader {
     if (file_offset != table_offset) {
       return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
                                  file_offset, table_offset));
+    }
+    if (unseen_bytes != 0) {  // no extent's decoder would look at what zstd decodes
+      return over_limit(
+          fmt::format("begins with {} bytes that are empty by its seek table, which does not show "
+                      "it; decompress it with `zstd -d`",
+                      unseen_bytes));
     }
     return check_frames();
   }

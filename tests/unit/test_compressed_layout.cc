@@ -337,6 +337,15 @@ TEST(SeekTables, padding_of_more_than_32_bits_is_refused) {
   EXPECT_THAT(text_of(index.status()), HasSubstr("over the limit"));
 }
 
+TEST(SeekTables, what_stands_in_front_of_the_first_frame_is_not_taken_for_empty) {
+  SeekTable hiding;
+  hiding.payload_bytes = 300;
+  hiding.add(200, 0);
+  hiding.add(100, 1000);
+  expect_quick_refusal(FileForm::zstd, hiding.finish(2), StatusCode::unsupported,
+                       "begins with 200 bytes that are empty by its seek table");
+}
+
 TEST(SeekTables, a_bomb_is_refused_before_anything_is_decoded) {
   SeekTable bomb;
   constexpr uint32_t kFrames = 200'000;

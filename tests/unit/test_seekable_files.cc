@@ -1,0 +1,124 @@
+// `.zst` files with a seek table, as other programs write them.
+#include <zstd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/restore/archive.h"
+#include "engine/restore/image.h"
+#include "engine/transcode/transcode.h"
+#include "io/archive/compressed_form.h"
+#include "tests/support/small_archive.h"
+#include "tests/support/status_matchers.h"
+
+namespace tintype {
+namespace {
+
+using testing::HasSubstr;
+using namespace testing_support;
+
+ByteVector zstd_frame(ByteView plain, bool has_checksum = true) {
+  const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                     &ZSTD_freeCCtx);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, has_checksum ? 1 : 0);
+  ByteVector frame(ZSTD_compressBound(plain.size()));
+  frame.resize(
+      ZSTD_compress2(context.get(), frame.data(), frame.size(), plain.data(), plain.size()));
+  return frame;
+}
+
+// Frames, and what a table says of each.
+class SeekableFile {
+ public:
+  void add(const ByteVector& frame, size_t plain_bytes, uint32_t checksum) {
+    append_bytes(frames_, frame);
+    append_little_endian(entries_, static_cast<uint32_t>(frame.size()));
+    append_little_endian(entries_, static_cast<uint32_t>(plain_bytes));
+    append_little_endian(entries_, checksum);
+    ++count_;
+  }
+  // As zstd's own writer does with `has_checksums` false: the table alone has them.
+  void add_pieces_of(ByteView plain, size_t piece_bytes, bool has_checksums) {
+    for (; !plain.empty(); plain = plain.subspan(std::min(piece_bytes, plain.size()))) {
+      const ByteView piece = plain.first(std::min(piece_bytes, plain.size()));
+      const ByteVector checked = zstd_frame(piece);
+      add(has_checksums ? checked : zstd_frame(piece, false), piece.size(),
+          load_little_endian<uint32_t>(checked, checked.size() - sizeof(uint32_t)));
+    }
+  }
+  ByteVector bytes() const {
+    ByteVector file = frames_;
+    append_little_endian(file, kSeekTableMagic);
+    append_little_endian(file, static_cast<uint32_t>(entries_.size() + kSeekFooterBytes));
+    append_bytes(file, entries_);
+    append_little_endian(file, count_);
+    file.push_back(kSeekChecksumFlag);
+    append_little_endian(file, kSeekFooterMagic);
+    return file;
+  }
+
+ private:
+  ByteVector frames_;
+  ByteVector entries_;
+  uint32_t count_ = 0;
+};
+
+class TextOutput final : public OutputStream {
+ public:
+  Status write(ByteView data) override {
+    append_bytes(bytes, data);
+    return Status::ok();
+  }
+  ByteVector bytes;
+};
+
+Result<ByteVector> decompressed(ByteView file) {
+  TextOutput text;
+  StreamOutput output(text);
+  TINTYPE_RETURN_IF_ERROR(decompress(MemorySource(file, "z"), output, {}).status());
+  return std::move(text.bytes);
+}
+
+class SeekableFiles : public testing::Test {
+ protected:
+  SeekableFiles()
+      : plain_(archive_of({{"data.pkl", pickle_of({{"a", "0", 300'000, 0, {300'000}, {1}}})},
+                           {"byteorder", "little"},
+                           {"data/0", counting_floats(300'000)},
+                           {"version", "3\n"}})) {}
+
+  Result<Image> open(ByteView file) {
+    return image_of(std::make_unique<MemorySource>(file, "y.pth.zst"));
+  }
+
+  ByteVector plain_;
+};
+
+TEST_F(SeekableFiles, frames_of_any_size_are_read_at_any_place) {
+  SeekableFile file;
+  file.add_pieces_of(plain_, 100'001, true);
+  const ByteVector bytes = file.bytes();
+  Image image = open(bytes).value();
+  EXPECT_NE(image.compressed, nullptr);
+  const auto archive = Archive::open(std::move(image));
+  ASSERT_OK(archive);
+  EXPECT_OK((*archive)->read_tensor(*(*archive)->find_tensor("model/a")));
+  EXPECT_EQ(decompressed(bytes).value(), plain_);
+}
+
+// zstd prints it: a reader who skipped it would read another file.
+TEST_F(SeekableFiles, a_frame_in_front_that_the_table_calls_empty_is_not_skipped) {
+  const ByteVector hidden(5000, std::byte{'h'});
+  SeekableFile file;
+  file.add(zstd_frame(hidden), 0, kChecksumOfNothing);
+  file.add_pieces_of(plain_, 500'000, true);
+  EXPECT_THAT(open(file.bytes()), IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
+  ByteVector expected = hidden;
+  append_bytes(expected, plain_);
+  EXPECT_EQ(decompressed(file.bytes()).value(), expected);
+}
+
+}  // namespace
+}  // namespace tintype
