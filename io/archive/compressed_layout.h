@@ -57,8 +57,9 @@ struct FrameIndex {
 Result<bool> has_frame_index(const ByteSource& source, FileForm form);
 
 // Reads the tables of a compressed file; the payload is neither read nor trusted. corruption for
-// what is cut off or contradicts itself; unsupported over a limit. Memory stays below a small
-// multiple of the tables. REQUIRES: form is not plain.
+// what is cut off or contradicts itself; unsupported over a limit, and for a seek table that does
+// not show all of its file. Memory stays below a small multiple of the tables. REQUIRES: form is
+// not plain.
 Result<FrameIndex> read_frame_index(const ByteSource& source, FileForm form,
                                     const ReadLimits& limits = {});
 

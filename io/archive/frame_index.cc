@@ -169,10 +169,7 @@ class IndexReader {
       index_.plain_bytes += plain_bytes;
       file_offset += frame_bytes;
     }
-    if (file_offset != table_offset) {
-      return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
-                                 file_offset, table_offset));
-    }
+    if (file_offset != table_offset) return misfit(file_offset, table_offset);
     if (unseen_bytes != 0) {  // no extent's decoder would look at what zstd decodes
       return over_limit(
           fmt::format("begins with {} bytes that are empty by its seek table, which does not show "
@@ -180,6 +177,24 @@ class IndexReader {
                       unseen_bytes));
     }
     return check_frames();
+  }
+
+  // The frames of a table end where it begins. What stands in front of them, where they begin with
+  // a frame, are other files.
+  Status misfit(uint64_t covered_bytes, uint64_t table_offset) const {
+    if (covered_bytes < table_offset) {
+      TINTYPE_ASSIGN_OR_RETURN(const ByteVector begin,
+                               read_range(source_, table_offset - covered_bytes, sizeof(uint32_t)));
+      const auto magic = load_little_endian<uint32_t>(begin, 0);
+      if (magic == kZstdMagic || is_skippable_magic(magic)) {
+        return over_limit(fmt::format(
+            "has a seek table of its last {} bytes only, as several files of zstd one behind the "
+            "other have; `tintype decompress` makes one of what they hold",
+            source_.size_bytes() - table_offset + covered_bytes));
+      }
+    }
+    return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
+                               covered_bytes, table_offset));
   }
 
   Status check_frames() const {

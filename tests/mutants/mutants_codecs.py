@@ -18,8 +18,8 @@ CODEC_MUTANTS = (
         (
             Edit(
                 "io/archive/frame_index.cc",
-                "if (file_offset != table_offset) {",
-                "if (false) {",
+                "if (file_offset != table_offset) return misfit(file_offset, table_offset);",
+                "",
             ),
         ),
     ),

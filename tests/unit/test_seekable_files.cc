@@ -120,5 +120,32 @@ TEST_F(SeekableFiles, a_frame_in_front_that_the_table_calls_empty_is_not_skipped
   EXPECT_EQ(decompressed(file.bytes()).value(), expected);
 }
 
+TEST_F(SeekableFiles, one_behind_the_other_they_are_decompressed_like_frames) {
+  SeekableFile file;
+  file.add_pieces_of(plain_, 500'000, true);
+  ByteVector frame = zstd_frame(plain_);  // without a table
+  append_bytes(frame, file.bytes());
+  ByteVector twice = file.bytes();
+  append_bytes(twice, file.bytes());
+  ByteVector before_an_empty_one = frame;
+  append_bytes(before_an_empty_one, SeekableFile().bytes());
+  ByteVector expected = plain_;
+  append_bytes(expected, plain_);
+  for (const ByteVector& bytes : {frame, twice, before_an_empty_one}) {
+    EXPECT_THAT(open(bytes), IsStatus(StatusCode::unsupported, HasSubstr("several files of zstd")));
+    EXPECT_EQ(decompressed(bytes).value(), expected);
+  }
+}
+
+TEST_F(SeekableFiles, a_table_that_begins_between_frames_is_damage) {
+  SeekableFile file;
+  file.add_pieces_of(plain_, 500'000, true);
+  ByteVector longer = file.bytes();
+  longer.insert(longer.begin() + 500, std::byte{0});
+  for (const auto& status : {open(longer).status(), decompressed(longer).status()}) {
+    EXPECT_EQ(status.code(), StatusCode::corruption) << status.message();
+  }
+}
+
 }  // namespace
 }  // namespace tintype
