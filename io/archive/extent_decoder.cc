@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/planes_decoder.h"
+#include "io/archive/xxh64.h"
 #include "io/archive/zstd_context.h"
 
 namespace tintype {
@@ -18,22 +19,26 @@ class ZstdDecoder final : public ExtentDecoder {
     const ByteView frame = encoded.first(extent.payload_bytes);
     TINTYPE_RETURN_IF_ERROR(check_padding(encoded.subspan(frame.size())));
     TINTYPE_RETURN_IF_ERROR(decompressor_.decompress(frame, plain));
-    return has_checksums_ ? check_checksum(extent, frame) : Status::ok();
+    return has_checksums_ ? check_checksum(extent, frame, plain) : Status::ok();
   }
 
  private:
-  // Frames of ours and of zstd end with the checksum that the table repeats, and the library has
-  // compared it with the content.
-  static Status check_checksum(const IndexedExtent& extent, ByteView frame) {
-    constexpr size_t kHeaderBytesMin = 6;
-    constexpr std::byte kChecksumFlag{0x04};  // in the frame header's first byte
-    if (frame.size() < kHeaderBytesMin || (frame[4] & kChecksumFlag) == std::byte{0}) {
-      return Status::unsupported("its frame has no checksum; decompress the file with `zstd -d`");
-    }
-    const auto checksum = load_little_endian<uint32_t>(frame, frame.size() - sizeof(uint32_t));
+  static Status check_checksum(const IndexedExtent& extent, ByteView frame, ByteView plain) {
+    if (ends_with_checksum(frame, extent.checksum)) return Status::ok();
+    const auto checksum = static_cast<uint32_t>(xxh64(plain));
     if (checksum == extent.checksum) return Status::ok();
     return Status::corruption(fmt::format("checksum {:08x} instead of {:08x} in the seek table",
                                           checksum, extent.checksum));
+  }
+
+  // Frames of ours and of the zstd command do, and the library has compared it with the content;
+  // those of zstd's own seekable format have none.
+  static bool ends_with_checksum(ByteView frame, uint32_t checksum) {
+    constexpr size_t kFlagsOffset = 4;
+    constexpr std::byte kChecksumFlag{0x04};
+    return load_little_endian<uint32_t>(frame, 0) == kZstdMagic &&
+           (frame[kFlagsOffset] & kChecksumFlag) != std::byte{0} &&
+           load_little_endian<uint32_t>(frame, frame.size() - sizeof(uint32_t)) == checksum;
   }
 
   // One or more skippable frames that fill it: else `zstd -d` reads other bytes than we do.

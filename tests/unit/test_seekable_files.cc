@@ -10,6 +10,8 @@
 #include "engine/restore/image.h"
 #include "engine/transcode/transcode.h"
 #include "io/archive/compressed_form.h"
+#include "io/archive/xxh64.h"
+#include "tests/support/codec_data.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
 
@@ -23,6 +25,7 @@ ByteVector zstd_frame(ByteView plain, bool has_checksum = true) {
   const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
                                                                      &ZSTD_freeCCtx);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, has_checksum ? 1 : 0);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_contentSizeFlag, has_checksum ? 1 : 0);
   ByteVector frame(ZSTD_compressBound(plain.size()));
   frame.resize(
       ZSTD_compress2(context.get(), frame.data(), frame.size(), plain.data(), plain.size()));
@@ -39,7 +42,8 @@ class SeekableFile {
     append_little_endian(entries_, checksum);
     ++count_;
   }
-  // As zstd's own writer does with `has_checksums` false: the table alone has them.
+  // With `has_checksums` false as zstd's own writer of the seekable format does: frames without
+  // size and checksum, which the table alone has.
   void add_pieces_of(ByteView plain, size_t piece_bytes, bool has_checksums) {
     for (; !plain.empty(); plain = plain.subspan(std::min(piece_bytes, plain.size()))) {
       const ByteView piece = plain.first(std::min(piece_bytes, plain.size()));
@@ -106,6 +110,35 @@ TEST_F(SeekableFiles, frames_of_any_size_are_read_at_any_place) {
   ASSERT_OK(archive);
   EXPECT_OK((*archive)->read_tensor(*(*archive)->find_tensor("model/a")));
   EXPECT_EQ(decompressed(bytes).value(), plain_);
+}
+
+TEST(Xxh64, is_what_zstd_puts_behind_its_frames) {
+  EXPECT_EQ(xxh64({}), 0xEF46DB3751D8E999u);
+  EXPECT_EQ(xxh64(as_bytes("a")), 0xD24EC4F1A98C6E5Bu);
+  EXPECT_EQ(xxh64(as_bytes("abc")), 0x44BC2CF5AD770999u);
+  const ByteVector bytes = content_bytes(Content::random, 100'000, 1);
+  for (size_t size = 0; size <= bytes.size(); size += size < 100 ? 1 : 997) {
+    const ByteView part = ByteView(bytes).first(size);
+    const ByteVector frame = zstd_frame(part);
+    EXPECT_EQ(static_cast<uint32_t>(xxh64(part)),
+              load_little_endian<uint32_t>(frame, frame.size() - sizeof(uint32_t)));
+  }
+}
+
+// The layout of contrib/seekable_format.
+TEST_F(SeekableFiles, frames_whose_checksum_stands_in_the_table_alone_are_compared_with_it) {
+  SeekableFile file;
+  file.add_pieces_of(plain_, 500'000, false);
+  Image image = open(file.bytes()).value();
+  const auto undamaged = image.compressed->find_damaged_extents({});
+  ASSERT_OK(undamaged);
+  EXPECT_TRUE(undamaged->empty());
+  EXPECT_EQ(decompressed(file.bytes()).value(), plain_);
+
+  const ByteVector other = content_bytes(Content::random, 1000, 2);
+  file.add(zstd_frame(other, false), other.size(), 0x12345678);
+  EXPECT_THAT(decompressed(file.bytes()),
+              IsStatus(StatusCode::corruption, HasSubstr("instead of 12345678 in the seek table")));
 }
 
 // zstd prints it: a reader who skipped it would read another file.
