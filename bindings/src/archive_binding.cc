@@ -82,7 +82,7 @@ std::string form_of(const nb::object& file) {
 std::shared_ptr<Archive> open_archive(const nb::object& file) {
   auto source = open_source(file, Access::random);
   return value_or_raise(call_without_gil([&]() -> Result<std::unique_ptr<Archive>> {
-    TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source)));
+    TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source), {}, is_signal_pending));
     return Archive::open(std::move(image));
   }));
 }

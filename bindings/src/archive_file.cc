@@ -83,7 +83,7 @@ class ArchiveFile {
  private:
   static Result<std::unique_ptr<CheckedReader>> open_reader(std::unique_ptr<ByteSource> source,
                                                             CheckedReadOptions options) {
-    TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source)));
+    TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source), {}, is_signal_pending));
     return CheckedReader::open(std::move(image.source), std::move(options));
   }
 

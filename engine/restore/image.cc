@@ -1,6 +1,7 @@
 #include "engine/restore/image.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,12 +9,17 @@
 #include "engine/restore/file_source.h"
 #include "engine/restore/read_ahead.h"
 #include "io/archive/compressed_layout.h"
+#include "io/archive/zip_end.h"
 #include "io/archive/zstd_stream.h"
 
 namespace tintype {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr size_t kPieceBytes = size_t{128} << 10;
+constexpr size_t kBeginBytes = 512;  // enough to tell what a file is
+constexpr auto kAskInterval = std::chrono::milliseconds(20);
 
 // Bytes in memory of its own.
 class OwnedBytes final : public ByteSource {
@@ -35,34 +41,79 @@ class OwnedBytes final : public ByteSource {
   const MemorySource view_;
 };
 
-Result<std::unique_ptr<ByteSource>> decode_whole(const ByteSource& file, const ReadLimits& limits) {
-  ZstdStream stream(file.name(), limits);
-  ByteVector plain;
-  ByteVector piece;
-  ByteVector decoded(kPieceBytes);
-  for (uint64_t offset = 0; offset < file.size_bytes(); offset += piece.size()) {
-    TINTYPE_ASSIGN_OR_RETURN(
-        piece,
-        read_range(file, offset, std::min<uint64_t>(kPieceBytes, file.size_bytes() - offset)));
-    ByteView input = piece;
-    for (size_t count = 1; count != 0 || !input.empty();) {
-      TINTYPE_ASSIGN_OR_RETURN(count, stream.decode(input, decoded));
-      append_bytes(plain, ByteView(decoded).first(count));
-      if (plain.size() > limits.streamed_image_bytes) {
-        return Status::unsupported(fmt::format(
-            "'{}' has no seek table, so that it would have to be kept in memory, and has more than "
-            "{} bytes; decompress it with `zstd -d`, or write it with tintype",
-            file.name(), limits.streamed_image_bytes));
-      }
+// A `.zst` without a seek table, front to back.
+class WholeDecoder {
+ public:
+  WholeDecoder(const ByteSource& file, const ReadLimits& limits,
+               const std::function<bool()>& is_interrupted)
+      : file_(file),
+        limits_(limits),
+        is_interrupted_(is_interrupted),
+        stream_(file.name(), limits) {}
+
+  Result<std::unique_ptr<ByteSource>> run() {
+    const uint64_t size_bytes = file_.size_bytes();
+    for (uint64_t offset = 0; offset < size_bytes; offset += kPieceBytes) {
+      const uint64_t piece_bytes = std::min<uint64_t>(kPieceBytes, size_bytes - offset);
+      TINTYPE_ASSIGN_OR_RETURN(const ByteVector piece, read_range(file_, offset, piece_bytes));
+      TINTYPE_RETURN_IF_ERROR(decode(piece));
     }
+    TINTYPE_RETURN_IF_ERROR(stream_.finish());
+    return std::unique_ptr<ByteSource>(new OwnedBytes(std::move(plain_), file_.name()));
   }
-  TINTYPE_RETURN_IF_ERROR(stream.finish());
-  return std::unique_ptr<ByteSource>(new OwnedBytes(std::move(plain), file.name()));
-}
+
+ private:
+  Status decode(ByteView input) {
+    for (size_t count = 1; count != 0 || !input.empty();) {
+      TINTYPE_ASSIGN_OR_RETURN(count, stream_.decode(input, decoded_));
+      const bool is_begin = plain_.size() < kBeginBytes;
+      append_bytes(plain_, ByteView(decoded_).first(count));
+      if (is_begin && plain_.size() >= kBeginBytes) TINTYPE_RETURN_IF_ERROR(check_begin());
+      if (plain_.size() > limits_.streamed_image_bytes) return too_large();
+      if (is_interrupted()) return Status(StatusCode::interrupted, "reading was interrupted");
+    }
+    return Status::ok();
+  }
+
+  // Before much memory is spent on what is no archive.
+  Status check_begin() const {
+    if (as_text(plain_).starts_with("PK\x03\x04")) return Status::ok();
+    const MemorySource begin(ByteView(plain_).first(kBeginBytes), file_.name());
+    Status status = explain_foreign_file(begin);
+    if (status.code() == StatusCode::unsupported) return status;
+    return Status::corruption(fmt::format(
+        "'{}' is no checkpoint: what it was compressed from does not begin as one; check the path, "
+        "or decompress it with `zstd -d`",
+        file_.name()));
+  }
+
+  Status too_large() const {
+    return Status::unsupported(fmt::format(
+        "'{}' has no seek table, so that it would have to be kept in memory, and has more than "
+        "{} bytes; decompress it with `zstd -d`, or write it with tintype",
+        file_.name(), limits_.streamed_image_bytes));
+  }
+
+  bool is_interrupted() {
+    const auto now = Clock::now();
+    if (!is_interrupted_ || now - asked_ < kAskInterval) return false;
+    asked_ = now;
+    return is_interrupted_();
+  }
+
+  const ByteSource& file_;
+  const ReadLimits& limits_;
+  const std::function<bool()>& is_interrupted_;
+  ZstdStream stream_;
+  ByteVector plain_;
+  ByteVector decoded_ = ByteVector(kPieceBytes);
+  Clock::time_point asked_ = Clock::now();
+};
 
 }  // namespace
 
-Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limits) {
+Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limits,
+                       const std::function<bool()>& is_interrupted) {
   TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(*file));
   Image image{.source = nullptr, .form = form, .file_bytes = file->size_bytes()};
   if (form == FileForm::plain) {
@@ -75,7 +126,7 @@ Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limit
     image.compressed = source.get();
     image.source = std::move(source);
   } else {
-    TINTYPE_ASSIGN_OR_RETURN(image.source, decode_whole(*file, limits));
+    TINTYPE_ASSIGN_OR_RETURN(image.source, WholeDecoder(*file, limits, is_interrupted).run());
   }
   return image;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -32,9 +33,11 @@ Result<std::unique_ptr<ByteSource>> open_file(FileSystem& file_system, const std
                                               Access access);
 
 // The form is told by the first bytes, whatever the name. A `.zst` without a seek table, as the
-// zstd command makes it, is decoded into memory. Errors: the file's; corruption; unsupported for a
-// limit, with what to do.
-Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limits = {});
+// zstd command makes it, is decoded into memory, where it begins as an archive; `is_interrupted` is
+// asked meanwhile, every few milliseconds. Errors: the file's; corruption; unsupported for a limit
+// and for what is no checkpoint, with what to do; interrupted.
+Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limits = {},
+                       const std::function<bool()>& is_interrupted = {});
 Result<Image> open_image(FileSystem& file_system, const std::string& path, Access access,
                          const ReadLimits& limits = {});
 

@@ -261,7 +261,7 @@ Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
 
 Result<VerifyReport> verify(std::unique_ptr<ByteSource> file, const VerifyOptions& options) {
   VerifyReport unreadable{.path = file->name(), .file_bytes = file->size_bytes()};
-  const auto image = image_of(std::move(file), options.limits);
+  const auto image = image_of(std::move(file), options.limits, options.reading.is_interrupted);
   if (image.is_ok()) return Verification(*image, options).run();
   if (image.status().code() != StatusCode::corruption) return image.status();
   unreadable.problems.push_back({.text = std::string(image.status().message())});

@@ -74,8 +74,35 @@ TEST_F(ZstdFiles, what_does_not_fit_into_memory_is_left_to_zstd) {
               IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
 }
 
+TEST_F(ZstdFiles, what_does_not_begin_as_an_archive_is_not_decoded_to_its_end) {
+  ByteVector text(1'000'000, std::byte{'x'});
+  const auto refused_within = [&](const ReadLimits& limits) {
+    return open(zstd_frame(text), limits).status();
+  };
+  const ReadLimits little{.streamed_image_bytes = 500'000};
+  EXPECT_THAT(refused_within(little),
+              IsStatus(StatusCode::corruption, HasSubstr("is no checkpoint")));
+  text[0] = std::byte{0x1F};
+  text[1] = std::byte{0x8B};
+  EXPECT_THAT(refused_within(little), IsStatus(StatusCode::unsupported, HasSubstr("gunzip")));
+}
+
+TEST_F(ZstdFiles, decoding_is_interrupted) {
+  int asked_count = 0;
+  const auto is_interrupted = [&] { return ++asked_count == 1; };
+  ByteVector large = plain_;
+  large.resize(size_t{256} << 20);
+  const ByteVector file = zstd_frame(large, 1);
+  EXPECT_THAT(image_of(std::make_unique<MemorySource>(file), {.image_free_bytes = 1u << 30},
+                       is_interrupted),
+              IsStatus(StatusCode::interrupted, HasSubstr("interrupted")));
+  EXPECT_EQ(asked_count, 1);
+}
+
 TEST_F(ZstdFiles, a_bomb_is_refused_early) {
-  const ByteVector bomb = zstd_frame(ByteVector(size_t{256} << 20), 1);
+  ByteVector zeros(size_t{256} << 20);
+  std::copy_n(plain_.begin(), 4, zeros.begin());
+  const ByteVector bomb = zstd_frame(zeros, 1);
   EXPECT_LT(bomb.size(), 100'000u);
   EXPECT_THAT(open(bomb), IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
 }
