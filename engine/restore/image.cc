@@ -49,7 +49,7 @@ class WholeDecoder {
       : file_(file),
         limits_(limits),
         is_interrupted_(is_interrupted),
-        stream_(file.name(), limits) {}
+        stream_(file.name(), limits, file.size_bytes()) {}
 
   Result<std::unique_ptr<ByteSource>> run() {
     const uint64_t size_bytes = file_.size_bytes();

@@ -82,11 +82,10 @@ class ExtentDecompression final : public PieceWork {
 // zstd's frames have to be decoded one after the other where nothing tells their places.
 class StreamDecompression final : public PieceWork {
  public:
-  StreamDecompression(InputStream& stream, ByteView begin, const std::string& name,
-                      PieceOutput& output, TranscodeMeter& meter, const ReadLimits& limits,
-                      uint32_t slot_count)
+  StreamDecompression(InputStream& stream, ByteView begin, ZstdStream decoder, PieceOutput& output,
+                      TranscodeMeter& meter, uint32_t slot_count)
       : stream_(stream),
-        decoder_(name, limits),
+        decoder_(std::move(decoder)),
         output_(output),
         meter_(meter),
         input_(kStreamPieceBytes),
@@ -176,12 +175,12 @@ class Decompression {
     return by_extents(feed, FileForm::planes, true, slot_bytes);
   }
 
-  Result<Transcoded> by_zstd_stream(InputStream& stream, ByteView begin, const std::string& name) {
+  // `decoder` is new.
+  Result<Transcoded> by_zstd_stream(InputStream& stream, ByteView begin, ZstdStream decoder) {
     LineOptions line = line_for(options_, kStreamPieceBytes);
     line.slot_count = std::min(line.slot_count, 1 + kMovingPieces);  // one decodes, others write
     line.worker_count = line.slot_count;
-    StreamDecompression work(stream, begin, name, output_, meter_, options_.limits,
-                             line.slot_count);
+    StreamDecompression work(stream, begin, std::move(decoder), output_, meter_, line.slot_count);
     TINTYPE_RETURN_IF_ERROR(run_line(work, line));
     return work.total();
   }
@@ -238,7 +237,8 @@ Result<Transcoded> decompress(const ByteSource& source, PieceOutput& output,
     return done.status().with_context(fmt::format("'{}'", source.name()));
   }
   SourceStream stream(source);
-  return decompression.by_zstd_stream(stream, {}, source.name());
+  return decompression.by_zstd_stream(
+      stream, {}, ZstdStream(source.name(), options.limits, source.size_bytes()));
 }
 
 Result<Transcoded> decompress(InputStream& stream, const std::string& name, PieceOutput& output,
@@ -250,7 +250,8 @@ Result<Transcoded> decompress(InputStream& stream, const std::string& name, Piec
   Decompression decompression(output, options);
   switch (form) {
     case FileForm::plain: return not_compressed(name);
-    case FileForm::zstd: return decompression.by_zstd_stream(stream, begin, name);
+    case FileForm::zstd:
+      return decompression.by_zstd_stream(stream, begin, ZstdStream(name, options.limits));
     case FileForm::planes: break;
   }
   return decompression.by_planes_stream(stream, begin, name);

@@ -16,7 +16,8 @@ namespace tintype {
 inline constexpr uint64_t kEncodedAlignmentBytes = kDirectAlignmentBytes;
 inline constexpr uint64_t kPlainExtentBytesMax = uint64_t{64} << 20;
 // An encoded extent has at least this part of its plain size, filled up where need be. So a file
-// expands to a bounded multiple of itself, also one of zeros only.
+// expands to a bounded multiple of itself, also one of zeros only: 8 MiB of them, an extent, make
+// one aligned write, which is the least that an extent can have anyway.
 inline constexpr uint64_t kExpansionMax = 2048;
 
 // --- zstd ---

@@ -18,6 +18,7 @@ struct ReadLimits {
   uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of one that repeats its storage (stride 0)
   uint64_t frame_count = 1'000'000;                    // of a compressed form, padding counted
   uint64_t image_free_bytes = uint64_t{64} << 20;      // above, at most 2048 times its file's bytes
+  uint64_t stream_free_bytes = uint64_t{4} << 30;      // the same of a stream, and what came of it
   uint64_t streamed_image_bytes = uint64_t{1} << 30;   // of a `.zst` that must be kept in memory
   uint32_t streamed_window_log = 27;  // of such a file's frames: 128 MiB, as `zstd -d` allows
 };

@@ -11,8 +11,12 @@
 
 namespace tintype {
 
-ZstdStream::ZstdStream(std::string name, const ReadLimits& limits)
-    : name_(std::move(name)), limits_(limits), context_(ZSTD_createDCtx()) {
+ZstdStream::ZstdStream(std::string name, const ReadLimits& limits,
+                       std::optional<uint64_t> file_bytes)
+    : name_(std::move(name)),
+      limits_(limits),
+      file_bytes_(file_bytes),
+      context_(ZSTD_createDCtx()) {
   TINTYPE_CHECK(context_ != nullptr);  // memory
   const size_t set = ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax,
                                             static_cast<int>(limits.streamed_window_log));
@@ -38,13 +42,21 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
   input = input.subspan(from.pos);
   input_bytes_ += from.pos;
   output_bytes_ += to.pos;
-  if (output_bytes_ > limits_.image_free_bytes && output_bytes_ / kExpansionMax > input_bytes_) {
-    return Status::unsupported(fmt::format(
-        "'{}' expands to more than {} times its size: it may be made to fill memory or disk; "
-        "if you trust it, decompress it with `zstd -d`",
-        name_, kExpansionMax));
-  }
+  TINTYPE_RETURN_IF_ERROR(check_expansion());
   return to.pos;
+}
+
+Status ZstdStream::check_expansion() const {
+  const uint64_t free_bytes =
+      file_bytes_.has_value() ? limits_.image_free_bytes : limits_.stream_free_bytes;
+  const uint64_t packed_bytes = file_bytes_.value_or(input_bytes_);
+  if (output_bytes_ <= free_bytes || output_bytes_ / kExpansionMax <= packed_bytes) {
+    return Status::ok();
+  }
+  return Status::unsupported(fmt::format(
+      "'{}' expands to more than {} times its size: it may be made to fill memory or disk; "
+      "if you trust it, decompress it with `zstd -d`",
+      name_, kExpansionMax));
 }
 
 Status ZstdStream::finish() const {

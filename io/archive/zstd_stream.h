@@ -4,7 +4,9 @@
 
 #include <zstd.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -17,8 +19,11 @@ namespace tintype {
 // file's frames ask for.
 class ZstdStream {
  public:
-  // `name` is what error texts call the file.
-  explicit ZstdStream(std::string name, const ReadLimits& limits = {});
+  // `name` is what error texts call the file; `file_bytes` its size. Without one, an expansion is
+  // judged by what has come so far, and later: what a file begins with may shrink more than the
+  // rest.
+  explicit ZstdStream(std::string name, const ReadLimits& limits = {},
+                      std::optional<uint64_t> file_bytes = {});
 
   // Decodes from the front of `input`, which is moved on, until it is used up or `target` is full;
   // returns how many bytes `target` got. Call it with an empty input too, until nothing comes.
@@ -33,8 +38,11 @@ class ZstdStream {
     void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
   };
 
+  Status check_expansion() const;
+
   std::string name_;
   ReadLimits limits_;
+  std::optional<uint64_t> file_bytes_;
   std::unique_ptr<ZSTD_DCtx, Free> context_;
   uint64_t input_bytes_ = 0;
   uint64_t output_bytes_ = 0;

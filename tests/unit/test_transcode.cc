@@ -220,6 +220,19 @@ TEST(TranscodeZstd, what_zstd_itself_made_is_read) {
               IsStatus(StatusCode::corruption, HasSubstr("cut off")));
 }
 
+// Zeros come first, and make next to nothing of the file.
+TEST(TranscodeZstd, an_expansion_is_judged_by_the_whole_file) {
+  const std::string plain = std::string(size_t{70} << 20, '\0') + floats(1 << 20);
+  std::string frames(ZSTD_compressBound(plain.size()), '\0');
+  frames.resize(ZSTD_compress(frames.data(), frames.size(), plain.data(), plain.size(), 1));
+  EXPECT_TRUE(by_index(frames).value() == plain);
+  EXPECT_TRUE(by_stream(frames).value() == plain);
+  EXPECT_THAT(by_stream(frames, {.limits = {.stream_free_bytes = 1 << 20}}),
+              IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
+  frames.resize(ZSTD_compress(frames.data(), frames.size(), plain.data(), 70 << 20, 1));
+  EXPECT_THAT(by_index(frames), IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
+}
+
 TEST(TranscodeOther, a_plain_file_is_not_decompressed) {
   EXPECT_THAT(by_index("PK\x03\x04 and so on"), IsStatus(StatusCode::unsupported, HasSubstr("")));
   EXPECT_THAT(by_stream("PK\x03\x04 and so on"), IsStatus(StatusCode::unsupported, HasSubstr("")));
