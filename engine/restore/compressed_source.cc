@@ -13,28 +13,52 @@ namespace tintype {
 namespace {
 
 constexpr uint32_t kAheadMax = 8;
-constexpr uint64_t kCacheBytesMax = uint64_t{256} << 20;
+constexpr uint32_t kReaderPlaces = 3;  // beside those for what is decoded ahead
+constexpr uint32_t kDecodersMax = 32;
+// Of decoded extents; encoded ones may have as much: two of the largest.
+constexpr uint64_t kHalfBytes = uint64_t{132} << 20;
 
-uint32_t ahead_count(const ByteSource& file, const FrameIndex& index) {
-  if (file.is_serial() || index.extents.empty()) return 0;
+uint32_t how_many(uint64_t bytes_each, uint32_t wanted) {
+  const uint64_t fitting = kHalfBytes / std::max<uint64_t>(1, bytes_each);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(fitting, 1, wanted));
+}
+
+SourceMemory memory_for(const ByteSource& file, const FrameIndex& index) {
   const uint32_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const uint64_t fitting = kCacheBytesMax / index.largest_plain_bytes();
-  return static_cast<uint32_t>(std::min<uint64_t>({processors, fitting, kAheadMax}));
+  SourceMemory memory =
+      share_memory(index.largest_plain_bytes(), index.largest_encoded_bytes(), processors);
+  if (file.is_serial()) memory.ahead_count = 0;
+  return memory;
 }
 
 }  // namespace
 
-CompressedSource::CompressedSource(std::unique_ptr<ByteSource> file, FrameIndex index)
+// The extents before the reader and at it keep their places, so only others can be decoded ahead
+// to.
+SourceMemory share_memory(uint64_t plain_bytes, uint64_t encoded_bytes, uint32_t processors) {
+  const uint32_t ahead_wanted = std::min(processors, kAheadMax);
+  SourceMemory memory;
+  memory.decoder_count = how_many(encoded_bytes, kDecodersMax);
+  memory.place_count = how_many(plain_bytes, ahead_wanted + kReaderPlaces);
+  memory.ahead_count =
+      std::min(ahead_wanted, memory.place_count - std::min(memory.place_count, 2u));
+  return memory;
+}
+
+CompressedSource::CompressedSource(std::unique_ptr<ByteSource> file, FrameIndex index,
+                                   const SourceMemory& memory)
     : file_(std::move(file)),
       index_(std::move(index)),
-      decoders_(*file_, index_),
-      cache_(decoders_, index_, ahead_count(*file_, index_)) {}
+      decoders_(*file_, index_, memory.decoder_count),
+      cache_(decoders_, index_, memory.place_count, memory.ahead_count) {}
 
 Result<std::unique_ptr<CompressedSource>> CompressedSource::open(std::unique_ptr<ByteSource> file,
                                                                  FileForm form,
                                                                  const ReadLimits& limits) {
   TINTYPE_ASSIGN_OR_RETURN(FrameIndex index, read_frame_index(*file, form, limits));
-  return std::unique_ptr<CompressedSource>(new CompressedSource(std::move(file), std::move(index)));
+  const SourceMemory memory = memory_for(*file, index);
+  return std::unique_ptr<CompressedSource>(
+      new CompressedSource(std::move(file), std::move(index), memory));
 }
 
 // Whole extents are decoded to where they are wanted and said to `decoded`; of others, `copy` takes
@@ -104,12 +128,13 @@ Result<std::vector<DamagedExtent>> CompressedSource::find_damaged_extents(
     if (!decoders_.is_sound(i)) left.push_back(i);
   }
   std::vector<Status> statuses(left.size());
+  const uint64_t plain_bytes = index_.largest_plain_bytes();
   const uint32_t thread_count =
-      threads_that_pay(*file_, left.size() * index_.largest_plain_bytes(), options);
+      how_many(plain_bytes, threads_that_pay(*file_, left.size() * plain_bytes, options));
   std::vector<ByteVector> memory(thread_count);
   TINTYPE_RETURN_IF_ERROR(
       for_each_piece(left.size(), thread_count, options, [&](size_t piece, uint32_t thread) {
-        memory[thread].resize(index_.largest_plain_bytes());
+        memory[thread].resize(plain_bytes);
         const MutableBytes plain = memory[thread];
         statuses[piece] =
             decoders_.decode(left[piece], plain.first(index_.extents[left[piece]].plain_bytes));

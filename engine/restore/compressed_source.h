@@ -23,6 +23,17 @@ struct DamagedExtent {
   Status status;
 };
 
+// What a source holds in memory, by how large its extents are.
+struct SourceMemory {
+  uint32_t decoder_count = 1;  // each with an encoded extent
+  uint32_t place_count = 1;    // for decoded extents that are kept
+  uint32_t ahead_count = 0;    // of which so many are decoded ahead
+};
+
+// At most 264 MiB for both kinds: two of each where extents are as large as they may be. No more
+// than what is of use with so many processors. REQUIRES: the sizes are those of the largest extent.
+SourceMemory share_memory(uint64_t plain_bytes, uint64_t encoded_bytes, uint32_t processors);
+
 class CompressedSource final : public ByteSource {
  public:
   // Reads the file's tables; errors as read_frame_index.
@@ -46,7 +57,7 @@ class CompressedSource final : public ByteSource {
   Result<std::vector<DamagedExtent>> find_damaged_extents(const ReadOptions& options) const;
 
  private:
-  CompressedSource(std::unique_ptr<ByteSource> file, FrameIndex index);
+  CompressedSource(std::unique_ptr<ByteSource> file, FrameIndex index, const SourceMemory& memory);
   template <typename Decoded, typename Copy>
   Status read_parts(MutableBytes target, uint64_t offset, const Decoded& decoded,
                     const Copy& copy) const;

@@ -28,12 +28,14 @@ Status DecoderPool::decode(size_t extent, MutableBytes plain) {
 
 std::unique_ptr<DecoderPool::Worker> DecoderPool::take() {
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    has_idle_.wait(lock, [&] { return !idle_.empty() || made_count_ < decoder_max_; });
     if (!idle_.empty()) {
       auto worker = std::move(idle_.back());
       idle_.pop_back();
       return worker;
     }
+    ++made_count_;
   }
   auto worker = std::make_unique<Worker>();
   worker->decoder = ExtentDecoder::create(index_.form, index_.has_checksums);
@@ -43,6 +45,7 @@ std::unique_ptr<DecoderPool::Worker> DecoderPool::take() {
 void DecoderPool::put_back(std::unique_ptr<Worker> worker) {
   std::lock_guard lock(mutex_);
   idle_.push_back(std::move(worker));
+  has_idle_.notify_one();
 }
 
 }  // namespace tintype

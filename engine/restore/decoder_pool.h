@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -14,12 +16,13 @@
 
 namespace tintype {
 
-// May be used by several threads at once. Keeps as many decoders as were in use at the same time.
+// May be used by several threads at once. Keeps as many decoders as were in use at the same time,
+// at most `decoder_max`: further threads wait for one.
 class DecoderPool {
  public:
-  // Both outlive this.
-  DecoderPool(const ByteSource& file, const FrameIndex& index)
-      : file_(file), index_(index), is_sound_(index.extents.size()) {}
+  // Both outlive this. REQUIRES: decoder_max > 0.
+  DecoderPool(const ByteSource& file, const FrameIndex& index, uint32_t decoder_max)
+      : file_(file), index_(index), decoder_max_(decoder_max), is_sound_(index.extents.size()) {}
 
   // Reads and decodes an extent into `plain`, which has its plain_bytes. corruption names the file,
   // the extent and its place.
@@ -37,9 +40,13 @@ class DecoderPool {
 
   const ByteSource& file_;
   const FrameIndex& index_;
+  const uint32_t decoder_max_;
   std::vector<std::atomic<bool>> is_sound_;
+
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Worker>> idle_;  // guarded by mutex_
+  std::condition_variable has_idle_;
+  std::vector<std::unique_ptr<Worker>> idle_;  // guarded by mutex_, as all below
+  uint32_t made_count_ = 0;
 };
 
 }  // namespace tintype

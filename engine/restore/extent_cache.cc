@@ -7,17 +7,13 @@
 #include "engine/restore/huge_pages.h"
 
 namespace tintype {
-namespace {
 
-constexpr size_t kReaderPlaces = 3;  // beside those for what is decoded ahead
-
-}  // namespace
-
-ExtentCache::ExtentCache(DecoderPool& decoders, const FrameIndex& index, uint32_t ahead_count)
+ExtentCache::ExtentCache(DecoderPool& decoders, const FrameIndex& index, uint32_t place_count,
+                         uint32_t ahead_count)
     : decoders_(decoders),
       index_(index),
       ahead_count_(ahead_count),
-      places_(std::min<size_t>(ahead_count + kReaderPlaces, index.extents.size())) {}
+      places_(std::min<size_t>(place_count, index.extents.size())) {}
 
 ExtentCache::~ExtentCache() {
   {

@@ -22,8 +22,10 @@ namespace tintype {
 // from the extent before the reader's on; what lies outside of it is replaced first.
 class ExtentCache {
  public:
-  // `ahead_count` extents are decoded ahead, by as many threads; 0: none. Both outlive this.
-  ExtentCache(DecoderPool& decoders, const FrameIndex& index, uint32_t ahead_count);
+  // `ahead_count` of the `place_count` extents are decoded ahead, by as many threads; 0: none. Both
+  // outlive this.
+  ExtentCache(DecoderPool& decoders, const FrameIndex& index, uint32_t place_count,
+              uint32_t ahead_count);
   ~ExtentCache();
 
   // Calls `use` with the plain bytes of the extent; the status of its decoding where that failed.

@@ -163,7 +163,7 @@ class Decompression {
   Result<Transcoded> by_index(const ByteSource& source, const FrameIndex& index) {
     IndexedFeed feed(source, index);
     auto total = by_extents(feed, index.form, index.has_checksums,
-                            largest_encoded_bytes(index) + index.largest_plain_bytes());
+                            index.largest_encoded_bytes() + index.largest_plain_bytes());
     if (total.is_ok()) total->input_bytes = source.size_bytes();
     return total;
   }

@@ -11,17 +11,9 @@
 
 namespace tintype {
 
-uint64_t largest_encoded_bytes(const FrameIndex& index) {
-  uint64_t largest = 0;
-  for (const IndexedExtent& extent : index.extents) {
-    largest = std::max<uint64_t>(largest, extent.encoded_bytes);
-  }
-  return largest;
-}
-
 Result<bool> IndexedFeed::next(IndexedExtent& extent, AlignedBuffer& encoded) {
   if (next_ == index_.extents.size()) return false;
-  if (encoded.size() == 0) encoded = AlignedBuffer(largest_encoded_bytes(index_));
+  if (encoded.size() == 0) encoded = AlignedBuffer(index_.largest_encoded_bytes());
   extent = index_.extents[next_++];
   TINTYPE_RETURN_IF_ERROR(source_.read_at(encoded.first(extent.encoded_bytes), extent.file_offset));
   return true;

@@ -16,9 +16,6 @@
 
 namespace tintype {
 
-// With padding.
-uint64_t largest_encoded_bytes(const FrameIndex& index);
-
 class ExtentFeed {
  public:
   virtual ~ExtentFeed() = default;

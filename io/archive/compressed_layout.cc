@@ -117,6 +117,14 @@ uint64_t FrameIndex::largest_plain_bytes() const {
   return largest;
 }
 
+uint64_t FrameIndex::largest_encoded_bytes() const {
+  uint64_t largest = 0;
+  for (const IndexedExtent& extent : extents) {
+    largest = std::max<uint64_t>(largest, extent.encoded_bytes);
+  }
+  return largest;
+}
+
 uint64_t FrameIndex::encoded_bytes_of(uint64_t plain_offset, uint64_t size_bytes) const {
   double encoded_bytes = 0;
   const uint64_t end = plain_offset + size_bytes;

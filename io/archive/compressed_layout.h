@@ -48,6 +48,7 @@ struct FrameIndex {
   // The position of the extent that holds this byte of the plain image. REQUIRES: it is in it.
   size_t extent_at(uint64_t plain_offset) const;
   uint64_t largest_plain_bytes() const;
+  uint64_t largest_encoded_bytes() const;  // with padding
   // How many bytes of the file hold this part of the image: within an extent in proportion.
   uint64_t encoded_bytes_of(uint64_t plain_offset, uint64_t size_bytes) const;
 };

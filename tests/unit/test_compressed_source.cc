@@ -1,6 +1,7 @@
 // Compressed files as the readers see them: any place of the image, whole archives, and damage.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <random>
 #include <string>
@@ -162,6 +163,67 @@ TEST_P(CompressedSourceTest, one_tensor_is_read_without_decoding_the_rest) {
   ASSERT_OK(values);
   EXPECT_EQ(as_text(*values), counting_floats(100));
   EXPECT_LE(source.decoded_count(), 3u);  // the pickle, the tensor, the directory
+}
+
+// Notes how many reads go on at once.
+class CrowdedFile final : public ByteSource {
+ public:
+  explicit CrowdedFile(ByteView bytes) : bytes_(bytes, "x.pth.ttz") {}
+
+  uint64_t size_bytes() const override { return bytes_.size_bytes(); }
+  Status read_at(MutableBytes target, uint64_t offset) const override {
+    const int now = ++reading_;
+    for (int most = most_; now > most && !most_.compare_exchange_weak(most, now);) {
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    Status status = bytes_.read_at(target, offset);
+    --reading_;
+    return status;
+  }
+  const std::string& name() const override { return bytes_.name(); }
+  int most() const { return most_; }
+
+ private:
+  MemorySource bytes_;
+  mutable std::atomic<int> reading_{0};
+  mutable std::atomic<int> most_{0};
+};
+
+TEST_P(CompressedSourceTest, threads_wait_where_all_decoders_are_taken) {
+  const CrowdedFile file(file_);
+  const FrameIndex index = read_frame_index(file, GetParam()).value();
+  DecoderPool decoders(file, index, 2);
+  std::vector<std::thread> threads;
+  for (size_t first = 0; first < 6; ++first) {
+    threads.emplace_back([&, first] {
+      for (size_t i = first; i < index.extents.size(); i += 6) {
+        ByteVector plain(index.extents[i].plain_bytes);
+        EXPECT_OK(decoders.decode(i, plain));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(file.most(), 2);
+  for (size_t i = 0; i < index.extents.size(); ++i) EXPECT_TRUE(decoders.is_sound(i));
+}
+
+TEST(SourceMemory, is_bounded_whatever_the_size_of_extents) {
+  constexpr uint64_t kMiB = 1u << 20;
+  for (const uint32_t processors : {1u, 2u, 8u, 64u}) {
+    for (const uint64_t plain_bytes : {uint64_t{1}, 64u << 10, 8 * kMiB, 20 * kMiB, 64 * kMiB}) {
+      for (const uint64_t encoded_bytes : {uint64_t{4096}, encoded_limit_bytes(plain_bytes)}) {
+        const SourceMemory memory = share_memory(plain_bytes, encoded_bytes, processors);
+        EXPECT_GE(memory.decoder_count, 2u);
+        EXPECT_GE(memory.place_count, 2u);
+        EXPECT_LE(memory.ahead_count, memory.place_count - 2);
+        EXPECT_LE(memory.decoder_count * encoded_bytes + memory.place_count * plain_bytes,
+                  264 * kMiB);
+      }
+    }
+    const SourceMemory usual = share_memory(8 * kMiB, encoded_bound_bytes(8 * kMiB), processors);
+    EXPECT_EQ(usual.ahead_count, std::min(processors, 8u));
+    EXPECT_GE(usual.decoder_count, 16u);
+  }
 }
 
 TEST_P(CompressedSourceTest, a_serial_file_is_read_by_one_thread) {
