@@ -18,8 +18,10 @@ Status DecoderPool::decode(size_t extent, MutableBytes plain) {
   const MutableBytes encoded = MutableBytes(worker->memory).first(indexed.encoded_bytes);
   Status status = file_.read_at(encoded, indexed.file_offset);
   if (status.is_ok()) {
-    status = worker->decoder->decode(indexed, encoded, plain)
-                 .with_context(fmt::format("'{}': extent {} is damaged", file_.name(), extent));
+    status = worker->decoder->decode(indexed, encoded, plain);
+    const bool is_damaged = status.code() == StatusCode::corruption;
+    status = status.with_context(
+        fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : ""));
   }
   put_back(std::move(worker));
   if (status.is_ok()) is_sound_[extent] = true;

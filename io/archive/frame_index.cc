@@ -40,8 +40,10 @@ class IndexReader {
 
   Status check_count(uint64_t frame_count) const {
     if (frame_count <= limits_.frame_count) return Status::ok();
-    return over_limit(
-        fmt::format("has {} frames, over the limit of {}", frame_count, limits_.frame_count));
+    return over_limit(fmt::format(
+        "has {} frames, over the limit of {} that are looked up; read it front to back: "
+        "`tintype decompress -o NEW - < FILE`",
+        frame_count, limits_.frame_count));
   }
 
   // --- planes ---
@@ -54,7 +56,7 @@ class IndexReader {
         read_range(source_, source_.size_bytes() - kPlanesFooterBytes, kPlanesFooterBytes));
     constexpr size_t kMagicOffset = 32;
     if (as_text(footer).substr(kMagicOffset) != kPlanesEndMagic) {
-      return damaged("is cut off: its extent table does not stand at its end");
+      return without_end();
     }
     const auto word = [&](size_t offset) { return load_little_endian<uint64_t>(footer, offset); };
     if (crc32(0, ByteView(footer).first(28)) != load_little_endian<uint32_t>(footer, 28)) {
@@ -74,6 +76,20 @@ class IndexReader {
       return damaged("has a damaged extent table: its CRC-32 is another");
     }
     return read_planes_table(table, table_offset, word(0));
+  }
+
+  Status without_end() const {
+    constexpr uint64_t kSearchedBytes = uint64_t{64} << 10;
+    const uint64_t count = std::min(source_.size_bytes(), kSearchedBytes);
+    TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes,
+                             read_range(source_, source_.size_bytes() - count, count));
+    const size_t found = as_text(bytes).rfind(kPlanesEndMagic);
+    if (found == std::string_view::npos) {
+      return damaged("is cut off: its extent table does not stand at its end");
+    }
+    const uint64_t end = source_.size_bytes() - count + found + kPlanesEndMagic.size();
+    return damaged(fmt::format("goes on behind its end, which is at byte {} of {}", end,
+                               source_.size_bytes()));
   }
 
   Status check_head() const {

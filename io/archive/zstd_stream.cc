@@ -1,5 +1,7 @@
 #include "io/archive/zstd_stream.h"
 
+#include <zstd_errors.h>
+
 #include <utility>
 
 #include <fmt/format.h>
@@ -30,12 +32,7 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
     const size_t from_before = from.pos;
     const size_t to_before = to.pos;
     const size_t hint = ZSTD_decompressStream(context_.get(), &to, &from);
-    if (const Status status = zstd_status(hint, "decompress"); !status.is_ok()) {
-      const bool is_window = status.code() == StatusCode::unsupported;
-      return status.with_context(
-          fmt::format("'{}' at about byte {}{}", name_, input_bytes_ + from.pos,
-                      is_window ? "; decompress it with `zstd -d --memory=2GB`" : ""));
-    }
+    if (ZSTD_isError(hint) != 0) return fault(hint, input_bytes_ + from.pos);
     if (from.pos == from_before && to.pos == to_before) break;
     is_within_frame_ = hint != 0;
   }
@@ -44,6 +41,24 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
   output_bytes_ += to.pos;
   TINTYPE_RETURN_IF_ERROR(check_expansion());
   return to.pos;
+}
+
+Status ZstdStream::fault(size_t result, uint64_t offset) const {
+  const Status status = zstd_status(result, "decompress");
+  const bool is_behind_a_frame = !is_within_frame_ && offset != 0;
+  if (is_behind_a_frame && ZSTD_getErrorCode(result) == ZSTD_error_prefix_unknown) {
+    return damaged_file(name_, fmt::format("goes on at about byte {}, behind a whole frame, with "
+                                           "what is no frame of zstd",
+                                           offset));
+  }
+  if (status.code() == StatusCode::corruption) {
+    return damaged_file(name_,
+                        fmt::format("is damaged at about byte {}: {}", offset, status.message()));
+  }
+  const bool is_window = status.code() == StatusCode::unsupported;
+  return status.with_context(
+      fmt::format("'{}' at about byte {}{}", name_, offset,
+                  is_window ? "; decompress it with `zstd -d --memory=2GB`" : ""));
 }
 
 Status ZstdStream::check_expansion() const {
@@ -61,7 +76,8 @@ Status ZstdStream::check_expansion() const {
 
 Status ZstdStream::finish() const {
   if (!is_within_frame_) return Status::ok();
-  return damaged_file(name_, "is cut off within a frame");
+  return damaged_file(name_,
+                      "does not end with a whole frame: it is cut off, or bytes were appended");
 }
 
 }  // namespace tintype

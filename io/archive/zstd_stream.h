@@ -38,6 +38,8 @@ class ZstdStream {
     void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
   };
 
+  // What zstd's error at that byte of the file means.
+  Status fault(size_t result, uint64_t offset) const;
   Status check_expansion() const;
 
   std::string name_;

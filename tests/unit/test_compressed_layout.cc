@@ -101,7 +101,12 @@ TEST_P(CompressedLayout, every_truncation_is_corruption) {
   }
   ByteVector longer = file;
   longer.push_back(std::byte{0});
-  EXPECT_EQ(index_of(GetParam(), longer).status().code(), StatusCode::corruption);
+  const auto index = index_of(GetParam(), longer);
+  EXPECT_EQ(index.status().code(), StatusCode::corruption);
+  if (GetParam() == FileForm::planes) {
+    EXPECT_THAT(text_of(index.status()), HasSubstr("goes on behind its end, which is at byte " +
+                                                   std::to_string(file.size())));
+  }
 }
 
 // Flips in the planes form are all noticed. In the zstd form those of the padding's content, of two
@@ -184,7 +189,7 @@ TEST(PlanesTables, hostile_numbers_are_refused_at_once) {
   };
   const size_t entry = footer - 7 * kPlanesEntryBytes;
   expect_quick_refusal(FileForm::planes, with(footer + 8, uint64_t{1} << 60),
-                       StatusCode::unsupported, "over the limit");
+                       StatusCode::unsupported, "read it front to back");
   expect_quick_refusal(FileForm::planes, with(footer + 8, uint64_t{1'000'000}),
                        StatusCode::corruption, "cut off");
   expect_quick_refusal(FileForm::planes, with(footer, ~uint64_t{0}), StatusCode::corruption,

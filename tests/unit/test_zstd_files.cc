@@ -69,6 +69,21 @@ TEST_F(ZstdFiles, cut_off_and_damaged_ones_are_corruption) {
   EXPECT_FALSE(open(damaged).is_ok());
 }
 
+TEST_F(ZstdFiles, damage_and_what_was_appended_are_told_with_what_to_do) {
+  ByteVector longer = zstd_frame(plain_);
+  const size_t end = longer.size();
+  append_text(longer, "appended");
+  EXPECT_THAT(open(longer),
+              IsStatus(StatusCode::corruption,
+                       HasSubstr("byte " + std::to_string(end) + ", behind a whole frame")));
+  longer.resize(end + 1);
+  EXPECT_THAT(open(longer), IsStatus(StatusCode::corruption, HasSubstr("bytes were appended")));
+  ByteVector damaged = zstd_frame(plain_);
+  damaged[damaged.size() / 2] ^= std::byte{64};
+  damaged.resize(damaged.size() - 3);
+  EXPECT_THAT(open(damaged), IsStatus(StatusCode::corruption, HasSubstr("copy or download")));
+}
+
 TEST_F(ZstdFiles, what_does_not_fit_into_memory_is_left_to_zstd) {
   EXPECT_THAT(open(zstd_frame(plain_), {.streamed_image_bytes = 1'000'000}),
               IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
