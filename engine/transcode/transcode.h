@@ -53,8 +53,8 @@ Result<Transcoded> compress(InputStream& input, const ElementMap& elements,
 Result<Transcoded> decompress(const ByteSource& source, PieceOutput& output,
                               const TranscodeOptions& options);
 
-// The same of a stream, front to back; the tables at the end of the planes form are not looked at,
-// as every extent has its own sizes and CRC.
+// The same of a stream, front to back: every extent of the planes form has its own sizes and CRC,
+// and the tables at the end must be those of the extents that came.
 Result<Transcoded> decompress(InputStream& stream, const std::string& name, PieceOutput& output,
                               const TranscodeOptions& options);
 

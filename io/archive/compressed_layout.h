@@ -54,7 +54,7 @@ struct FrameIndex {
 };
 
 // True where a seek table stands at the end: then the file can be read at any place. A `.zst` that
-// the zstd command made has none (see StreamDecoder). Always true for planes.
+// the zstd command made has none (see ZstdStream). Always true for planes.
 Result<bool> has_frame_index(const ByteSource& source, FileForm form);
 
 // Reads the tables of a compressed file; the payload is neither read nor trusted. corruption for

@@ -13,7 +13,8 @@ namespace tintype {
 // Runs below this size go with a neighbour: their planes would not be worth a frame each.
 inline constexpr uint64_t kRunBytesMin = uint64_t{64} << 10;
 // Long runs are cut, so that planes stay in the cache and their codes follow the content. One block
-// of zstd per plane.
+// of zstd per plane; the last run has what is left, up to half as many more, rather than a small
+// one behind it.
 inline constexpr uint64_t kRunElements = uint64_t{128} << 10;
 
 // Covers [0, size_bytes) in ascending order without gaps; each run has whole elements of its width.
