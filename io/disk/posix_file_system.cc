@@ -48,8 +48,12 @@ class PosixDirectory final : public Directory {
   std::string path_of(std::string_view name) const {
     return path_.ends_with('/') ? path_ + std::string(name) : fmt::format("{}/{}", path_, name);
   }
+  // `error_number` is an argument, as to get memory for the path may change errno.
+  Status failed(int error_number, std::string_view operation, std::string_view name) const {
+    return errno_status(error_number, operation, path_of(name));
+  }
   Status status_of(int result, std::string_view operation, std::string_view name) const {
-    return result == 0 ? Status::ok() : errno_status(errno, operation, path_of(name));
+    return result == 0 ? Status::ok() : failed(errno, operation, name);
   }
 
   Descriptor descriptor_;
@@ -107,10 +111,12 @@ Status PosixDirectory::link(std::string_view existing, std::string_view name) {
       ::linkat(number(), std::string(existing).c_str(), number(), std::string(name).c_str(), 0);
   if (result == 0) return Status::ok();
   // EPERM: a file system without hard links, or somebody else's file under protected_hardlinks.
-  if (errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP || errno == ENOSYS) {
-    return unsupported_status(errno, "link", path_of(name));
+  const int error_number = errno;
+  if (error_number == EPERM || error_number == EMLINK || error_number == EOPNOTSUPP ||
+      error_number == ENOSYS) {
+    return unsupported_status(error_number, "link", path_of(name));
   }
-  return errno_status(errno, "link", path_of(name));
+  return failed(error_number, "link", name);
 }
 
 Status PosixDirectory::rename(std::string_view from, std::string_view to) {
@@ -122,10 +128,12 @@ Status PosixDirectory::rename(std::string_view from, std::string_view to) {
 Status PosixDirectory::exchange(std::string_view first, std::string_view second) {
   const int result = ::renameat2(number(), std::string(first).c_str(), number(),
                                  std::string(second).c_str(), RENAME_EXCHANGE);
-  if (result != 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
-    return unsupported_status(errno, "exchange", path_of(second));
+  if (result == 0) return Status::ok();
+  const int error_number = errno;
+  if (error_number == EINVAL || error_number == ENOSYS || error_number == EOPNOTSUPP) {
+    return unsupported_status(error_number, "exchange", path_of(second));
   }
-  return status_of(result, "exchange", second);
+  return failed(error_number, "exchange", second);
 }
 
 Status PosixDirectory::remove(std::string_view name) {
@@ -142,7 +150,7 @@ Status PosixDirectory::sync() {
 Result<FileInfo> PosixDirectory::info(std::string_view name) {
   struct stat status = {};
   if (::fstatat(number(), std::string(name).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    return errno_status(errno, "stat", path_of(name));
+    return failed(errno, "stat", name);
   }
   return file_info_from(status);
 }
@@ -151,7 +159,7 @@ Result<std::string> PosixDirectory::read_link(std::string_view name) {
   std::array<char, PATH_MAX> target;
   const ssize_t size =
       ::readlinkat(number(), std::string(name).c_str(), target.data(), target.size());
-  if (size < 0) return errno_status(errno, "readlink", path_of(name));
+  if (size < 0) return failed(errno, "readlink", name);
   return std::string(target.data(), static_cast<size_t>(size));
 }
 

@@ -7,12 +7,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <iostream>
+#include <latch>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/log.h"
+#include "base/page_sizes.h"
 #include "io/disk/backend.h"
 #include "tests/support/child_process.h"
 #include "tests/support/fault_file_system.h"
@@ -200,6 +204,34 @@ TEST_F(Restrictions, too_many_open_files_is_an_error_and_later_saves_work) {
     for (const int number : taken) ::close(number);
     expect_saves(*engine, 100);
     std::cout << refused << " saves refused for want of descriptors\n";
+  }));
+}
+
+uint64_t mapped_bytes() {
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * kPageBytes;
+}
+
+TEST_F(Restrictions, an_error_keeps_its_errno_where_its_text_needs_memory) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer maps memory of its own";
+#endif
+  EXPECT_TRUE(passes_in_child([&] {
+    const auto parent = posix_file_system().open_directory(directory_.path());
+    ASSERT_OK(parent);
+    // A new thread asks the kernel for a heap of its own first. Refused, it takes from the common
+    // one, and leaves ENOMEM in errno.
+    std::latch is_limited{1};
+    Status missing;
+    std::thread asker([&] {
+      is_limited.wait();
+      missing = (*parent)->info("missing").status();
+    });
+    set_limit(RLIMIT_AS, mapped_bytes() + (4 << 20));  // a heap would take 64 MiB
+    is_limited.count_down();
+    asker.join();
+    EXPECT_THAT(missing, IsStatus(StatusCode::not_found, HasSubstr("ENOENT")));
   }));
 }
 
