@@ -5,9 +5,9 @@
 namespace tintype {
 
 CopyCrew::CopyCrew(unsigned helper_count) {
-  for (unsigned i = 0; i < helper_count; ++i) {
-    helpers_.push_back(start_thread("tintype-copy", [this] { help(); }));
-  }
+  // Fewer copy the same, as the caller copies too.
+  static_cast<void>(
+      start_threads(helpers_, "tintype-copy", helper_count, [this](uint32_t) { help(); }));
 }
 
 CopyCrew::~CopyCrew() {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
 
-uint64_t available_memory_bytes() {
+uint64_t machine_memory_bytes() {
   std::ifstream meminfo("/proc/meminfo");
   std::string key;
   uint64_t kibibytes = 0;
@@ -59,9 +59,9 @@ uint64_t local_world_size() {
 
 }  // namespace
 
-uint64_t staging_budget_bytes() {
-  return std::min(available_memory_bytes(), cgroup_room_bytes()) / 4 / local_world_size();
-}
+uint64_t available_memory_bytes() { return std::min(machine_memory_bytes(), cgroup_room_bytes()); }
+
+uint64_t staging_budget_bytes() { return available_memory_bytes() / 4 / local_world_size(); }
 
 uint64_t staging_bytes_for(uint64_t image_bytes, uint64_t budget_bytes) {
   constexpr uint64_t kMinimum = 256ull << 20;

@@ -5,7 +5,10 @@
 
 namespace tintype {
 
-// A quarter of min(MemAvailable, what the cgroup leaves), divided by LOCAL_WORLD_SIZE.
+// min(MemAvailable, what the cgroup leaves); all bits set where neither is known.
+uint64_t available_memory_bytes();
+
+// A quarter of it, divided by LOCAL_WORLD_SIZE.
 uint64_t staging_budget_bytes();
 
 // The pool for a state whose images total `image_bytes`: 25 % more, at least 256 MiB, at most the

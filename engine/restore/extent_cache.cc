@@ -1,8 +1,10 @@
 #include "engine/restore/extent_cache.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/check.h"
+#include "base/no_memory.h"
 #include "base/threads.h"
 #include "engine/restore/huge_pages.h"
 
@@ -89,14 +91,22 @@ ExtentCache::Place* ExtentCache::find_replaceable(bool is_for_reader) {
   return best;
 }
 
+Status ExtentCache::decode(size_t extent, ByteVector& memory) {
+  try {
+    if (memory.empty()) resize_in_huge_pages(memory, index_.largest_plain_bytes());
+    const MutableBytes all(memory);
+    return decoders_.decode(extent, all.first(index_.extents[extent].plain_bytes));
+  } catch (const std::bad_alloc&) {
+    return no_memory("an extent");
+  }
+}
+
 // Gives up the lock meanwhile.
 void ExtentCache::decode_into(Place& place, size_t extent, std::unique_lock<std::mutex>& lock) {
   place.extent = extent;
   place.state = State::decoding;
   lock.unlock();
-  if (place.memory.empty()) resize_in_huge_pages(place.memory, index_.largest_plain_bytes());
-  const MutableBytes target = MutableBytes(place.memory).first(index_.extents[extent].plain_bytes);
-  Status status = decoders_.decode(extent, target);
+  Status status = decode(extent, place.memory);
   lock.lock();
   place.status = std::move(status);
   place.state = State::ready;
@@ -111,9 +121,10 @@ void ExtentCache::follow(size_t extent) {
   reader_ = extent;
   if (!goes_on || ahead_count_ == 0) return;
   window_end_ = std::min(extent + 1 + ahead_count_, index_.extents.size());
-  for (auto count = static_cast<uint32_t>(threads_.size()); count < ahead_count_; ++count) {
-    threads_.push_back(start_thread("tintype-decode", [this] { decode_ahead(); }));
-  }
+  const uint32_t missing = ahead_count_ - static_cast<uint32_t>(threads_.size());
+  // Where some are refused, readers decode more of it.
+  static_cast<void>(
+      start_threads(threads_, "tintype-decode", missing, [this](uint32_t) { decode_ahead(); }));
   has_changed_.notify_all();
 }
 

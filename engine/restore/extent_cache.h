@@ -56,6 +56,7 @@ class ExtentCache {
   Place* find(size_t extent);
   Place* find_replaceable(bool is_for_reader);
   bool is_in_window(size_t extent) const;
+  Status decode(size_t extent, ByteVector& memory);
   void decode_into(Place& place, size_t extent, std::unique_lock<std::mutex>& lock);
   void follow(size_t extent);
   size_t next_ahead();

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <thread>
 #include <vector>
 
 #include "base/crc32_combine.h"
+#include "base/no_memory.h"
 #include "base/threads.h"
 
 namespace tintype {
@@ -32,20 +34,31 @@ Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptio
   std::atomic<size_t> next{0};
   std::atomic<bool> is_stopped{false};
   std::vector<std::thread> helpers;
-  for (uint32_t thread = 1; thread < std::min<size_t>(thread_count, piece_count); ++thread) {
-    helpers.push_back(start_thread("tintype-read", [&, thread] {
-      for (size_t i; (i = next++) < piece_count && !is_stopped;) work(i, thread);
-    }));
-  }
+  const auto wanted = static_cast<uint32_t>(std::min<size_t>(thread_count, piece_count));
+  std::atomic<bool> is_memory_refused{false};
+  const auto try_work = [&](size_t piece, uint32_t thread) {
+    try {
+      work(piece, thread);
+    } catch (const std::bad_alloc&) {  // would end the program
+      is_memory_refused = true;
+      is_stopped = true;
+    }
+  };
+  const auto help = [&](uint32_t number) {
+    for (size_t i; (i = next++) < piece_count && !is_stopped;) try_work(i, number + 1);
+  };
+  // Fewer do the same, as this thread works too.
+  static_cast<void>(start_threads(helpers, "tintype-read", std::max(wanted, 1u) - 1, help));
   auto asked = std::chrono::steady_clock::now();
   for (size_t i; (i = next++) < piece_count && !is_stopped;) {
-    work(i, 0);
+    try_work(i, 0);
     const auto now = std::chrono::steady_clock::now();
     if (!options.is_interrupted || now - asked < kAskInterval) continue;
     asked = now;
-    is_stopped = options.is_interrupted();
+    if (options.is_interrupted()) is_stopped = true;
   }
   for (std::thread& helper : helpers) helper.join();
+  if (is_memory_refused) return no_memory("reading");
   return is_stopped ? Status(StatusCode::interrupted, "reading was interrupted") : Status::ok();
 }
 

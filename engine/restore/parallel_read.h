@@ -25,7 +25,8 @@ uint32_t threads_that_pay(const ByteSource& source, uint64_t total_bytes,
 
 // Calls work(piece, thread) once for each piece below `piece_count`, in about ascending order;
 // `thread` is below `thread_count`, for memory of its own. `interrupted` where the question was
-// answered with true: some pieces were left out then.
+// answered with true, resource_exhausted where work() threw bad_alloc: some pieces were left out
+// then.
 Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptions& options,
                       const std::function<void(size_t piece, uint32_t thread)>& work);
 

@@ -24,7 +24,7 @@ namespace {
 constexpr uint64_t kExtentBytes = uint64_t{2} << 20;
 constexpr uint64_t kExtentCount = 24;  // of the window
 constexpr uint64_t kKeptExtents = 4;   // behind the foremost reader, for those beside it
-constexpr unsigned kFetchThreads = 8;  // reads in flight
+constexpr uint32_t kFetchThreads = 8;  // reads in flight
 constexpr uint64_t kFileBytesMin = uint64_t{32} << 20;  // below, the set-up costs what it gains
 
 }  // namespace
@@ -46,10 +46,9 @@ class ReadAhead::Window {
   Status start() {
     TINTYPE_RETURN_IF_ERROR(memory_.grow_to(kExtentCount));
     for (Place& place : places_) place.memory = *memory_.lease(std::chrono::milliseconds(0));
-    for (unsigned i = 0; i < kFetchThreads; ++i) {
-      threads_.push_back(start_thread("tintype-ahead", [this] { fetch_all(); }));
-    }
-    return Status::ok();
+    const Status started =
+        start_threads(threads_, "tintype-ahead", kFetchThreads, [this](uint32_t) { fetch_all(); });
+    return threads_.empty() ? started : Status::ok();  // fewer fetch the same
   }
 
   // Calls `use` with the fetched bytes of [offset, offset + size_bytes), which lie in one extent,

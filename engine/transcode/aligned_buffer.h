@@ -7,7 +7,9 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/no_memory.h"
 #include "base/page_sizes.h"
+#include "base/status.h"
 #include "engine/restore/huge_pages.h"
 
 namespace tintype {
@@ -16,12 +18,17 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   // At least that many bytes, whole pages of them, all zero.
-  explicit AlignedBuffer(uint64_t size_bytes)
-      : size_bytes_(align_up(size_bytes, kDirectAlignmentBytes)),
-        bytes_(static_cast<std::byte*>(std::aligned_alloc(kDirectAlignmentBytes, size_bytes_))) {
-    TINTYPE_CHECK(bytes_ != nullptr || size_bytes_ == 0);
-    advise_huge_pages({bytes_.get(), size_bytes_});  // fewer pages for the kernel to pin, too
-    if (size_bytes_ != 0) std::memset(bytes_.get(), 0, size_bytes_);
+  static Result<AlignedBuffer> make(uint64_t size_bytes) {
+    AlignedBuffer buffer;
+    if (size_bytes == 0) return buffer;
+    buffer.size_bytes_ = align_up(size_bytes, kDirectAlignmentBytes);
+    buffer.bytes_.reset(
+        static_cast<std::byte*>(std::aligned_alloc(kDirectAlignmentBytes, buffer.size_bytes_)));
+    if (buffer.bytes_ == nullptr) return no_memory("a piece of the file");
+    const MutableBytes all = buffer.first(buffer.size_bytes_);
+    advise_huge_pages(all);  // fewer pages for the kernel to pin, too
+    std::memset(all.data(), 0, all.size());
+    return buffer;
   }
 
   size_t size() const { return size_bytes_; }

@@ -28,8 +28,9 @@ class Compression final : public PieceWork {
   Status prepare(const CompressOptions& options, uint32_t slot_count) {
     slots_.resize(slot_count);
     for (Slot& slot : slots_) {
-      slot.plain = AlignedBuffer(options.extent_bytes);
-      slot.encoded = AlignedBuffer(encoded_bound_bytes(options.extent_bytes));
+      TINTYPE_ASSIGN_OR_RETURN(slot.plain, AlignedBuffer::make(options.extent_bytes));
+      TINTYPE_ASSIGN_OR_RETURN(slot.encoded,
+                               AlignedBuffer::make(encoded_bound_bytes(options.extent_bytes)));
       TINTYPE_ASSIGN_OR_RETURN(slot.encoder, ExtentEncoder::create(options.encoder));
     }
     return write(file_head(options.encoder.form));
@@ -78,7 +79,7 @@ class Compression final : public PieceWork {
  private:
   Status write(ByteView bytes) {
     if (bytes.empty()) return Status::ok();
-    AlignedBuffer buffer(bytes.size());
+    TINTYPE_ASSIGN_OR_RETURN(const AlignedBuffer buffer, AlignedBuffer::make(bytes.size()));
     std::copy(bytes.begin(), bytes.end(), buffer.first(bytes.size()).begin());
     TINTYPE_RETURN_IF_ERROR(output_.append(buffer, bytes.size(), file_end_));
     TINTYPE_RETURN_IF_ERROR(output_.store(buffer, bytes.size(), file_end_));

@@ -40,7 +40,7 @@ class ExtentDecompression final : public PieceWork {
     Slot& slot = slots_[number];
     const ByteView encoded = slot.encoded.first(slot.extent.encoded_bytes);
     if (slot.plain.size() < slot.extent.plain_bytes) {
-      slot.plain = AlignedBuffer(slot.extent.plain_bytes);
+      TINTYPE_ASSIGN_OR_RETURN(slot.plain, AlignedBuffer::make(slot.extent.plain_bytes));
     }
     TINTYPE_RETURN_IF_ERROR(
         slot.decoder->decode(slot.extent, encoded, slot.plain.first(slot.extent.plain_bytes)));
@@ -97,7 +97,9 @@ class StreamDecompression final : public PieceWork {
 
   Result<bool> take(uint32_t number) override {
     Slot& slot = slots_[number];
-    if (slot.plain.size() == 0) slot.plain = AlignedBuffer(kStreamPieceBytes);
+    if (slot.plain.size() == 0) {
+      TINTYPE_ASSIGN_OR_RETURN(slot.plain, AlignedBuffer::make(kStreamPieceBytes));
+    }
     slot.offset = total_.output_bytes;
     for (slot.size_bytes = 0; slot.size_bytes < kStreamPieceBytes;) {
       const MutableBytes target = slot.plain.first(kStreamPieceBytes).subspan(slot.size_bytes);

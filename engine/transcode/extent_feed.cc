@@ -13,7 +13,9 @@ namespace tintype {
 
 Result<bool> IndexedFeed::next(IndexedExtent& extent, AlignedBuffer& encoded) {
   if (next_ == index_.extents.size()) return false;
-  if (encoded.size() == 0) encoded = AlignedBuffer(index_.largest_encoded_bytes());
+  if (encoded.size() == 0) {
+    TINTYPE_ASSIGN_OR_RETURN(encoded, AlignedBuffer::make(index_.largest_encoded_bytes()));
+  }
   extent = index_.extents[next_++];
   TINTYPE_RETURN_IF_ERROR(source_.read_at(encoded.first(extent.encoded_bytes), extent.file_offset));
   return true;
@@ -65,7 +67,9 @@ Result<bool> PlanesStreamFeed::next(IndexedExtent& extent, AlignedBuffer& encode
                       .encoded_bytes = extent.encoded_bytes,
                       .payload_bytes = extent.payload_bytes,
                       .checksum = extent.checksum});
-  if (encoded.size() < extent.encoded_bytes) encoded = AlignedBuffer(extent.encoded_bytes);
+  if (encoded.size() < extent.encoded_bytes) {
+    TINTYPE_ASSIGN_OR_RETURN(encoded, AlignedBuffer::make(extent.encoded_bytes));
+  }
   const MutableBytes target = encoded.first(extent.encoded_bytes);
   std::copy(header_.begin(), header_.end(), target.begin());
   TINTYPE_RETURN_IF_ERROR(read_all(target.subspan(header_.size())));

@@ -3,11 +3,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <system_error>
+#include <new>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/no_memory.h"
 #include "base/threads.h"
 
 namespace tintype {
@@ -15,22 +16,30 @@ namespace {
 
 constexpr auto kAskInterval = std::chrono::milliseconds(50);
 
+// A thread that throws would end the program.
+template <typename Step>
+auto without_throwing(const Step& step) -> decltype(step()) {
+  try {
+    return step();
+  } catch (const std::bad_alloc&) {
+    return no_memory("a piece of the file");
+  }
+}
+
 class Line {
  public:
   Line(PieceWork& work, const LineOptions& options)
-      : work_(work), options_(options), free_workers_(options.worker_count) {}
+      : work_(work),
+        options_(options),
+        free_workers_(options.worker_count),
+        running_(options.slot_count) {}
 
   Status run() {
     std::vector<std::thread> threads;
-    try {
-      for (uint32_t slot = 0; slot < options_.slot_count; ++slot) {
-        count_running(1);
-        threads.push_back(start_thread("tintype-line", [this, slot] { serve(slot); }));
-      }
-    } catch (const std::system_error& error) {  // fewer threads do the same work
-      count_running(-1);
-      if (threads.empty()) return errno_status(error.code().value(), "start", "a thread");
-    }
+    const Status started = start_threads(threads, "tintype-line", options_.slot_count,
+                                         [this](uint32_t slot) { serve(slot); });
+    if (threads.empty()) return started;
+    end_running(options_.slot_count - static_cast<uint32_t>(threads.size()));  // the others do all
     wait_for_end();
     for (std::thread& thread : threads) thread.join();
     return first_error_;
@@ -53,19 +62,19 @@ class Line {
     for (uint64_t number = 0; take(slot, number);) {
       Status status = work(slot);
       if (status.is_ok() && !wait_for_turn(number)) break;
-      if (status.is_ok()) status = work_.place(slot);
+      if (status.is_ok()) status = without_throwing([&] { return work_.place(slot); });
       if (status.is_ok()) pass_turn();
-      if (status.is_ok()) status = work_.store(slot);
+      if (status.is_ok()) status = without_throwing([&] { return work_.store(slot); });
       if (status.is_ok()) continue;
       std::lock_guard lock(mutex_);
       stop(status);
     }
-    count_running(-1);
+    end_running(1);
   }
 
-  void count_running(int change) {
+  void end_running(uint32_t count) {
     std::lock_guard lock(mutex_);
-    running_ += change;
+    running_ -= count;
     changed_.notify_all();
   }
 
@@ -75,7 +84,7 @@ class Line {
       std::lock_guard lock(mutex_);
       if (is_stopped_ || is_at_end_) return false;
     }
-    const Result<bool> taken = work_.take(slot);
+    const Result<bool> taken = without_throwing([&] { return work_.take(slot); });
     std::lock_guard lock(mutex_);
     if (!taken.is_ok()) stop(taken.status());
     if (taken.is_ok() && !*taken) is_at_end_ = true;
@@ -90,7 +99,7 @@ class Line {
     if (is_stopped_) return first_error_;
     --free_workers_;
     lock.unlock();
-    Status status = work_.work(slot);
+    Status status = without_throwing([&] { return work_.work(slot); });
     lock.lock();
     ++free_workers_;
     changed_.notify_all();
@@ -123,7 +132,7 @@ class Line {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   uint32_t free_workers_;
-  int running_ = 0;
+  uint32_t running_;
   uint64_t taken_count_ = 0;
   uint64_t placed_count_ = 0;
   bool is_at_end_ = false;

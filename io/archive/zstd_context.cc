@@ -2,9 +2,12 @@
 
 #include <zstd_errors.h>
 
+#include <new>
+
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/no_memory.h"
 #include "io/archive/extent_encoder.h"
 
 namespace tintype {
@@ -21,7 +24,7 @@ Status zstd_status(size_t result, std::string_view operation) {
   if (ZSTD_isError(result) == 0) return Status::ok();
   std::string text = fmt::format("zstd {}: {}", operation, ZSTD_getErrorName(result));
   switch (ZSTD_getErrorCode(result)) {
-    case ZSTD_error_memory_allocation: return {StatusCode::resource_exhausted, std::move(text)};
+    case ZSTD_error_memory_allocation: return no_memory(fmt::format("zstd {}", operation));
     case ZSTD_error_parameter_outOfBound:
     case ZSTD_error_parameter_unsupported: return Status::invalid_argument(std::move(text));
     case ZSTD_error_frameParameter_windowTooLarge: return Status::unsupported(std::move(text));
@@ -34,7 +37,7 @@ ZstdCompressor::ZstdCompressor(int level, Literals literals, bool is_checked)
   const auto set = [this](ZSTD_cParameter parameter, int value) {
     return ZSTD_isError(ZSTD_CCtx_setParameter(context_.get(), parameter, value)) == 0;
   };
-  TINTYPE_CHECK(context_ != nullptr);  // memory
+  if (context_ == nullptr) throw std::bad_alloc();
   TINTYPE_CHECK(set(ZSTD_c_compressionLevel, level));
   TINTYPE_CHECK(set(ZSTD_c_checksumFlag, is_checked ? 1 : 0));
   if (literals == Literals::huffman) TINTYPE_CHECK(set(kLiteralMode, kHuffmanLiterals));
@@ -45,11 +48,12 @@ Result<size_t> ZstdCompressor::compress(ByteView source, MutableBytes target) {
       ZSTD_compress2(context_.get(), target.data(), target.size(), source.data(), source.size());
   if (ZSTD_isError(size) == 0) return size;
   if (ZSTD_getErrorCode(size) == ZSTD_error_dstSize_tooSmall) return size_t{0};
+  if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation) return zstd_status(size, "compress");
   return Status(StatusCode::internal, fmt::format("zstd compress: {}", ZSTD_getErrorName(size)));
 }
 
 ZstdDecompressor::ZstdDecompressor() : context_(ZSTD_createDCtx()) {
-  TINTYPE_CHECK(context_ != nullptr);  // memory
+  if (context_ == nullptr) throw std::bad_alloc();
 }
 
 Status ZstdDecompressor::decompress(ByteView source, MutableBytes target) {

@@ -22,7 +22,8 @@ class ZstdCompressor {
   // `is_checked`: each frame ends with a checksum of its content.
   ZstdCompressor(int level, Literals literals, bool is_checked);
 
-  // The size of the frame; 0 where it does not fit into `target`; internal where zstd fails.
+  // The size of the frame; 0 where it does not fit into `target`; resource_exhausted where memory
+  // is refused; internal where zstd fails otherwise.
   Result<size_t> compress(ByteView source, MutableBytes target);
 
  private:

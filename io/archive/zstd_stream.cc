@@ -2,6 +2,7 @@
 
 #include <zstd_errors.h>
 
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,7 +20,7 @@ ZstdStream::ZstdStream(std::string name, const ReadLimits& limits,
       limits_(limits),
       file_bytes_(file_bytes),
       context_(ZSTD_createDCtx()) {
-  TINTYPE_CHECK(context_ != nullptr);  // memory
+  if (context_ == nullptr) throw std::bad_alloc();
   const size_t set = ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax,
                                             static_cast<int>(limits.streamed_window_log));
   TINTYPE_CHECK(ZSTD_isError(set) == 0);

@@ -3,11 +3,14 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "base/page_sizes.h"
+#include "engine/transcode/aligned_buffer.h"
 #include "engine/transcode/ordered_line.h"
 #include "tests/support/status_matchers.h"
 
@@ -54,6 +57,7 @@ class CountingWork final : public PieceWork {
 
   std::string failing_step;  // and at which piece
   uint64_t failing_piece = 0;
+  bool throws_bad_alloc = false;  // instead of answering with an error
 
   std::vector<uint64_t> piece_of_slot;
   std::vector<uint64_t> placed;
@@ -65,6 +69,7 @@ class CountingWork final : public PieceWork {
  private:
   Status fail(const std::string& step, uint64_t piece) const {
     if (step != failing_step || piece != failing_piece) return Status::ok();
+    if (throws_bad_alloc) throw std::bad_alloc();
     return {StatusCode::io_error, "made to fail in " + step};
   }
 
@@ -120,6 +125,26 @@ TEST(OrderedLine, the_first_error_of_any_step_ends_it_and_nothing_behind_is_plac
       EXPECT_LT(work.taken, 100u);
     }
   }
+}
+
+TEST(OrderedLine, memory_that_a_step_does_not_get_ends_it_as_an_error) {
+  for (const char* step : {"take", "work", "place", "store"}) {
+    CountingWork work(3, 100);
+    work.failing_step = step;
+    work.failing_piece = 41;
+    work.throws_bad_alloc = true;
+    EXPECT_THAT(run_line(work, {.slot_count = 3, .worker_count = 2}),
+                IsStatus(StatusCode::resource_exhausted, HasSubstr("ENOMEM")));
+    EXPECT_LT(work.taken, 100u) << step;
+  }
+}
+
+TEST(AlignedBuffer, memory_that_there_is_not_is_refused) {
+  constexpr uint64_t kMoreThanAddresses = uint64_t{1} << 60;
+  EXPECT_THAT(AlignedBuffer::make(kMoreThanAddresses).status(),
+              IsStatus(StatusCode::resource_exhausted, HasSubstr("ENOMEM")));
+  EXPECT_EQ(AlignedBuffer::make(1).value().size(), kDirectAlignmentBytes);
+  EXPECT_EQ(AlignedBuffer::make(0).value().size(), 0u);
 }
 
 TEST(OrderedLine, an_interrupt_ends_it_soon) {

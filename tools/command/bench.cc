@@ -31,8 +31,9 @@ constexpr const char* kDescription =
     "rename,\n"
     "and prints medians and the ratio of the two, with its range over the rounds. `durable` is\n"
     "until a power cut loses nothing; `caller held` is how long save_async keeps the training\n"
-    "loop, beside a plain save, which keeps it to the end. Needs four times the size for a while,\n"
-    "and removes what it wrote. `make bench` of the source measures more.";
+    "loop, beside a plain save, which keeps it to the end. Needs four times the size on the\n"
+    "disk and about twice in memory for a while, says so first where they are not there, and\n"
+    "removes what it wrote. `make bench` of the source measures more.";
 
 struct Options {
   std::string directory = ".";
@@ -97,6 +98,9 @@ ExitCode run(const Options& options, Output& output) {
   const Result<Report> report = self_test::run(test);
   if (!report.is_ok()) {
     output.print_error(printable(report.status().message()));
+    if (report.status().code() == StatusCode::resource_exhausted) {
+      output.print_error("a smaller state needs less of all: -s N");
+    }
     return exit_code_for(report.status());
   }
   if (options.is_json) {

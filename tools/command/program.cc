@@ -1,12 +1,15 @@
 #include "tools/command/program.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/no_memory.h"
 #include "tools/command/help.h"
 
 namespace tintype::command {
@@ -26,7 +29,7 @@ constexpr const char* kDescription =
 
 constexpr const char* kExitCodes =
     "Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 corrupt or different, 4 unsupported or over a\n"
-    "limit, 5 input/output error or no space, 6 locked.";
+    "limit, 5 input/output error, no space or no memory, 6 locked.";
 
 constexpr const char* kVersion = "tintype " TINTYPE_VERSION
                                  "\n"
@@ -57,6 +60,22 @@ std::string complaint_about(const std::string& word, const std::vector<Command>&
   const std::string closest = closest_word(word, known);
   return closest.empty() ? fmt::format("there is no command '{}'; see `tintype --help`", word)
                          : fmt::format("there is no command '{}'; is it '{}'?", word, closest);
+}
+
+// Memory and threads that the system refuses end as errors do: what the command made for itself
+// goes with the stack, and the exit code says what it was.
+ExitCode run_to_end(const Command& command, Output& output) {
+  Status refused;
+  try {
+    return command.run(output);
+  } catch (const std::bad_alloc&) {
+    refused = no_memory(command.arguments->get_name());
+  } catch (const std::system_error& error) {
+    refused = errno_status(error.code().value(), "run", command.arguments->get_name(),
+                           "see `ulimit -a` for a limit that is too low");
+  }
+  output.print_error(refused.message());
+  return exit_code_for(refused);
 }
 
 // As zstd takes its levels: "-19" becomes "--level=19".
@@ -101,7 +120,7 @@ ExitCode Program::run(int argument_count, char** arguments, Output& output) {
     return answer(*app_, error, output);
   }
   for (const Command& command : commands_) {
-    if (command.arguments->parsed()) return command.run(output);
+    if (command.arguments->parsed()) return run_to_end(command, output);
   }
   return ExitCode::usage;
 }

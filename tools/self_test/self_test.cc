@@ -17,7 +17,9 @@
 #include <fmt/format.h>
 
 #include "engine/engine.h"
+#include "engine/memory_budget.h"
 #include "io/disk/file_system.h"
+#include "tools/sizes.h"
 
 namespace tintype::self_test {
 namespace {
@@ -31,6 +33,31 @@ constexpr uint64_t kCopiesOnDisk = 4;  // of either contender the file and the o
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Before anything is made: a full disk, and memory that the kernel takes back by killing, would hit
+// other programs too.
+Status check_room(const Options& options) {
+  TINTYPE_ASSIGN_OR_RETURN(const auto directory,
+                           posix_file_system().open_directory(options.directory));
+  const auto disk_bytes = directory->available_bytes();
+  const uint64_t on_disk_bytes = kCopiesOnDisk * options.size_bytes;
+  if (disk_bytes.is_ok() && *disk_bytes < on_disk_bytes) {
+    return {StatusCode::out_of_space,
+            fmt::format(
+                "'{}' has {} free, and this needs {} for a while [ENOSPC, errno {}]; choose "
+                "a smaller size",
+                options.directory, format_size(*disk_bytes), format_size(on_disk_bytes), ENOSPC),
+            ENOSPC};
+  }
+  const uint64_t memory_bytes = available_memory_bytes();
+  const uint64_t staging_bytes = staging_bytes_for(options.size_bytes, staging_budget_bytes());
+  if (memory_bytes >= options.size_bytes + staging_bytes) return Status::ok();
+  return {StatusCode::resource_exhausted,
+          fmt::format("{} of memory are available, and this needs {} [ENOMEM, errno {}]; free some",
+                      format_size(memory_bytes), format_size(options.size_bytes + staging_bytes),
+                      ENOMEM),
+          ENOMEM};
 }
 
 // Random, so that no file system makes it smaller.
@@ -74,7 +101,6 @@ class SelfTest {
 
   Result<Report> run() {
     TINTYPE_ASSIGN_OR_RETURN(directory_, posix_file_system().open_directory(folder_->path()));
-    TINTYPE_RETURN_IF_ERROR(check_space());
     TINTYPE_ASSIGN_OR_RETURN(engine_, Engine::create({}));
     TINTYPE_RETURN_IF_ERROR(engine_->prepare(bytes_.size()));
     Row durable{.name = "durable", .size_bytes = bytes_.size()};
@@ -93,17 +119,6 @@ class SelfTest {
   }
 
  private:
-  Status check_space() {
-    const auto available = directory_->available_bytes();
-    const uint64_t needed = kCopiesOnDisk * bytes_.size();
-    if (!available.is_ok() || *available >= needed) return Status::ok();
-    return {StatusCode::out_of_space,
-            fmt::format("'{}' has {} bytes free, and this needs {} for a while; choose a smaller "
-                        "size",
-                        options_.directory, *available, needed),
-            ENOSPC};
-  }
-
   Status compare(ByteView bytes, Row& durable, Row* held) {
     TINTYPE_RETURN_IF_ERROR(save_by_engine(bytes, durable, held));
     const auto begin = Clock::now();
@@ -176,6 +191,7 @@ std::vector<double> ratios(const Row& row) {
 }
 
 Result<Report> run(const Options& options) {
+  TINTYPE_RETURN_IF_ERROR(check_room(options));
   TINTYPE_ASSIGN_OR_RETURN(auto folder, Folder::make(options.directory));
   return SelfTest(options, std::move(folder)).run();
 }

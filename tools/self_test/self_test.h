@@ -40,7 +40,9 @@ std::vector<double> ratios(const Row& row);
 
 // Saves a state of random bytes by the engine, and writes the same bytes by buffered writes of
 // 1 MiB, fdatasync, rename and an fsync of the directory; then once more a small one. Works in a
-// folder of its own in the directory, and removes it. Errors: the system's.
+// folder of its own in the directory, and removes it, whatever happens. Errors: the system's;
+// out_of_space and resource_exhausted before anything is written where disk or memory are too small
+// for it.
 Result<Report> run(const Options& options);
 
 }  // namespace tintype::self_test
