@@ -24,16 +24,20 @@ std::optional<double> real_of(const ValueEntry& value) {
   return error == std::errc() && stopped == end ? std::optional(number) : std::nullopt;
 }
 
-bool agree(const ValueEntry& first, const ValueEntry& second, const Tolerance& tolerance) {
-  if (first.type != second.type) return false;
-  if (first.fingerprint == second.fingerprint) return true;
+enum class Agreement { equal, tolerated, none };
+
+Agreement agreement_of(const ValueEntry& first, const ValueEntry& second,
+                       const Tolerance& tolerance) {
+  if (first.type != second.type) return Agreement::none;
+  if (first.fingerprint == second.fingerprint) return Agreement::equal;
   const auto a = real_of(first);
   const auto b = real_of(second);
-  if (!a.has_value() || !b.has_value()) return false;
-  if (std::isnan(*a) && std::isnan(*b)) return true;
-  if (!std::isfinite(*a) || !std::isfinite(*b)) return *a == *b;
-  const double magnitude = std::max(std::abs(*a), std::abs(*b));
-  return std::abs(*a - *b) <= std::max(tolerance.absolute, tolerance.relative * magnitude);
+  if (!a.has_value() || !b.has_value()) return Agreement::none;
+  if (*a == *b || (std::isnan(*a) && std::isnan(*b))) return Agreement::equal;
+  if (!std::isfinite(*a) || !std::isfinite(*b)) return Agreement::none;
+  const double limit =
+      std::max(tolerance.absolute, tolerance.relative * std::max(std::abs(*a), std::abs(*b)));
+  return std::abs(*a - *b) <= limit ? Agreement::tolerated : Agreement::none;
 }
 
 class Differ {
@@ -107,9 +111,9 @@ class Differ {
       }
       ++diff_.common_value_count;
       const ValueEntry& other = *found->second;
-      if (!agree(value, other, options_.tolerance)) {
-        diff_.values.push_back({value.name, value, other});
-      }
+      const Agreement agreement = agreement_of(value, other, options_.tolerance);
+      if (agreement == Agreement::tolerated) ++diff_.tolerated_value_count;
+      if (agreement == Agreement::none) diff_.values.push_back({value.name, value, other});
       others.erase(found);
     }
     for (const ValueEntry& value : second_.archive().values()) {

@@ -49,11 +49,16 @@ struct ArchiveDiff {
   std::vector<ValueDifference> values;
   uint64_t common_tensor_count = 0;  // that both have by name
   uint64_t common_value_count = 0;
-  ElementDifference elements;  // over all tensors of the same dtype and shape
+  uint64_t tolerated_value_count = 0;  // of these: floats that are not equal, but agree
+  ElementDifference elements;          // over all tensors of the same dtype and shape
   // Of quantized tensors the integers are compared, not their scales.
   uint64_t quantized_count = 0;
 
+  // Within the tolerance.
   bool is_equal() const { return tensors.empty() && values.empty(); }
+  bool is_exactly_equal() const {
+    return is_equal() && elements.max_absolute == 0 && tolerated_value_count == 0;
+  }
 };
 
 // Compares what the two hold, not how it is laid out: devices, strides, shared storages and

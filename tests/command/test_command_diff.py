@@ -56,7 +56,7 @@ def test_every_kind_of_difference_is_named(paths: tuple[Path, Path]) -> None:
     report = run_json("diff", *paths, expect=CORRUPT)
     assert list(report) == [
         "schema", "version", "first", "second", "equal", "common_tensors", "common_values",
-        "quantized_tensors", "max_abs", "max_rel", "tensors", "values",
+        "quantized_tensors", "tolerated_values", "max_abs", "max_rel", "tensors", "values",
     ]  # fmt: skip
     kinds = {tensor["name"]: tensor["kind"] for tensor in report["tensors"]}
     assert kinds == {"gone": "only_in_first", "type": "type", "shape": "shape",
@@ -83,6 +83,32 @@ def test_only_the_tolerated_is_equal(paths: tuple[Path, Path]) -> None:
     assert run_command("diff", "--atol", "0.9", *paths).returncode == CORRUPT
     assert "within the tolerance" in run_command("diff", "--atol", "1", *paths).stdout
     assert run_command("diff", "--atol", "-1", *paths).returncode == USAGE
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({"loss": 0.5}, {"loss": 0.5001}), ({"w": torch.ones(2)}, {"w": torch.ones(2) + 1e-4})],
+    ids=["value", "tensor"],
+)
+def test_what_is_tolerated_is_not_called_equal(
+    paths: tuple[Path, Path], first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    save_both(paths, first, second)
+    done = run_command("diff", "--rtol", "0.01", *paths)
+    assert done.returncode == OK
+    assert done.stdout.startswith("equal within the tolerance: ")
+    assert ("1 common values not exactly equal" in done.stdout) == ("loss" in first)
+    report = run_json("diff", "--rtol", "0.01", *paths)
+    assert report["equal"] is True and report["tolerated_values"] == int("loss" in first)
+    assert run_command("diff", "--rtol", "0.01", paths[0], paths[0]).stdout.startswith("equal: ")
+
+
+def test_a_distance_over_the_largest_float_is_told_in_json(paths: tuple[Path, Path]) -> None:
+    huge = torch.tensor([1.7e308], dtype=torch.float64)
+    save_both(paths, {"w": huge}, {"w": -huge})
+    report = run_json("diff", *paths, expect=CORRUPT)
+    assert report["max_abs"] == report["tensors"][0]["max_abs"] == "inf"
+    assert "max abs inf" in run_command("diff", *paths).stdout
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

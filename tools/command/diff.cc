@@ -9,6 +9,7 @@
 #include "engine/diff/archive_diff.h"
 #include "tools/command/commands.h"
 #include "tools/command/help.h"
+#include "tools/command/json_number.h"
 #include "tools/command/text.h"
 
 namespace tintype::command {
@@ -112,11 +113,14 @@ std::string summary_of(const ArchiveDiff& diff) {
   const std::string compared =
       fmt::format("{} common tensors, {} common values", grouped(diff.common_tensor_count),
                   grouped(diff.common_value_count));
+  if (diff.is_exactly_equal()) return fmt::format("equal: {}\n", compared);
   if (diff.is_equal()) {
-    return diff.elements.max_absolute == 0
-               ? fmt::format("equal: {}\n", compared)
-               : fmt::format("equal within the tolerance: {}, max abs {:.3g}, max rel {:.3g}\n",
-                             compared, diff.elements.max_absolute, diff.elements.max_relative);
+    const std::string values = diff.tolerated_value_count == 0
+                                   ? ""
+                                   : fmt::format(", {} common values not exactly equal",
+                                                 grouped(diff.tolerated_value_count));
+    return fmt::format("equal within the tolerance: {}, max abs {:.3g}, max rel {:.3g}{}\n",
+                       compared, diff.elements.max_absolute, diff.elements.max_relative, values);
   }
   return fmt::format("\n{}: {} and {} differ; {} tensors and {} values are in one file only\n",
                      compared, grouped(changed_tensors), grouped(changed_values),
@@ -166,8 +170,8 @@ Json to_json(const TensorDifference& difference) {
   json["differing_elements"] = difference.elements.differing_count;
   if (!has_distances(difference.first->dtype)) return json;
   json["nonfinite_elements"] = difference.elements.nonfinite_count;
-  json["max_abs"] = difference.elements.max_absolute;
-  json["max_rel"] = difference.elements.max_relative;
+  json["max_abs"] = number_to_json(difference.elements.max_absolute);
+  json["max_rel"] = number_to_json(difference.elements.max_relative);
   return json;
 }
 
@@ -187,8 +191,9 @@ void print_json(Output& output, const ArchiveDiff& diff, const Options& options)
                      {"common_tensors", diff.common_tensor_count},
                      {"common_values", diff.common_value_count},
                      {"quantized_tensors", diff.quantized_count},
-                     {"max_abs", diff.elements.max_absolute},
-                     {"max_rel", diff.elements.max_relative},
+                     {"tolerated_values", diff.tolerated_value_count},
+                     {"max_abs", number_to_json(diff.elements.max_absolute)},
+                     {"max_rel", number_to_json(diff.elements.max_relative)},
                      {"tensors", std::move(tensors)},
                      {"values", std::move(values)}});
 }

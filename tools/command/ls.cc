@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "engine/directory/listing.h"
 #include "tools/command/commands.h"
 #include "tools/command/help.h"
+#include "tools/command/json_number.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
 
@@ -123,12 +123,6 @@ void print(Output& output, const DirectoryListing& listing) {
     output.print(fmt::format("{} temporary files of dead writers: see `tintype clean --dry-run`.\n",
                              listing.orphans.size()));
   }
-}
-
-// JSON has no number for NaN and the infinities.
-Json number_to_json(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
 Json to_json(const std::optional<ListedFile>& file) {
