@@ -30,16 +30,24 @@ bool names_checkpoint(const std::string& name) {
   return name == kIndexName || is_link_name(name) || parse_numbered_name(name).has_value();
 }
 
+Status no_run(int error_number, const std::string& logdir) {
+  return errno_status(error_number, "list the checkpoints of", logdir,
+                      "name the folder of a run, the one with checkpoints/ in it");
+}
+
 Result<std::unique_ptr<Directory>> open_checkpoints(FileSystem& file_system,
                                                     const std::string& logdir) {
   const std::string folder = logdir + "/" + std::string(kCheckpointsFolder);
   auto opened = file_system.open_directory(folder);
-  if (opened.status().code() != StatusCode::not_found) return opened;
-  TINTYPE_ASSIGN_OR_RETURN(auto itself, file_system.open_directory(logdir));
-  TINTYPE_ASSIGN_OR_RETURN(const std::vector<std::string> names, itself->list());
+  const int error_number = opened.status().error_number();
+  if (error_number == ENOTDIR) return no_run(error_number, logdir);
+  if (error_number != ENOENT) return opened;
+  auto itself = file_system.open_directory(logdir);
+  if (itself.status().code() == StatusCode::not_found) return no_run(ENOENT, logdir);
+  TINTYPE_RETURN_IF_ERROR(itself.status());
+  TINTYPE_ASSIGN_OR_RETURN(const std::vector<std::string> names, (*itself)->list());
   if (std::any_of(names.begin(), names.end(), names_checkpoint)) return itself;
-  return errno_status(ENOENT, "list the checkpoints of", logdir,
-                      "name the folder of a run, the one with checkpoints/ in it");
+  return no_run(ENOENT, logdir);
 }
 
 class Lister {

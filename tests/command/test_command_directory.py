@@ -114,10 +114,12 @@ def test_ls_reads_a_directory_that_catalyst_wrote(tmp_path: Path) -> None:
 
 
 def test_ls_of_no_run_says_what_to_name(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing"):
-        done = run_command("ls", path)
+    (tmp_path / "file").write_text("no directory")
+    for name, error in ((".", "ENOENT"), ("missing", "ENOENT"), ("file", "ENOTDIR")):
+        done = run_command("ls", tmp_path / name)
         assert done.returncode == IO_ERROR and done.stdout == ""
-        assert str(path) in done.stderr and "ENOENT" in done.stderr
+        assert f"'{tmp_path / name}'" in done.stderr and error in done.stderr
+        assert "name the folder of a run" in done.stderr
 
 
 def test_clean_shows_then_removes_what_dead_writers_left(logdir: Path) -> None:

@@ -60,6 +60,14 @@ def test_streams_give_the_same_bytes(plain: Path, form: str) -> None:
     assert pipe("decompress", "-c", "-", data=done.stdout).stdout == before
 
 
+def test_data_on_standard_output_stays_alone_there(plain: Path) -> None:
+    """A file beside standard input: what is said of the file is left out."""
+    done = pipe("compress", "--form", "zstd", plain, "-", data=b"streamed")
+    assert (done.returncode, done.stderr) == (OK, b"")
+    assert plain.with_name("model.pth.zst").is_file()
+    assert pipe("decompress", "-", data=done.stdout).stdout == b"streamed"
+
+
 def test_a_file_goes_to_standard_output_by_c_or_a_dash(packed: Path, original: Path) -> None:
     for words in (["-c"], ["-o", "-"], ["--stdout"]):
         assert pipe("decompress", *words, packed, data=b"").stdout == original.read_bytes()

@@ -29,11 +29,11 @@ constexpr int kJsonVersion = 1;
 
 constexpr const char* kCompressDescription =
     "Examples:\n"
-    "  tintype compress best.pth                  makes best.pth.ttz (planes: best for "
+    "  tintype compress best.pth                    makes best.pth.ttz (planes: best for "
     "checkpoints)\n"
-    "  tintype compress --form zstd best.pth      makes best.pth.zst, which `zstd -d` reads too\n"
-    "  tintype compress -19 -o small.zst best.pth a level of zstd's, from 1 to 22\n"
-    "  tintype compress --rm old/*.pth            each, and removes what was compressed\n"
+    "  tintype compress --form zstd best.pth        makes best.pth.zst, which `zstd -d` reads too\n"
+    "  tintype compress -19 -o small.zst best.pth   a level of zstd's, from 1 to 22\n"
+    "  tintype compress --rm old/*.pth              each, and removes what was compressed\n"
     "\n"
     "Compresses checkpoints on several cores, in memory of a fixed size. The bytes come back\n"
     "exactly. A file appears under its name when it is whole and durable; one that stands there\n"
@@ -134,7 +134,7 @@ void print(Output& output, const TranscodeArguments& arguments, const TranscodeT
   for (const std::string& note : done.result.notes) {
     output.print_error(fmt::format("note: {}", printable(note)));
   }
-  if (arguments.is_quiet || arguments.is_json || is_standard(task.output)) return;
+  if (arguments.is_quiet || arguments.is_json || has_data_on_stdout(arguments)) return;
   const Transcoded& total = done.result.total;
   const uint64_t plain = arguments.is_compressing ? total.input_bytes : total.output_bytes;
   const uint64_t packed = arguments.is_compressing ? total.output_bytes : total.input_bytes;

@@ -1,5 +1,7 @@
 #include "tools/command/transcode_names.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace tintype::command {
@@ -60,6 +62,12 @@ Result<TranscodeTask> decompression_of(const TranscodeArguments& arguments,
 
 }  // namespace
 
+bool has_data_on_stdout(const TranscodeArguments& arguments) {
+  if (!arguments.output.empty()) return arguments.is_to_stdout || is_standard(arguments.output);
+  return arguments.is_to_stdout ||
+         std::any_of(arguments.inputs.begin(), arguments.inputs.end(), is_standard);
+}
+
 Status check(const TranscodeArguments& arguments) {
   if (arguments.inputs.size() > 1 && !arguments.output.empty()) {
     return Status::invalid_argument("one output cannot take several inputs; leave -o out");
@@ -67,12 +75,8 @@ Status check(const TranscodeArguments& arguments) {
   if (arguments.is_to_stdout && !arguments.output.empty() && !is_standard(arguments.output)) {
     return Status::invalid_argument("-c and -o name two outputs");
   }
-  for (const std::string& input : arguments.inputs) {
-    const bool is_data_on_stdout = arguments.is_to_stdout || is_standard(arguments.output) ||
-                                   (is_standard(input) && arguments.output.empty());
-    if (is_data_on_stdout && arguments.is_json) {
-      return Status::invalid_argument("JSON and data cannot share standard output; name a file");
-    }
+  if (arguments.is_json && has_data_on_stdout(arguments)) {
+    return Status::invalid_argument("JSON and data cannot share standard output; name a file");
   }
   return Status::ok();
 }

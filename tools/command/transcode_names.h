@@ -33,6 +33,9 @@ struct TranscodeTask {
   FileForm form = FileForm::planes;  // of the compressed side; not used when decompressing
 };
 
+// Some output is standard output: then nothing else may be written there.
+bool has_data_on_stdout(const TranscodeArguments& arguments);
+
 // invalid_argument for what contradicts itself: a name of another form, one output for several
 // inputs, JSON and data on one standard output.
 Status check(const TranscodeArguments& arguments);
