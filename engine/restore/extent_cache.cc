@@ -4,7 +4,6 @@
 #include <new>
 
 #include "base/check.h"
-#include "base/no_memory.h"
 #include "base/threads.h"
 #include "engine/restore/huge_pages.h"
 
@@ -97,7 +96,7 @@ Status ExtentCache::decode(size_t extent, ByteVector& memory) {
     const MutableBytes all(memory);
     return decoders_.decode(extent, all.first(index_.extents[extent].plain_bytes));
   } catch (const std::bad_alloc&) {
-    return no_memory("an extent");
+    return no_memory_;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/no_memory.h"
 #include "base/status.h"
 #include "engine/restore/decoder_pool.h"
 #include "io/archive/compressed_layout.h"
@@ -65,6 +66,7 @@ class ExtentCache {
   DecoderPool& decoders_;
   const FrameIndex& index_;
   const uint32_t ahead_count_;
+  const Status no_memory_ = no_memory("an extent");  // made while there is some
 
   mutable std::mutex mutex_;
   std::condition_variable has_changed_;  // a place is ready or free, or the window has moved

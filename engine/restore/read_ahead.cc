@@ -5,12 +5,14 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/crc32_combine.h"
+#include "base/no_memory.h"
 #include "base/page_sizes.h"
 #include "base/threads.h"
 #include "engine/restore/file_source.h"
@@ -107,7 +109,7 @@ class ReadAhead::Window {
       place.extent = extent;
       place.state = State::fetching;
       lock.unlock();
-      Status status = fetch(extent, place.memory.bytes());
+      Status status = fetch_or_refuse(extent, place.memory.bytes());
       lock.lock();
       place.status = std::move(status);
       place.state = State::ready;
@@ -120,6 +122,15 @@ class ReadAhead::Window {
     const Place& place = place_of(next_);
     return next_ < first_ + kExtentCount && place.holder_count == 0 &&
            place.state != State::fetching;
+  }
+
+  // A thread that throws would end the program.
+  Status fetch_or_refuse(uint64_t extent, MutableBytes target) {
+    try {
+      return fetch(extent, target);
+    } catch (const std::bad_alloc&) {
+      return no_memory_;
+    }
   }
 
   // What a direct read does not give, for whatever reason, the plain source gives or explains.
@@ -143,6 +154,7 @@ class ReadAhead::Window {
   const ByteSource& source_;
   const std::unique_ptr<File> direct_;
   SlotPool memory_;
+  const Status no_memory_ = no_memory("reading ahead");  // made while there is some
   std::atomic<bool> is_direct_{true};
 
   std::mutex mutex_;

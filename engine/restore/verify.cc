@@ -98,13 +98,19 @@ class Verification {
     report_.problems.push_back(std::move(problem));
   }
 
-  // A record over a limit, or in a form that is not read here, is no damage; it leaves the file
-  // unjudged, unless another record is damaged.
+  // A record over a limit, in a form that is not read here, or for which there is no memory, is no
+  // damage.
+  static bool leaves_unjudged(const Status& status) {
+    return status.code() == StatusCode::unsupported ||
+           status.code() == StatusCode::resource_exhausted;
+  }
+
+  // Damage of another record is told all the same.
   static Status refuse_unreadable(const std::vector<RecordCheck>& checks) {
     Status first;
     for (const RecordCheck& check : checks) {
       if (check.status.code() == StatusCode::corruption) return Status::ok();
-      if (first.is_ok() && check.status.code() == StatusCode::unsupported) first = check.status;
+      if (first.is_ok() && leaves_unjudged(check.status)) first = check.status;
     }
     return first;
   }
@@ -116,7 +122,7 @@ class Verification {
     if (record == nullptr) return Status::ok();
     auto pickle = read_small_payload(source_, index_, *record, options_.limits.pickle_bytes);
     if (!pickle.is_ok()) {
-      return pickle.status().code() == StatusCode::unsupported ? pickle.status() : Status::ok();
+      return leaves_unjudged(pickle.status()) ? pickle.status() : Status::ok();
     }
     const auto tree = read_pickle(std::move(*pickle), options_.limits);
     auto contents = tree.is_ok() ? find_contents(*tree, options_.limits)

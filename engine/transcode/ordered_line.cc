@@ -16,16 +16,6 @@ namespace {
 
 constexpr auto kAskInterval = std::chrono::milliseconds(50);
 
-// A thread that throws would end the program.
-template <typename Step>
-auto without_throwing(const Step& step) -> decltype(step()) {
-  try {
-    return step();
-  } catch (const std::bad_alloc&) {
-    return no_memory("a piece of the file");
-  }
-}
-
 class Line {
  public:
   Line(PieceWork& work, const LineOptions& options)
@@ -78,6 +68,16 @@ class Line {
     changed_.notify_all();
   }
 
+  // A thread that throws would end the program.
+  template <typename Step>
+  auto without_throwing(const Step& step) const -> decltype(step()) {
+    try {
+      return step();
+    } catch (const std::bad_alloc&) {
+      return no_memory_;
+    }
+  }
+
   bool take(uint32_t slot, uint64_t& number) {
     std::lock_guard one_at_a_time(take_mutex_);
     {
@@ -127,7 +127,8 @@ class Line {
 
   PieceWork& work_;
   const LineOptions& options_;
-  std::mutex take_mutex_;  // taken before mutex_
+  const Status no_memory_ = no_memory("a piece of the file");  // made while there is some
+  std::mutex take_mutex_;                                      // taken before mutex_
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

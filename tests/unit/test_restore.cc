@@ -7,6 +7,8 @@
 
 #include "engine/restore/archive.h"
 #include "engine/restore/verify.h"
+#include "tests/support/fault_file_system.h"
+#include "tests/support/fault_injector.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -262,6 +264,21 @@ TEST_F(Restore, what_cannot_be_judged_is_a_status) {
               IsStatus(StatusCode::unsupported, HasSubstr("data.pkl")));
   EXPECT_THAT(check(archive_of({{"data.pkl", pickle_of({})}, {"version", "11"}})),
               IsStatus(StatusCode::unsupported, HasSubstr("version 11")));
+}
+
+TEST_F(Restore, a_file_that_memory_did_not_suffice_for_is_not_called_damaged) {
+  const std::string path = put(archive_of(records_of(kTensors)));
+  FaultInjector injector;
+  FaultFileSystem file_system(posix_file_system(), injector);
+  size_t read = 0;
+  for (;; ++read) {
+    injector.reset();
+    injector.fail_named("read_at", ENOMEM, read);
+    const auto report = verify(file_system, path);
+    if (injector.fired() == 0) break;
+    EXPECT_THAT(report, IsStatus(StatusCode::resource_exhausted, HasSubstr("ENOMEM"))) << read;
+  }
+  EXPECT_GT(read, 5u) << "one for each record";
 }
 
 }  // namespace
