@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -55,6 +56,50 @@ Json resumed_to_json(const std::optional<ResumedAt>& resumed) {
   return Json{{"stage", resumed->stage}, {"epoch", resumed->epoch}};
 }
 
+// An object as it is read: keys in their order, which differ, as ShapeCheck has found. The
+// library's own compares each new key with all others, and takes hours for a million of them.
+template <typename Key, typename Value, typename Less, typename Allocator>
+struct DistinctKeys : nlohmann::ordered_map<Key, Value, Less, Allocator> {
+  using nlohmann::ordered_map<Key, Value, Less, Allocator>::ordered_map;
+  Value& operator[](const Key& key) { return this->emplace_back(key, Value()).second; }
+};
+using ReadJson = nlohmann::basic_json<DistinctKeys>;
+
+// Looks at a text without keeping it: is it JSON, not nested deeper than an index, and does no
+// object have a key twice?
+class ShapeCheck final : public nlohmann::json_sax<ReadJson> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(int64_t) override { return true; }
+  bool number_unsigned(uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(ReadJson::binary_t&) override { return false; }
+  bool start_object(size_t) override { return open(); }
+  bool key(std::string& name) override { return keys_.back().insert(std::move(name)).second; }
+  bool end_object() override { return close(); }
+  bool start_array(size_t) override { return open(); }
+  bool end_array() override { return close(); }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
+
+ private:
+  static constexpr size_t kDepthMax = 8;  // an index has 4
+
+  bool open() {
+    keys_.emplace_back();
+    return keys_.size() <= kDepthMax;
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
+  std::vector<std::unordered_set<std::string>> keys_;  // of the open objects; an array has none
+};
+
 // Reads fields of one document; the first thing that does not fit is remembered, and everything
 // after it yields defaults, so that the readers below need no error paths of their own.
 class Reader {
@@ -68,41 +113,41 @@ class Reader {
     }
   }
 
-  const Json& field(const Json& object, const char* name) {
-    static const Json kNothing;
+  const ReadJson& field(const ReadJson& object, const char* name) {
+    static const ReadJson kNothing;
     if (!object.is_object()) return reject(name), kNothing;
     const auto found = object.find(name);
     if (found == object.end()) return reject(name), kNothing;
     return *found;
   }
 
-  uint64_t count(const Json& object, const char* name,
+  uint64_t count(const ReadJson& object, const char* name,
                  uint64_t limit = std::numeric_limits<uint64_t>::max() - 1) {
-    const Json& value = field(object, name);
+    const ReadJson& value = field(object, name);
     if (!value.is_number_unsigned() || value.get<uint64_t>() > limit) return reject(name), 0;
     return value.get<uint64_t>();
   }
 
-  std::string text(const Json& object, const char* name) {
-    const Json& value = field(object, name);
+  std::string text(const ReadJson& object, const char* name) {
+    const ReadJson& value = field(object, name);
     if (!value.is_string()) return reject(name), "";
     return value.get<std::string>();
   }
 
-  bool truth(const Json& object, const char* name) {
-    const Json& value = field(object, name);
+  bool truth(const ReadJson& object, const char* name) {
+    const ReadJson& value = field(object, name);
     if (!value.is_boolean()) return reject(name), false;
     return value.get<bool>();
   }
 
-  const Json& list(const Json& object, const char* name) {
-    static const Json kEmpty = Json::array();
-    const Json& value = field(object, name);
+  const ReadJson& list(const ReadJson& object, const char* name) {
+    static const ReadJson kEmpty = ReadJson::array();
+    const ReadJson& value = field(object, name);
     if (!value.is_array()) return reject(name), kEmpty;
     return value;
   }
 
-  double number(const Json& value, const char* name) {
+  double number(const ReadJson& value, const char* name) {
     if (value.is_number()) return value.get<double>();
     if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
     if (value == "inf") return std::numeric_limits<double>::infinity();
@@ -110,13 +155,13 @@ class Reader {
     return reject(name), 0;
   }
 
-  std::string stage(const Json& object) {
+  std::string stage(const ReadJson& object) {
     std::string name = text(object, "stage");
     if (!check_stage_name(name).is_ok()) reject("stage");
     return name;
   }
 
-  FileForm compressed_form(const Json& object) {
+  FileForm compressed_form(const ReadJson& object) {
     const std::string name = text(object, kFormKey);
     for (const FileForm form : {FileForm::zstd, FileForm::planes}) {
       if (name == to_string(form)) return form;
@@ -124,14 +169,14 @@ class Reader {
     return reject(kFormKey), FileForm::plain;
   }
 
-  FileDigest digest(const Json& object, const char* name) {
-    const Json& value = field(object, name);
+  FileDigest digest(const ReadJson& object, const char* name) {
+    const ReadJson& value = field(object, name);
     const auto limit = std::numeric_limits<uint32_t>::max();
     return FileDigest{.size_bytes = count(value, "bytes"),
                       .tail_crc32 = static_cast<uint32_t>(count(value, "tail_crc32", limit))};
   }
 
-  CheckpointEntry entry(const Json& object) {
+  CheckpointEntry entry(const ReadJson& object) {
     CheckpointEntry entry;
     entry.stage = stage(object);
     entry.epoch = count(object, "epoch");
@@ -139,7 +184,7 @@ class Reader {
     entry.stem = stem_of(entry.stage, entry.epoch);
     entry.sequence = count(object, "sequence");
     entry.score = number(field(object, "score"), "score");
-    const Json& metrics = field(object, "metrics");
+    const ReadJson& metrics = field(object, "metrics");
     if (!metrics.is_object()) reject("metrics");
     if (metrics.is_object()) {
       for (const auto& [name, value] : metrics.items()) {
@@ -151,15 +196,15 @@ class Reader {
     return entry;
   }
 
-  std::optional<CheckpointEntry> optional_entry(const Json& object, const char* name) {
-    const Json& value = field(object, name);
+  std::optional<CheckpointEntry> optional_entry(const ReadJson& object, const char* name) {
+    const ReadJson& value = field(object, name);
     if (value.is_null()) return std::nullopt;
     return entry(value);
   }
 
-  std::vector<CheckpointEntry> entries(const Json& object, const char* name) {
+  std::vector<CheckpointEntry> entries(const ReadJson& object, const char* name) {
     std::vector<CheckpointEntry> result;
-    for (const Json& value : list(object, name)) result.push_back(entry(value));
+    for (const ReadJson& value : list(object, name)) result.push_back(entry(value));
     return result;
   }
 
@@ -179,7 +224,7 @@ void check_order(Reader& reader, const CheckpointIndex& index) {
   if (index.last.has_value() && index.last->sequence >= index.next_sequence) reader.reject("last");
 }
 
-CheckpointIndex read_index(Reader& reader, const Json& json) {
+CheckpointIndex read_index(Reader& reader, const ReadJson& json) {
   CheckpointIndex index;
   index.run_id = reader.text(json, "run_id");
   index.main_metric = reader.text(json, "main_metric");
@@ -191,10 +236,10 @@ CheckpointIndex read_index(Reader& reader, const Json& json) {
   index.kept = reader.entries(json, "kept");
   index.best = reader.optional_entry(json, "best");
   index.last = reader.optional_entry(json, "last");
-  if (const Json& value = reader.field(json, "resumed_at"); !value.is_null()) {
+  if (const ReadJson& value = reader.field(json, "resumed_at"); !value.is_null()) {
     index.resumed_at = {.stage = reader.stage(value), .epoch = reader.count(value, "epoch")};
   }
-  for (const Json& value : reader.list(json, "ended_stages")) {
+  for (const ReadJson& value : reader.list(json, "ended_stages")) {
     index.ended_stages.push_back(EndedStage{.stage = reader.stage(value),
                                             .epoch = reader.count(value, "epoch"),
                                             .sequence = reader.count(value, "sequence")});
@@ -233,14 +278,18 @@ Result<CheckpointIndex> parse_index(std::string_view text) {
   if (text.size() > kIndexLimitBytes) {
     return Status::corruption("the checkpoint index is larger than 16 MiB");
   }
-  const Json json = Json::parse(text.begin(), text.end(), nullptr, false);
-  if (json.is_discarded() || !json.is_object()) {
-    return Status::corruption("the checkpoint index is no JSON object");
+  ShapeCheck shape;
+  if (!ReadJson::sax_parse(text.begin(), text.end(), &shape)) {
+    return Status::corruption(
+        "the checkpoint index is no JSON, is nested too deeply, or has a key twice");
   }
+  const ReadJson json = ReadJson::parse(text.begin(), text.end(), nullptr, false);
+  if (!json.is_object()) return Status::corruption("the checkpoint index is no JSON object");
   Reader reader;
   if (reader.text(json, "format") != kFormat) reader.reject("format");
   const uint64_t version = reader.count(json, "version");
-  if (reader.status().is_ok() && version > kVersion) {
+  TINTYPE_RETURN_IF_ERROR(reader.status());
+  if (version > kVersion) {
     return Status::unsupported("the checkpoint index has version " + std::to_string(version) +
                                ", this program knows up to " + std::to_string(kVersion));
   }

@@ -71,6 +71,30 @@ TEST(CheckpointIndex, everything_survives_the_round_trip) {
   EXPECT_EQ(parsed->ended_stages[0].stage, "warmup");
 }
 
+// In linear time: a file may come from anywhere.
+TEST(CheckpointIndex, any_number_of_metrics_is_read_in_order) {
+  std::string text = render_index(sample());
+  std::string metrics;
+  constexpr int kCount = 200'000;
+  for (int i = 0; i < kCount; ++i) metrics += "\"m" + std::to_string(i) + "\": 1, ";
+  text.insert(text.find("\"loss\": 0.1"), metrics);
+  const Result<CheckpointIndex> parsed = parse_index(text);
+  ASSERT_TRUE(parsed.is_ok()) << parsed.status().message();
+  ASSERT_EQ(parsed->kept[0].metrics.size(), kCount + 2u);
+  EXPECT_EQ(parsed->kept[0].metrics[kCount - 1].first, "m199999");
+  EXPECT_EQ(parsed->kept[0].metrics[kCount].first, "loss");
+}
+
+TEST(CheckpointIndex, a_key_that_stands_twice_is_corruption) {
+  const std::string text = render_index(sample());
+  for (const std::string key : {"\"run_id\": ", "\"epoch\": ", "\"loss\": "}) {
+    std::string damaged = text;
+    damaged.insert(text.find(key), key + "1, ");
+    EXPECT_EQ(parse_index(damaged).status().code(), StatusCode::corruption) << key;
+    EXPECT_THAT(std::string(parse_index(damaged).status().message()), HasSubstr("a key twice"));
+  }
+}
+
 TEST(CheckpointIndex, the_form_is_named_where_it_is_not_plain) {
   CheckpointIndex index = sample();
   EXPECT_EQ(render_index(index).find("form\": \"p"), std::string::npos);
