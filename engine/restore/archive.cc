@@ -69,11 +69,12 @@ Status Archive::load() {
   };
   TINTYPE_ASSIGN_OR_RETURN(byte_order_, check_kind(*image_.source, index_));
   const ArchiveRecord& record = *index_.find(kPickleRecord);
-  auto pickle = read_small_payload(*image_.source, index_, record, limits_.pickle_bytes);
+  const ReadLimits limits = limits_.in_proportion_to(file_bytes());
+  auto pickle = read_small_payload(*image_.source, index_, record, limits.pickle_bytes);
   if (!pickle.is_ok()) return in_file(pickle.status());
-  const auto tree = read_pickle(std::move(*pickle), limits_);
+  const auto tree = read_pickle(std::move(*pickle), limits);
   if (!tree.is_ok()) return in_file(tree.status());
-  auto contents = find_contents(*tree, limits_);
+  auto contents = find_contents(*tree, limits);
   if (!contents.is_ok()) return in_file(contents.status());
   contents_ = std::move(*contents);
   for (size_t i = 0; i < contents_.tensors.size(); ++i) {

@@ -13,10 +13,13 @@ namespace tintype {
 namespace {
 
 // A graph may reach one value by many paths (two names of one state dict), but a hostile one by
-// exponentially many.
-constexpr uint64_t kPathsPerValue = 16;
-constexpr uint64_t kFreePaths = 10'000;
+// exponentially many. A step looks at one value, or at one item of a container.
+constexpr uint64_t kStepsPerValue = 16;
+constexpr uint64_t kFreeSteps = 10'000;
 constexpr size_t kMaxNameBytes = 16u << 10;
+// What is found has names of its own, made of keys that the pickle holds once.
+constexpr uint64_t kFoundBytesPerByte = 64;
+constexpr uint64_t kFreeFoundBytes = 16u << 20;
 
 class ContentsFinder {
  public:
@@ -24,7 +27,9 @@ class ContentsFinder {
       : tree_(tree),
         limits_(limits),
         is_on_path_(tree.value_count()),
-        path_budget_(tree.value_count() * kPathsPerValue + kFreePaths),
+        step_budget_((tree.value_count() + tree.item_count()) * kStepsPerValue + kFreeSteps),
+        found_budget_bytes_(std::min(limits.contents_bytes,
+                                     tree.pickle_bytes() * kFoundBytesPerByte + kFreeFoundBytes)),
         fingerprints_(tree) {}
 
   Result<CheckpointContents> run() {
@@ -38,7 +43,9 @@ class ContentsFinder {
   }
 
   Status visit(ValueId value) {
-    if (path_budget_-- == 0) return over_limit("has far more paths than values; stopped");
+    const uint64_t steps = 1 + tree_.items(value).size();
+    if (steps > step_budget_) return over_limit("has far more paths than values; stopped");
+    step_budget_ -= steps;
     if (depth_ > limits_.nesting_depth) return over_limit("is nested too deeply");
     if (is_on_path_[value]) return Status::ok();  // it holds itself
     is_on_path_[value] = true;
@@ -53,13 +60,13 @@ class ContentsFinder {
     auto found = read_tensor(tree_, value);
     if (!found.is_ok()) return found.status().with_context(fmt::format("'{}'", name_));
     if (found->has_value()) {
+      TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(TensorEntry)));
       (*found)->tensor.name = unique_name();
       contents_.tensors.push_back(std::move((*found)->tensor));
       return (*found)->attributes.has_value() ? visit(*(*found)->attributes) : Status::ok();
     }
     if (auto entry = value_entry(tree_, value); entry.has_value()) {
-      if (!is_inside_opaque_) add_value(value, std::move(*entry));
-      return Status::ok();
+      return is_inside_opaque_ ? Status::ok() : add_value(value, std::move(*entry));
     }
     if (tree_.kind(value) == PickleKind::call) return visit_call(value);
     return visit_items(value);
@@ -109,7 +116,7 @@ class ContentsFinder {
       entry.type = type_name(tree_, call);
       entry.text = "[…]";
       entry.is_opaque = true;
-      add_value(call, std::move(entry));
+      TINTYPE_RETURN_IF_ERROR(add_value(call, std::move(entry)));
     }
     TINTYPE_RETURN_IF_ERROR(visit_arguments(arguments));
     TINTYPE_RETURN_IF_ERROR(visit_items(call));
@@ -134,10 +141,20 @@ class ContentsFinder {
     return visit_arguments(std::span(&state, 1));
   }
 
-  void add_value(ValueId value, ValueEntry entry) {
+  // For an entry of this size with the name that leads to it.
+  Status take_bytes(uint64_t entry_bytes) {
+    const uint64_t size_bytes = entry_bytes + name_.size();
+    if (size_bytes > found_budget_bytes_) return over_limit("names far more than it holds");
+    found_budget_bytes_ -= size_bytes;
+    return Status::ok();
+  }
+
+  Status add_value(ValueId value, ValueEntry entry) {
+    TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(ValueEntry)));
     entry.name = name_;
     entry.fingerprint = fingerprints_.of(value);
     contents_.values.push_back(std::move(entry));
+    return Status::ok();
   }
 
   std::string unique_name() {
@@ -149,7 +166,8 @@ class ContentsFinder {
   const ReadLimits& limits_;
   CheckpointContents contents_;
   std::vector<bool> is_on_path_;
-  uint64_t path_budget_;
+  uint64_t step_budget_;
+  uint64_t found_budget_bytes_;
   ValueFingerprints fingerprints_;
   uint64_t depth_ = 0;
   bool is_inside_opaque_ = false;

@@ -17,7 +17,8 @@ struct CheckpointContents {
 };
 
 // corruption for a tensor whose geometry is impossible (beyond its storage, overflowing);
-// unsupported where the walk exceeds a limit (depth, or far more paths than values).
+// unsupported where the walk exceeds a limit (depth, far more paths than values, far longer names
+// than the pickle holds).
 Result<CheckpointContents> find_contents(const PickleTree& tree, const ReadLimits& limits = {});
 
 }  // namespace tintype

@@ -120,12 +120,13 @@ class Verification {
   Status read_contents() {
     const ArchiveRecord* record = index_.find(kPickleRecord);
     if (record == nullptr) return Status::ok();
-    auto pickle = read_small_payload(source_, index_, *record, options_.limits.pickle_bytes);
+    const ReadLimits limits = options_.limits.in_proportion_to(image_.file_bytes);
+    auto pickle = read_small_payload(source_, index_, *record, limits.pickle_bytes);
     if (!pickle.is_ok()) {
       return leaves_unjudged(pickle.status()) ? pickle.status() : Status::ok();
     }
-    const auto tree = read_pickle(std::move(*pickle), options_.limits);
-    auto contents = tree.is_ok() ? find_contents(*tree, options_.limits)
+    const auto tree = read_pickle(std::move(*pickle), limits);
+    auto contents = tree.is_ok() ? find_contents(*tree, limits)
                                  : Result<CheckpointContents>(tree.status());
     if (!contents.is_ok()) {
       if (contents.status().code() == StatusCode::corruption) {

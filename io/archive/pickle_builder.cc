@@ -144,6 +144,7 @@ void PickleBuilder::append_items(ValueId container, std::span<const ValueId> val
   }
   auto& items = tree_.lists_[list];
   items.insert(items.end(), values.begin(), values.end());
+  tree_.item_count_ += values.size();
 }
 
 Status PickleBuilder::push_container(PickleKind kind, std::span<const ValueId> values) {

@@ -43,6 +43,9 @@ class PickleTree {
  public:
   ValueId root() const { return root_; }
   size_t value_count() const { return nodes_.size(); }
+  // Of all containers together.
+  size_t item_count() const { return item_count_; }
+  size_t pickle_bytes() const { return pickle_.size(); }
 
   PickleKind kind(ValueId value) const { return nodes_[value].kind; }
   bool boolean(ValueId value) const { return integer(value) != 0; }
@@ -99,6 +102,7 @@ class PickleTree {
   std::vector<Node> nodes_;
   std::vector<std::vector<ValueId>> lists_{1};
   std::unordered_map<ValueId, std::vector<ValueId>> states_;
+  size_t item_count_ = 0;
   ValueId root_ = 0;
 };
 

@@ -2,6 +2,7 @@
 // before memory or time is spent on it. Exceeding one is `unsupported`; the text names the limit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace tintype {
@@ -12,15 +13,29 @@ struct ReadLimits {
   uint64_t name_bytes = 4096;
   uint64_t pickle_bytes = uint64_t{1} << 30;
   uint64_t pickle_value_count = 16'000'000;
-  uint64_t nesting_depth = 1000;   // of containers in the pickle
-  uint64_t expansion_ratio = 200;  // of a deflated record above expansion_free_bytes
+  uint64_t contents_bytes = uint64_t{4} << 30;  // of the list of tensors and values, with names
+  uint64_t nesting_depth = 1000;                // of containers in the pickle
+  uint64_t expansion_ratio = 200;               // of a deflated record above expansion_free_bytes
   uint64_t expansion_free_bytes = uint64_t{1} << 20;
   uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of one that repeats its storage (stride 0)
   uint64_t frame_count = 1'000'000;                    // of a compressed form, padding counted
-  uint64_t image_free_bytes = uint64_t{64} << 20;      // above, at most 2048 times its file's bytes
+  uint64_t image_free_bytes = uint64_t{16} << 20;      // above, at most 2048 times its file's bytes
   uint64_t stream_free_bytes = uint64_t{4} << 30;      // the same of a stream, and what came of it
   uint64_t streamed_image_bytes = uint64_t{1} << 30;   // of a `.zst` that must be kept in memory
   uint32_t streamed_window_log = 27;  // of such a file's frames: 128 MiB, as `zstd -d` allows
+
+  // The same for a file of this size: what a small one makes of its pickle stays small too, however
+  // well the pickle is compressed. A pickle that is stored as it is never comes near.
+  ReadLimits in_proportion_to(uint64_t file_bytes) const {
+    const auto lower = [&](uint64_t& limit, uint64_t free, uint64_t times) {
+      if (file_bytes < limit / times) limit = std::min(limit, free + file_bytes * times);
+    };
+    ReadLimits limits = *this;
+    lower(limits.pickle_bytes, uint64_t{16} << 20, expansion_ratio);
+    lower(limits.pickle_value_count, 500'000, 4);
+    lower(limits.contents_bytes, uint64_t{16} << 20, 64);
+    return limits;
+  }
 };
 
 // Zero bytes that may follow the end record (copies padded to a block, as torch tolerates).

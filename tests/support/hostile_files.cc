@@ -172,7 +172,6 @@ std::string repeated_list_pickle(size_t item_count, size_t repeat_count) {
   const uint32_t memo = writer.memoize();
   writer.mark();
   for (size_t i = 0; i < item_count; ++i) writer.integer(1);
-  writer.empty_list();  // so that it is no list of scalars
   writer.appends();
   writer.empty_list();
   writer.mark();
