@@ -29,16 +29,16 @@ ALLOCATION_MIB_MAX = 64
 INPUT_BYTES_MAX = {"checkpoint": 16384, "frame_index": 4096, "planes": 16384}
 # Parts of a hundred of all executions: by how fast a target is, so that each gets about its time.
 SHARES = {
-    "checkpoint": 6,
-    "checkpoint_index": 8,
-    "frame_index": 25,
-    "pickle": 15,
-    "planes": 20,
-    "zip": 20,
-    "zstd": 6,
+    "checkpoint": 4,
+    "checkpoint_index": 7,
+    "frame_index": 35,
+    "pickle": 11,
+    "planes": 15,
+    "zip": 18,
+    "zstd": 10,
 }
 ENVIRONMENT = {
-    "ASAN_OPTIONS": "malloc_context_size=8:quarantine_size_mb=32",
+    "ASAN_OPTIONS": "malloc_context_size=4:quarantine_size_mb=8:allocator_release_to_os_interval_ms=-1",
     "ASAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-14",
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
