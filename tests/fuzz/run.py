@@ -38,7 +38,7 @@ SHARES = {
     "zstd": 10,
 }
 ENVIRONMENT = {
-    "ASAN_OPTIONS": "malloc_context_size=4:quarantine_size_mb=8:allocator_release_to_os_interval_ms=-1",
+    "ASAN_OPTIONS": "malloc_context_size=4:quarantine_size_mb=8",
     "ASAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-14",
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
