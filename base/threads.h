@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <cstdint>
+#include <cstddef>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -17,7 +17,7 @@
 
 namespace tintype {
 
-// A thread that is started meanwhile inherits the mask.
+// The calling thread gets no signals while this lives. Threads started meanwhile never do.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -34,31 +34,57 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-template <typename Body>
-std::thread start_thread(const char* name, Body body) {
-  const SignalsBlocked blocked;
-  std::thread thread(std::move(body));
-  pthread_setname_np(thread.native_handle(), name);  // at most 15 characters
-  return thread;
-}
+// Of a thread that the system did not give: resource_exhausted, with what to do.
+Status thread_refusal(const char* name, int error_number);
 
-// Starts body(0) to body(count - 1), each on a thread of its own. Where the system refuses some,
-// the error says why, and `threads` has those that run.
+// `name` has at most 15 characters. A process or its cgroup may have no thread left: whoever can do
+// with fewer, or with the caller's own, does.
 template <typename Body>
-Status start_threads(std::vector<std::thread>& threads, const char* name, uint32_t count,
-                     const Body& body) {
+Result<std::thread> start_thread(const char* name, Body body) {
+  const SignalsBlocked blocked;
   try {
-    threads.reserve(threads.size() + count);
-    for (uint32_t number = 0; number < count; ++number) {
-      threads.push_back(start_thread(name, [body, number] { body(number); }));
-    }
+    std::thread thread(std::move(body));
+    pthread_setname_np(thread.native_handle(), name);
+    return Result<std::thread>(std::move(thread));
   } catch (const std::system_error& error) {
-    return errno_status(error.code().value(), "start", "a thread",
-                        "raise `ulimit -u` or `ulimit -v`");
+    return thread_refusal(name, error.code().value());
   } catch (const std::bad_alloc&) {
     return no_memory("a thread");
   }
-  return Status::ok();
 }
+
+// Threads of one kind, joined by the destructor.
+class ThreadGroup {
+ public:
+  ThreadGroup() = default;
+  ~ThreadGroup() { join(); }
+
+  template <typename Body>
+  Status start(const char* name, Body body) {
+    TINTYPE_ASSIGN_OR_RETURN(std::thread thread, start_thread(name, std::move(body)));
+    threads_.push_back(std::move(thread));
+    return Status::ok();
+  }
+
+  // Starts threads until there are `count`, or as many as the system gives.
+  template <typename Body>
+  void fill_up_to(size_t count, const char* name, const Body& body) {
+    while (size() < count && start(name, body).is_ok()) {
+    }
+  }
+
+  size_t size() const { return threads_.size(); }
+  bool empty() const { return threads_.empty(); }
+  void join() {
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+  ThreadGroup(const ThreadGroup&) = delete;
+  ThreadGroup& operator=(const ThreadGroup&) = delete;
+
+ private:
+  std::vector<std::thread> threads_;
+};
 
 }  // namespace tintype

@@ -25,8 +25,11 @@ struct Committer::Inbox {
 Committer::Committer(Account account, OnFinished on_finished)
     : account_(std::move(account)),
       on_finished_(std::move(on_finished)),
-      inbox_(std::make_shared<Inbox>()) {
-  thread_ = start_thread("tintype-commit", [this] { run(); });
+      inbox_(std::make_shared<Inbox>()) {}
+
+Status Committer::start() {
+  TINTYPE_ASSIGN_OR_RETURN(thread_, start_thread("tintype-commit", [this] { run(); }));
+  return Status::ok();
 }
 
 Committer::~Committer() {
@@ -35,7 +38,7 @@ Committer::~Committer() {
     inbox_->is_stopping = true;
   }
   inbox_->changed.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Committer::enqueue(std::shared_ptr<SaveJob> job) {

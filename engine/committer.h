@@ -20,6 +20,8 @@ class Committer {
   using OnFinished = std::function<void(bool was_given_up)>;
   Committer(Account account, OnFinished on_finished);
   ~Committer();  // finishes every job first
+  // Once, before anything else. resource_exhausted where no thread is to be had.
+  Status start();
 
   // Any thread; the order of calls is the order of commits.
   void enqueue(std::shared_ptr<SaveJob> job);

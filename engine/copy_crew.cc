@@ -1,13 +1,9 @@
 #include "engine/copy_crew.h"
 
-#include "base/threads.h"
-
 namespace tintype {
 
 CopyCrew::CopyCrew(unsigned helper_count) {
-  // Fewer copy the same, as the caller copies too.
-  static_cast<void>(
-      start_threads(helpers_, "tintype-copy", helper_count, [this](uint32_t) { help(); }));
+  helpers_.fill_up_to(helper_count, "tintype-copy", [this] { help(); });
 }
 
 CopyCrew::~CopyCrew() {
@@ -16,7 +12,7 @@ CopyCrew::~CopyCrew() {
     is_stopping_ = true;
   }
   started_.notify_all();
-  for (auto& helper : helpers_) helper.join();
+  helpers_.join();
 }
 
 void CopyCrew::run(const std::function<void(bool)>& body,

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
-#include <thread>
-#include <vector>
+
+#include "base/threads.h"
 
 namespace tintype {
 
@@ -20,6 +20,7 @@ inline constexpr uint64_t kCrewThresholdBytes = 4ull << 20;
 // Threads that run one function together with the caller.
 class CopyCrew {
  public:
+  // Where the system gives fewer threads, those and the caller do the work.
   explicit CopyCrew(unsigned helper_count);
   ~CopyCrew();
 
@@ -40,7 +41,7 @@ class CopyCrew {
   uint64_t round_ = 0;
   unsigned running_ = 0;
   bool is_stopping_ = false;
-  std::vector<std::thread> helpers_;
+  ThreadGroup helpers_;
 };
 
 }  // namespace tintype

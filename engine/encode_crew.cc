@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/page_sizes.h"
-#include "base/threads.h"
 #include "engine/copy_crew.h"
 #include "io/archive/compressed_form.h"
 
@@ -50,7 +49,7 @@ EncodeCrew::~EncodeCrew() {
     is_stopping_ = true;
   }
   changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  threads_.join();
 }
 
 Status EncodeCrew::reserve(const std::function<bool()>& is_ended) {
@@ -64,13 +63,14 @@ Status EncodeCrew::reserve(const std::function<bool()>& is_ended) {
     if (is_ended()) return {StatusCode::cancelled, "ended before there was room to encode"};
     if (auto slot = pool_.lease(kInterruptPeriod)) spares_.push_back(std::move(*slot));
   }
-  for (SlotLease& spare : spares_) {
-    threads_.push_back(start_thread(
+  Status status;
+  for (size_t i = 0; i < spares_.size() && status.is_ok(); ++i) {
+    status = threads_.start(
         "tintype-encode",
-        [this, own = std::make_shared<SlotLease>(std::move(spare))] { run(std::move(*own)); }));
+        [this, own = std::make_shared<SlotLease>(std::move(spares_[i]))] { run(std::move(*own)); });
   }
   spares_.clear();
-  return Status::ok();
+  return threads_.empty() ? status : Status::ok();  // fewer threads do the same work
 }
 
 void EncodeCrew::enqueue(SealedExtent extent) {

@@ -11,9 +11,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
+#include "base/threads.h"
 #include "engine/save_job.h"
 #include "engine/slot_pool.h"
 #include "engine/writer.h"
@@ -40,7 +40,8 @@ class EncodeCrew {
   unsigned wanted_slots() const { return threads_.empty() ? thread_count_ : 0; }
   // Starts the threads and leases their slots, at the first call. Waits for slots that earlier
   // saves still hold; `cancelled` where `is_ended` says so before. resource_exhausted where the
-  // pool has not two slots. One call at a time, before extents of a compressed file are staged.
+  // pool has not two slots, or the system no thread. One call at a time, before extents of a
+  // compressed file are staged.
   Status reserve(const std::function<bool()>& is_ended);
 
   // Any thread. REQUIRES: reserve() succeeded. The extent counts as one piece of its job's work.
@@ -66,7 +67,7 @@ class EncodeCrew {
   std::condition_variable changed_;
   std::deque<SealedExtent> incoming_;  // guarded by mutex_
   bool is_stopping_ = false;           // guarded by mutex_
-  std::vector<std::thread> threads_;
+  ThreadGroup threads_;
 };
 
 }  // namespace tintype

@@ -24,8 +24,9 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineOptions options) {
   if (!options.trace_path.empty()) {
     TINTYPE_ASSIGN_OR_RETURN(trace, Trace::create(options.trace_path));
   }
-  return std::unique_ptr<Engine>(
-      new Engine(std::make_unique<Impl>(std::move(options), std::move(backend), std::move(trace))));
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(backend), std::move(trace));
+  TINTYPE_RETURN_IF_ERROR(impl->start().with_context("make an engine"));
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -50,6 +50,13 @@ void count_guarded(const SaveRequest& request, SnapshotReport& report) {
 
 Status closed_status() { return Status::invalid_argument("this engine is closed: make a new one"); }
 
+Status Engine::Impl::start() {
+  TINTYPE_RETURN_IF_ERROR(writer_.start());
+  TINTYPE_RETURN_IF_ERROR(stager_.start());
+  TINTYPE_RETURN_IF_ERROR(committer_.start());
+  return watchdog_.start();
+}
+
 bool Engine::Impl::may_start() const {
   if (is_closed_ || is_stalled()) return true;  // to be refused
   return options_.when_busy != WhenBusy::wait || in_flight_ < options_.max_in_flight;

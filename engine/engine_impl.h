@@ -55,6 +55,9 @@ class Engine::Impl {
                    [this](bool was_given_up) { leave(was_given_up); }),
         watchdog_(stall_timeout(), [this](const CorePointer& core) { give_up(core); }) {}
 
+  // Once, before anything else: the threads that no save can do without. An engine that this fails
+  // for is destroyed.
+  Status start();
   Result<std::shared_ptr<Snapshot>> save_async(SaveRequest request,
                                                const InterruptCheck& is_interrupted);
   Status before_mutation(const InterruptCheck& is_interrupted,

@@ -20,10 +20,12 @@ struct FileCloser::Queue {
 
 FileCloser::FileCloser(std::chrono::milliseconds patience)
     : patience_(patience), queue_(std::make_shared<Queue>()) {
-  thread_ = start_thread("tintype-close", [queue = queue_] { run(*queue); });
+  auto thread = start_thread("tintype-close", [queue = queue_] { run(*queue); });
+  if (thread.is_ok()) thread_ = std::move(*thread);
 }
 
 FileCloser::~FileCloser() {
+  if (!thread_.joinable()) return;
   std::unique_lock lock(queue_->mutex);
   queue_->is_stopping = true;
   queue_->changed.notify_all();
@@ -37,7 +39,7 @@ FileCloser::~FileCloser() {
 }
 
 void FileCloser::close(std::unique_ptr<File> file) {
-  if (file == nullptr) return;
+  if (file == nullptr || !thread_.joinable()) return;
   {
     std::lock_guard lock(queue_->mutex);
     queue_->files.push_back(std::move(file));

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <thread>
 #include <utility>
 
 #include "base/check.h"
 #include "base/page_sizes.h"
+#include "base/threads.h"
 
 namespace tintype {
 namespace {
@@ -103,13 +103,11 @@ void SlotPool::touch_all(unsigned thread_count, const std::function<bool()>& is_
     touched.push_back(std::move(*slot));
     return true;
   };
-  std::vector<std::jthread> threads;
-  for (unsigned i = 1; i < thread_count; ++i) {
-    threads.emplace_back([&] {
-      while (!is_stopping && touch_one()) {
-      }
-    });
-  }
+  ThreadGroup threads;
+  threads.fill_up_to(thread_count - 1, "tintype-touch", [&] {
+    while (!is_stopping && touch_one()) {
+    }
+  });
   while (touch_one() && !(is_stopped && is_stopped())) {
   }
   is_stopping = true;

@@ -7,8 +7,11 @@
 
 namespace tintype {
 
-Stager::Stager(OnStaged on_staged) : on_staged_(std::move(on_staged)) {
-  thread_ = start_thread("tintype-stage", [this] { run(); });
+Stager::Stager(OnStaged on_staged) : on_staged_(std::move(on_staged)) {}
+
+Status Stager::start() {
+  TINTYPE_ASSIGN_OR_RETURN(thread_, start_thread("tintype-stage", [this] { run(); }));
+  return Status::ok();
 }
 
 Stager::~Stager() {
@@ -18,7 +21,7 @@ Stager::~Stager() {
     is_stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Stager::submit(std::shared_ptr<Staging> staging, bool is_issued) {

@@ -20,6 +20,8 @@ class Stager {
   using OnStaged = std::function<void(const std::shared_ptr<Staging>&)>;
   explicit Stager(OnStaged on_staged);
   ~Stager();  // REQUIRES: nothing is staging
+  // Once, before anything else. resource_exhausted where no thread is to be had.
+  Status start();
 
   // Issues the copies where that is still to be done, and completes.
   void submit(std::shared_ptr<Staging> staging, bool is_issued);

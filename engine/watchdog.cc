@@ -23,8 +23,12 @@ milliseconds turn_for(milliseconds stall_timeout) {
 Watchdog::Watchdog(milliseconds stall_timeout, GiveUp give_up)
     : turn_(turn_for(stall_timeout)),
       turns_max_(static_cast<uint64_t>(stall_timeout / turn_)),
-      give_up_(std::move(give_up)) {
-  if (stall_timeout.count() > 0) thread_ = start_thread("tintype-watch", [this] { run(); });
+      give_up_(std::move(give_up)) {}
+
+Status Watchdog::start() {
+  if (turns_max_ == 0) return Status::ok();
+  TINTYPE_ASSIGN_OR_RETURN(thread_, start_thread("tintype-watch", [this] { run(); }));
+  return Status::ok();
 }
 
 Watchdog::~Watchdog() {

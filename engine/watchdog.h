@@ -25,6 +25,8 @@ class Watchdog {
   // A `stall_timeout` of zero watches nothing.
   Watchdog(std::chrono::milliseconds stall_timeout, GiveUp give_up);
   ~Watchdog();
+  // Once, before anything else. resource_exhausted where no thread is to be had.
+  Status start();
 
   // Any thread; in the order in which the saves will be committed. Ends with the final state.
   void watch(std::shared_ptr<SnapshotCore> core);

@@ -24,8 +24,11 @@ Writer::Writer(WriteQueue& queue, SlotPool& pool, const EngineOptions& options)
       writes_(queue),
       pool_(pool),
       direct_io_(options.direct_io),
-      byte_rate_limit_(options.byte_rate_limit) {
-  thread_ = start_thread("tintype-write", [this] { run(); });
+      byte_rate_limit_(options.byte_rate_limit) {}
+
+Status Writer::start() {
+  TINTYPE_ASSIGN_OR_RETURN(thread_, start_thread("tintype-write", [this] { run(); }));
+  return Status::ok();
 }
 
 Writer::~Writer() {
@@ -34,7 +37,7 @@ Writer::~Writer() {
     is_stopping_ = true;
   }
   writes_.wake();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   TINTYPE_CHECK(in_flight_.empty() && pending_.empty());
 }
 

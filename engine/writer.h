@@ -36,6 +36,8 @@ class Writer {
   // `queue` and `pool` outlive the writer.
   Writer(WriteQueue& queue, SlotPool& pool, const EngineOptions& options);
   ~Writer();  // stops; REQUIRES: no work left
+  // Once, before anything else. resource_exhausted where no thread is to be had.
+  Status start();
 
   // Any thread. Counts as one piece of its job's work until it is written or dropped.
   void enqueue(SlotWrite write);

@@ -4,7 +4,6 @@
 #include <new>
 
 #include "base/check.h"
-#include "base/threads.h"
 #include "engine/restore/huge_pages.h"
 
 namespace tintype {
@@ -22,7 +21,7 @@ ExtentCache::~ExtentCache() {
     is_ending_ = true;
   }
   has_changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  threads_.join();
 }
 
 bool ExtentCache::has(size_t extent) const {
@@ -120,10 +119,7 @@ void ExtentCache::follow(size_t extent) {
   reader_ = extent;
   if (!goes_on || ahead_count_ == 0) return;
   window_end_ = std::min(extent + 1 + ahead_count_, index_.extents.size());
-  const uint32_t missing = ahead_count_ - static_cast<uint32_t>(threads_.size());
-  // Where some are refused, readers decode more of it.
-  static_cast<void>(
-      start_threads(threads_, "tintype-decode", missing, [this](uint32_t) { decode_ahead(); }));
+  threads_.fill_up_to(ahead_count_, "tintype-decode", [this] { decode_ahead(); });
   has_changed_.notify_all();
 }
 

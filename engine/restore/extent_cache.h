@@ -5,12 +5,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/no_memory.h"
 #include "base/status.h"
+#include "base/threads.h"
 #include "engine/restore/decoder_pool.h"
 #include "io/archive/compressed_layout.h"
 
@@ -75,7 +75,7 @@ class ExtentCache {
   size_t reader_ = 0;                    // the extent that was read last
   size_t window_end_ = 0;                // extents below and from the reader on are wanted
   bool is_ending_ = false;
-  std::vector<std::thread> threads_;  // started when a reader first goes on
+  ThreadGroup threads_;  // started when a reader first goes on
 };
 
 }  // namespace tintype

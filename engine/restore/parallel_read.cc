@@ -5,7 +5,6 @@
 #include <chrono>
 #include <new>
 #include <thread>
-#include <vector>
 
 #include "base/crc32_combine.h"
 #include "base/no_memory.h"
@@ -33,8 +32,6 @@ Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptio
                       const std::function<void(size_t, uint32_t)>& work) {
   std::atomic<size_t> next{0};
   std::atomic<bool> is_stopped{false};
-  std::vector<std::thread> helpers;
-  const auto wanted = static_cast<uint32_t>(std::min<size_t>(thread_count, piece_count));
   std::atomic<bool> is_memory_refused{false};
   const auto try_work = [&](size_t piece, uint32_t thread) {
     try {
@@ -44,11 +41,13 @@ Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptio
       is_stopped = true;
     }
   };
-  const auto help = [&](uint32_t number) {
-    for (size_t i; (i = next++) < piece_count && !is_stopped;) try_work(i, number + 1);
-  };
-  // Fewer do the same, as this thread works too.
-  static_cast<void>(start_threads(helpers, "tintype-read", std::max(wanted, 1u) - 1, help));
+  ThreadGroup helpers;  // as many as there are: this thread does what is left
+  for (uint32_t thread = 1; thread < std::min<size_t>(thread_count, piece_count); ++thread) {
+    const Status status = helpers.start("tintype-read", [&, thread] {
+      for (size_t i; (i = next++) < piece_count && !is_stopped;) try_work(i, thread);
+    });
+    if (!status.is_ok()) break;
+  }
   auto asked = std::chrono::steady_clock::now();
   for (size_t i; (i = next++) < piece_count && !is_stopped;) {
     try_work(i, 0);
@@ -57,7 +56,7 @@ Status for_each_piece(size_t piece_count, uint32_t thread_count, const ReadOptio
     asked = now;
     if (options.is_interrupted()) is_stopped = true;
   }
-  for (std::thread& helper : helpers) helper.join();
+  helpers.join();
   if (is_memory_refused) return no_memory("reading");
   return is_stopped ? Status(StatusCode::interrupted, "reading was interrupted") : Status::ok();
 }

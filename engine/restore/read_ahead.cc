@@ -7,7 +7,6 @@
 #include <mutex>
 #include <new>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -42,21 +41,21 @@ class ReadAhead::Window {
       is_ending_ = true;
     }
     has_room_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    threads_.join();
   }
 
   Status start() {
     TINTYPE_RETURN_IF_ERROR(memory_.grow_to(kExtentCount));
     for (Place& place : places_) place.memory = *memory_.lease(std::chrono::milliseconds(0));
-    const Status started =
-        start_threads(threads_, "tintype-ahead", kFetchThreads, [this](uint32_t) { fetch_all(); });
-    return threads_.empty() ? started : Status::ok();  // fewer fetch the same
+    threads_.fill_up_to(kFetchThreads, "tintype-ahead", [this] { fetch_all(); });
+    return Status::ok();
   }
 
   // Calls `use` with the fetched bytes of [offset, offset + size_bytes), which lie in one extent,
-  // once they are there. False where they are outside of the window.
+  // once they are there. False where they are outside of the window, or nobody fetches.
   template <typename Use>
   Result<bool> with_bytes(uint64_t offset, uint64_t size_bytes, const Use& use) {
+    if (threads_.empty()) return false;
     TINTYPE_ASSIGN_OR_RETURN(Place * place, hold(offset / kExtentBytes));
     if (place == nullptr) return false;
     use(ByteView(place->memory.bytes()).subspan(offset % kExtentBytes, size_bytes));
@@ -164,7 +163,7 @@ class ReadAhead::Window {
   uint64_t first_ = 0;                      // extent of the window; guarded by mutex_
   uint64_t next_ = 0;                       // extent to fetch; guarded by mutex_
   bool is_ending_ = false;                  // guarded by mutex_
-  std::vector<std::thread> threads_;
+  ThreadGroup threads_;
 };
 
 ReadAhead::ReadAhead(std::unique_ptr<ByteSource> source, std::unique_ptr<Window> window)

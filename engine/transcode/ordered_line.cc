@@ -4,8 +4,6 @@
 #include <condition_variable>
 #include <mutex>
 #include <new>
-#include <thread>
-#include <vector>
 
 #include "base/check.h"
 #include "base/no_memory.h"
@@ -25,13 +23,16 @@ class Line {
         running_(options.slot_count) {}
 
   Status run() {
-    std::vector<std::thread> threads;
-    const Status started = start_threads(threads, "tintype-line", options_.slot_count,
-                                         [this](uint32_t slot) { serve(slot); });
-    if (threads.empty()) return started;
-    end_running(options_.slot_count - static_cast<uint32_t>(threads.size()));  // the others do all
+    ThreadGroup threads;
+    for (uint32_t slot = 0; slot < options_.slot_count; ++slot) {
+      const Status status = threads.start("tintype-line", [this, slot] { serve(slot); });
+      if (status.is_ok()) continue;
+      if (threads.empty()) return status;
+      break;  // fewer threads do the same work
+    }
+    end_running(options_.slot_count - static_cast<uint32_t>(threads.size()));
     wait_for_end();
-    for (std::thread& thread : threads) thread.join();
+    threads.join();
     return first_error_;
   }
 

@@ -7,7 +7,6 @@
 #include <iterator>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "base/check.h"
@@ -43,9 +42,10 @@ class PwriteQueue final : public WriteQueue {
     size_t in_flight = 0;                      // guarded by mutex; not yet reaped
     bool is_woken = false;                     // guarded by mutex
     bool is_stopping = false;                  // guarded by mutex
-    std::vector<std::thread> threads;
+    ThreadGroup threads;  // none where the system gave none: submit() writes then
 
     explicit Shared(size_t depth_wanted) : depth(depth_wanted) {}
+    void complete(const WriteRequest& request);
   };
   static void run(Shared& shared);
   static int64_t perform(const WriteRequest& request);
@@ -57,10 +57,7 @@ class PwriteQueue final : public WriteQueue {
 PwriteQueue::PwriteQueue(uint32_t depth, uint32_t thread_count)
     : shared_(std::make_unique<Shared>(std::max<size_t>(depth, 1))) {
   const size_t count = std::clamp<size_t>(thread_count, 1, shared_->depth);
-  for (size_t i = 0; i < count; ++i) {
-    shared_->threads.push_back(
-        start_thread("tintype-pwrite", [shared = shared_.get()] { run(*shared); }));
-  }
+  shared_->threads.fill_up_to(count, "tintype-pwrite", [shared = shared_.get()] { run(*shared); });
 }
 
 PwriteQueue::~PwriteQueue() {
@@ -74,7 +71,7 @@ PwriteQueue::~PwriteQueue() {
     shared_->is_stopping = true;
   }
   shared_->work_came.notify_all();
-  for (std::thread& thread : shared_->threads) thread.join();
+  shared_->threads.join();
 }
 
 Status PwriteQueue::submit(const WriteRequest& request) {
@@ -83,7 +80,11 @@ Status PwriteQueue::submit(const WriteRequest& request) {
     std::lock_guard lock(shared_->mutex);
     TINTYPE_CHECK(shared_->in_flight < shared_->depth);
     ++shared_->in_flight;
-    shared_->requests.push_back(request);
+    if (!shared_->threads.empty()) shared_->requests.push_back(request);
+  }
+  if (shared_->threads.empty()) {
+    shared_->complete(request);
+    return Status::ok();
   }
   // Not notify_one(): with several waiters glibc before 2.41 may lose it (its bug 25847).
   shared_->work_came.notify_all();
@@ -120,11 +121,16 @@ void PwriteQueue::run(Shared& shared) {
     const WriteRequest request = shared.requests.front();
     shared.requests.pop_front();
     lock.unlock();
-    const int64_t result = perform(request);
+    shared.complete(request);
     lock.lock();
-    shared.completions.push_back({.token = request.token, .result = result});
-    shared.work_done.notify_one();
   }
+}
+
+void PwriteQueue::Shared::complete(const WriteRequest& request) {
+  const int64_t result = perform(request);
+  std::lock_guard lock(mutex);
+  completions.push_back({.token = request.token, .result = result});
+  work_done.notify_one();
 }
 
 int64_t PwriteQueue::perform(const WriteRequest& request) {

@@ -19,6 +19,7 @@
 #include "base/page_sizes.h"
 #include "io/disk/backend.h"
 #include "tests/support/child_process.h"
+#include "tests/support/denied_system_calls.h"
 #include "tests/support/fault_file_system.h"
 #include "tests/support/seeded_save.h"
 #include "tests/support/status_matchers.h"
@@ -29,14 +30,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-void deny_system_call(int number, int error_number) {
-  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-  const auto denial = SCMP_ACT_ERRNO(static_cast<uint16_t>(error_number));
-  ASSERT_EQ(seccomp_rule_add(filter, denial, number, 0), 0);
-  ASSERT_EQ(seccomp_load(filter), 0);
-  seccomp_release(filter);
-}
 
 void drop_all_capabilities() {
   __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
@@ -80,7 +73,7 @@ TEST_F(Restrictions, without_io_uring_pwrite_serves_and_the_note_says_why) {
     for (const int error_number : {EPERM, ENOSYS}) {
       SCOPED_TRACE(testing::Message() << name << " gives " << errno_name(error_number));
       EXPECT_TRUE(passes_in_child([&] {
-        deny_system_call(system_call, error_number);
+        deny_system_calls({system_call}, error_number);
         set_log_sink([](std::string_view) {});
         auto engine = make_small_engine();
         const EngineStats stats = engine->stats();
