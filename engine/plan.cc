@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/page_sizes.h"
+#include "io/archive/compressed_layout.h"
 #include "io/archive/crc32.h"
 #include "io/archive/record_names.h"
 #include "io/archive/serialization_id.h"
@@ -157,6 +158,9 @@ Result<FileImage> plan_image(const TargetFile& file, const std::vector<SourceSto
                              uint64_t extent_bytes, std::vector<bool>& is_storage_checked) {
   FileImage image;
   TINTYPE_ASSIGN_OR_RETURN(image.layout, lay_out_zip(record_sizes(file, storages), file.alignment));
+  if (file.form.form != FileForm::plain) {
+    TINTYPE_RETURN_IF_ERROR(check_extent_count(divide_up(image.layout.total_bytes, extent_bytes)));
+  }
   const size_t record_count = image.layout.records.size();
   image.literal_crcs.assign(record_count, 0);
   image.record_storages.assign(record_count, kNoStorage);

@@ -70,7 +70,8 @@ struct SavePlan {
   uint64_t storage_bytes = 0;  // distinct storages
 };
 
-// REQUIRES: extent_bytes is a positive multiple of 4096; files is not empty.
+// unsupported for a compressed file of more extents than its table may list. REQUIRES: extent_bytes
+// is a positive multiple of 4096; files is not empty.
 Result<SavePlan> plan_save(const SaveRequest& request, uint64_t extent_bytes);
 
 // Makes of an image's plan that of the same image with another pickle. REQUIRES: equal sizes.

@@ -12,6 +12,7 @@ struct PlanKey {
   struct File {
     uint64_t alignment = 0;
     uint64_t pickle_bytes = 0;
+    FileForm form = FileForm::plain;  // some plans are refused to compressed ones
     std::vector<uint32_t> storages;
     bool operator==(const File&) const = default;
   };
@@ -28,7 +29,8 @@ PlanKey key_of(const SaveRequest& request, uint64_t extent_bytes) {
     key.storage_bytes.push_back(storage.size_bytes);
   }
   for (const TargetFile& file : request.files) {
-    key.files.push_back({file.alignment, file.object.pickle.size(), file.object.storages});
+    key.files.push_back(
+        {file.alignment, file.object.pickle.size(), file.form.form, file.object.storages});
   }
   return key;
 }

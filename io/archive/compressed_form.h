@@ -20,6 +20,11 @@ inline constexpr uint64_t kPlainExtentBytesMax = uint64_t{64} << 20;
 // one aligned write, which is the least that an extent can have anyway.
 inline constexpr uint64_t kExpansionMax = 2048;
 
+// What a table may list: the seekable format of zstd allows no more frames, and an extent may take
+// two, one for its padding. Writers keep to it, and readers take all that writers make.
+inline constexpr uint64_t kFrameCountMax = uint64_t{1} << 27;
+inline constexpr uint64_t kExtentCountMax = kFrameCountMax / 2;
+
 // --- zstd ---
 
 inline constexpr uint32_t kZstdMagic = 0xFD2FB528u;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/crc32.h"
@@ -10,7 +12,6 @@ namespace tintype {
 namespace {
 
 constexpr uint64_t kForeignFrameBytes = uint64_t{1} << 20;  // that frames may have beyond ours
-constexpr uint64_t kFrameCountMax = uint64_t{1} << 27;      // of the seekable format
 
 void append_seek_entry(ByteVector& table, uint64_t frame_bytes, uint64_t plain_bytes,
                        uint32_t checksum) {
@@ -19,13 +20,10 @@ void append_seek_entry(ByteVector& table, uint64_t frame_bytes, uint64_t plain_b
   append_little_endian(table, checksum);
 }
 
-Result<ByteVector> seek_table(std::span<const EncodedExtent> extents) {
+ByteVector seek_table(std::span<const EncodedExtent> extents) {
   ByteVector table(kFrameHeaderBytes);
   table.reserve(kFrameHeaderBytes + 2 * extents.size() * kSeekEntryBytes + kSeekFooterBytes);
   uint32_t frame_count = 0;
-  if (2 * extents.size() > kFrameCountMax) {
-    return Status::invalid_argument("a seek table of zstd holds 134,217,728 frames and no more");
-  }
   for (const EncodedExtent& extent : extents) {
     append_seek_entry(table, extent.payload_bytes, extent.plain_bytes, extent.checksum);
     ++frame_count;
@@ -66,6 +64,14 @@ ByteVector planes_table(std::span<const EncodedExtent> extents) {
 
 }  // namespace
 
+Status check_extent_count(uint64_t extent_count) {
+  if (extent_count <= kExtentCountMax) return Status::ok();
+  return Status::unsupported(fmt::format(
+      "a compressed form would cut this into {} extents, and no reader takes more than {}: raise "
+      "extent_bytes",
+      extent_count, kExtentCountMax));
+}
+
 ByteVector file_head(FileForm form) {
   if (form != FileForm::planes) return {};
   ByteVector head;
@@ -77,6 +83,7 @@ ByteVector file_head(FileForm form) {
 }
 
 Result<ByteVector> file_tail(FileForm form, std::span<const EncodedExtent> extents) {
+  TINTYPE_RETURN_IF_ERROR(check_extent_count(extents.size()));
   for (const EncodedExtent& extent : extents) {
     TINTYPE_CHECK(extent.plain_bytes > 0 && extent.plain_bytes <= kPlainExtentBytesMax);
     TINTYPE_CHECK(extent.encoded_bytes % kEncodedAlignmentBytes == 0);

@@ -15,11 +15,14 @@
 
 namespace tintype {
 
+// unsupported where a file would have more extents than a table may list; with what to do.
+Status check_extent_count(uint64_t extent_count);
+
 // The bytes in front of the first extent: a multiple of kEncodedAlignmentBytes; none for zstd.
 ByteVector file_head(FileForm form);
 
 // The bytes behind the last extent. `extents` are in file order and follow each other without a
-// gap. invalid_argument where they are too many for the form.
+// gap. unsupported where they are too many (check_extent_count).
 Result<ByteVector> file_tail(FileForm form, std::span<const EncodedExtent> extents);
 
 struct IndexedExtent {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "io/archive/compressed_form.h"
+
 namespace tintype {
 
 struct ReadLimits {
@@ -18,7 +20,9 @@ struct ReadLimits {
   uint64_t expansion_ratio = 200;               // of a deflated record above expansion_free_bytes
   uint64_t expansion_free_bytes = uint64_t{1} << 20;
   uint64_t expanded_tensor_bytes = uint64_t{1} << 30;  // of one that repeats its storage (stride 0)
-  uint64_t frame_count = 1'000'000;                    // of a compressed form, padding counted
+  // Of a compressed form, padding counted; its table, and so the memory for it, is bounded by the
+  // file's own size as well.
+  uint64_t frame_count = kFrameCountMax;
   uint64_t image_free_bytes = uint64_t{16} << 20;      // above, at most 2048 times its file's bytes
   uint64_t stream_free_bytes = uint64_t{4} << 30;      // the same of a stream, and what came of it
   uint64_t streamed_image_bytes = uint64_t{1} << 30;   // of a `.zst` that must be kept in memory

@@ -173,6 +173,19 @@ TEST(Plan, storages_of_a_second_image_follow_the_first_closely) {
   }
 }
 
+// Nothing of a state of this size is touched, nor is memory taken for so many extents.
+TEST(Plan, a_compressed_file_of_more_extents_than_readers_take_is_refused) {
+  SaveRequest request;
+  request.storages.push_back({nullptr, uint64_t{1} << 40});
+  request.files.resize(1);
+  request.files[0].object.storages = {0};
+  request.files[0].form = {.form = FileForm::zstd};
+  const Status status = plan_save(request, 4096).status();
+  EXPECT_EQ(status.code(), StatusCode::unsupported);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("raise extent_bytes"));
+  EXPECT_TRUE(plan_save(request, uint64_t{8} << 20).is_ok());
+}
+
 TEST(Plan, alignment_out_of_range_is_refused_with_the_setting_to_change) {
   SaveRequest request;
   request.files.push_back({.path = "x.pth", .object = {}, .alignment = 131072});
