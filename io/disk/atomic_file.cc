@@ -140,11 +140,14 @@ Status AtomicFile::State::lock_temp() {
 }
 
 // Whole blocks: a padded direct write of the last extent does not grow the file. Where a bound does
-// not fit, what was reserved of it is given back: the file itself may fit.
+// not fit, on the disk or under the limit of a file's size, what was reserved of it is given back:
+// the file itself may fit.
 Status AtomicFile::State::allocate(uint64_t planned_bytes, bool is_bound) {
   if (planned_bytes == 0) return Status::ok();
   const Status status = file->allocate(align_up(planned_bytes, kDirectAlignmentBytes));
-  if (is_bound && status.code() == StatusCode::out_of_space) return file->truncate(0);
+  const bool is_too_much =
+      status.code() == StatusCode::out_of_space || status.error_number() == EFBIG;
+  if (is_bound && is_too_much) return file->truncate(0);
   return is_ok_or_unsupported(status) ? Status::ok() : status;
 }
 

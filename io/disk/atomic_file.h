@@ -48,7 +48,7 @@ class AtomicFile {
   ~AtomicFile();
 
   // Steps 1 to 3. Also removes orphaned temps on this process's first use of the directory. Where
-  // the size is only a bound, less room than that is no error.
+  // the size is only a bound, less room than that, or a lower limit of files' sizes, is no error.
   Status begin(uint64_t planned_bytes, bool is_bound = false);
   // REQUIRES: begin() succeeded.
   File& file();

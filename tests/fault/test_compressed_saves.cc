@@ -145,11 +145,14 @@ TEST_P(CompressedSaves, any_failed_operation_leaves_the_old_file_or_the_new_one)
 // The plain size is only a bound: what shrinks may fit where the plain file would not.
 TEST_P(CompressedSaves, less_room_than_the_plain_file_needs_is_no_error) {
   const auto engine = make_engine({.file_system = &faulty_});
-  injector_.fail_named("allocate", ENOSPC);
-  const SeededSave save = save_of(1);
-  ASSERT_OK(save.run(*engine, path()));
-  EXPECT_EQ(injector_.fired(), 1u);
-  expect_holds(save);
+  for (const int error : {ENOSPC, EDQUOT, EFBIG}) {
+    injector_.reset();
+    injector_.fail_named("allocate", error);
+    const SeededSave save = save_of(static_cast<uint64_t>(error));
+    ASSERT_OK(save.run(*engine, path()));
+    EXPECT_EQ(injector_.fired(), 1u);
+    expect_holds(save);
+  }
 }
 
 TEST_P(CompressedSaves, cancelled_while_it_encodes_leaves_nothing_and_frees_its_slots) {

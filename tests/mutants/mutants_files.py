@@ -291,6 +291,6 @@ FILE_MUTANTS = (
         "asks for all the room of the plain file",
         "test_compressed_saves",
         "Forms/CompressedSaves.less_room_than_the_plain_file_needs_is_no_error/zstd",
-        (Edit(ATOMIC_FILE, "if (is_bound && status", "if (status.is_ok() && status"),),
+        (Edit(ATOMIC_FILE, "if (is_bound && is_too_much)", "if (is_bound && status.is_ok())"),),
     ),
 )
