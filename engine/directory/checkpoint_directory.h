@@ -81,7 +81,8 @@ class CheckpointDirectory {
 
   // Made when an empty index starts; the front end stores it in every full file.
   const std::string& run_id() const;
-  // True where checkpoints stood here that were not resumed (the caller warns once).
+  // True where checkpoints stood here that were not resumed (the caller warns once). Their best and
+  // last, of whatever form, are replaced by the first save; the rest stays.
   bool has_foreign_run() const;
   // What open() found amiss and did about it, for the operator.
   const std::vector<std::string>& notes() const;

@@ -61,7 +61,8 @@ class DirectoryState {
   // The disk, one thread at a time. Taken before state_mutex where both are needed.
   std::mutex disk_mutex;
   std::unique_ptr<Directory> directory;
-  bool is_best_linked = true;  // false: best's links may not show index.best
+  bool is_best_linked = true;       // false: best's links may not show index.best
+  bool has_only_own_links = false;  // false: best and last of another form may stand here
 
   // The caller's own, so that planning an epoch never waits for a publisher.
   std::unique_ptr<Directory> caller_directory;

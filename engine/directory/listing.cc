@@ -156,23 +156,25 @@ class Lister {
   }
 
   // Marks the checkpoint that best or last shows now: by content, as a copy may stand there where
-  // the file system has no links.
+  // the file system has no links. What an earlier run left of another form is none of this run's.
   void add_link(std::string_view base, FileForm form, bool ListedCheckpoint::*mark) {
     const bool has_full = find(full_name(base, form)).has_value();
     const std::string name = has_full ? full_name(base, form) : light_name(base, form);
     const Result<FileDigest> digest = read_digest(directory_, name);
     if (digest.status().code() == StatusCode::not_found) return;
     if (!digest.is_ok()) return note(name, digest.status());
+    const auto& index = listing_.index;
+    const bool is_current = !index.has_value() || !index->last.has_value() || index->form == form;
     for (ListedCheckpoint& checkpoint : listing_.checkpoints) {
       const std::optional<ListedFile>& file = has_full ? checkpoint.full : checkpoint.light;
       if (!file.has_value()) continue;
       const Result<FileDigest> shown = read_digest(directory_, file->name);
       if (!shown.is_ok() || *shown != *digest) continue;
-      checkpoint.*mark = true;
+      if (is_current) checkpoint.*mark = true;
       return;
     }
     add_unindexed(base, form);
-    listing_.checkpoints.back().*mark = true;
+    listing_.checkpoints.back().*mark = is_current;
   }
 
   Directory& directory_;

@@ -60,6 +60,7 @@ void EpochPublisher::evict() {
   std::lock_guard disk_lock(state_->disk_mutex);
   evict_losers(*state_);
   remove_half_written();
+  if (state_->is_best_linked && !state_->has_only_own_links) remove_links_of_other_forms();
 }
 
 Status EpochPublisher::read_digests() {
@@ -144,6 +145,23 @@ void EpochPublisher::withdraw() {
   std::erase_if(state_->ending_stages,
                 [&](const EndedStage& ended) { return ended.sequence == save_.entry.sequence; });
   if (save_.is_numbered) state_->withdrawn.push_back(save_);
+}
+
+// A run of another form may have left its best and last here. Ours have taken their place, as they
+// take that of links with the same names; numbered files stay. Once for all: only we write here.
+void EpochPublisher::remove_links_of_other_forms() {
+  const auto names = state_->directory->list();
+  if (!names.is_ok()) return;
+  state_->has_only_own_links = true;
+  for (const std::string& name : *names) {
+    if (!is_link_name(name) || form_of_name(name) == state_->options.form.form) continue;
+    Result<std::unique_ptr<File>> file = evict_file(*state_->directory, name);
+    if (file.is_ok()) {
+      state_->closer.close(std::move(file).value());
+    } else {
+      log_warning(file.status().with_context("a link of an earlier run stays").message());
+    }
+  }
 }
 
 // A save that failed after its full file was committed left that file without an entry.

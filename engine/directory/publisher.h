@@ -28,6 +28,7 @@ class EpochPublisher final : public Publisher {
   void enter(const CheckpointIndex& next);
   void withdraw();
   void remove_half_written();
+  void remove_links_of_other_forms();
 
   std::shared_ptr<DirectoryState> state_;
   PlannedSave save_;

@@ -68,6 +68,22 @@ TEST_F(CheckpointDirectoryTest, a_run_keeps_its_form) {
   EXPECT_TRUE(directory_->has_foreign_run()) << "a new run may have another";
 }
 
+TEST_F(CheckpointDirectoryTest, a_new_run_takes_the_place_of_best_and_last_of_another_form) {
+  options_.form = {.form = FileForm::planes};
+  open();
+  save("train", 1, .2);
+  options_.form = {};
+  open();
+  EXPECT_TRUE(names().contains("best_full.pth.ttz")) << "nothing has taken its place yet";
+  save("train", 1, .5);
+  const std::set<std::string> expected = {
+      "_metrics.json",    "best.pth",        "best_full.pth",
+      "last.pth",         "last_full.pth",   "train.1.pth",
+      "train.1_full.pth", "train.1.pth.ttz", "train.1_full.pth.ttz"};
+  EXPECT_EQ(names(), expected);
+  EXPECT_EQ(shown_by("best"), "train.1");
+}
+
 TEST_F(CheckpointDirectoryTest, without_its_index_a_run_keeps_its_form_too) {
   options_.form = {.form = FileForm::planes};
   open();

@@ -189,6 +189,25 @@ TEST_F(Listing, files_of_another_form_are_listed_and_counted_too) {
   EXPECT_EQ(listing.disk_bytes, bytes);
 }
 
+// As a crash before their removal leaves it.
+TEST_F(Listing, best_and_last_of_an_earlier_run_in_another_form_are_none) {
+  options_.form = {.form = FileForm::zstd};
+  open();
+  save("train", 1, .2);
+  const auto folder = std::filesystem::path(folder_);
+  std::filesystem::copy(folder / "best_full.pth.zst", folder / "kept");
+  options_.form = {};
+  open();
+  save("train", 1, .1);
+  std::filesystem::rename(folder / "kept", folder / "best_full.pth.zst");
+  std::filesystem::remove(folder / "train.1_full.pth.zst");
+  std::filesystem::remove(folder / "train.1.pth.zst");
+  const DirectoryListing listing = list();
+  ASSERT_THAT(listed_names(), ElementsAre("train.1", "best"));
+  EXPECT_TRUE(listing.checkpoints[0].is_best && listing.checkpoints[0].is_last);
+  EXPECT_FALSE(listing.checkpoints[1].is_best || listing.checkpoints[1].is_last);
+}
+
 TEST_F(Listing, a_best_that_no_epoch_shows_is_listed_by_its_own_name) {
   std::filesystem::create_directories(folder_);
   const std::string path = folder_ + "/best.pth";
