@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "engine/element_runs.h"
+#include "engine/job_targets.h"
 #include "engine/memory_budget.h"
 
 namespace tintype {
@@ -83,7 +83,8 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   });
   auto job = std::make_shared<SaveJob>(std::move(core), std::move(request), std::move(plan));
   job->trace = trace;
-  TINTYPE_RETURN_IF_ERROR(open_targets(*job));
+  FileSystem* const other = options_.file_system;
+  TINTYPE_RETURN_IF_ERROR(open_targets(other != nullptr ? *other : posix_file_system(), *job));
   return job;
 }
 
@@ -93,25 +94,6 @@ Result<SavePlan> Engine::Impl::make_plan(const SaveRequest& request) {
     TINTYPE_ASSIGN_OR_RETURN(extent_bytes, encodable_extent_bytes(extent_bytes));
   }
   return plans_.plan(request, extent_bytes);
-}
-
-// Before anything blocks or is touched: what cannot be a target is refused here.
-Status Engine::Impl::open_targets(SaveJob& job) {
-  FileSystem& file_system =
-      options_.file_system != nullptr ? *options_.file_system : posix_file_system();
-  for (const TargetFile& file : job.request.files) {
-    auto target =
-        AtomicFile::open(file_system, file.path, {.is_symlink_followed = file.is_symlink_followed});
-    if (!target.is_ok()) return target.status().with_context("save " + file.path);
-    const FileImage& image = job.plan.images[job.files.size()];
-    JobFile planned{.target = std::move(target).value(), .planned_bytes = image.layout.total_bytes};
-    if (file.form.form != FileForm::plain) {
-      planned.encoding =
-          std::make_unique<FileEncoding>(file.form, element_map(image, job.request.storages));
-    }
-    job.files.push_back(std::move(planned));
-  }
-  return Status::ok();
 }
 
 // REQUIRES: under the turnstile's lock.

@@ -73,7 +73,6 @@ class Engine::Impl {
 
  private:
   Result<std::shared_ptr<SaveJob>> make_job(SaveRequest request);
-  Status open_targets(SaveJob& job);
   Status check_room(const SaveJob& job, bool& is_skipped) const;
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Result<SavePlan> make_plan(const SaveRequest& request);

@@ -122,6 +122,23 @@ def test_name_and_compression_choose_the_form(
     assert decoded(tmp_path / name) == plain_bytes(state)
 
 
+@pytest.mark.parametrize(
+    ("link", "target"), [("l.pth.zst", "x.pth"), ("l.pth", "x.pth.ttz"), ("l.ttz", "x.pth.zst")]
+)
+def test_symlink_to_a_name_of_another_form_is_refused(
+    tmp_path: Path, link: str, target: str
+) -> None:
+    (tmp_path / link).symlink_to(target)
+    with pytest.raises(ValueError, match=f"symlink to .*{target}.*save to that name"):
+        tintype.save(numbered_state(1), tmp_path / link)
+    assert os.listdir(tmp_path) == [link]
+    (tmp_path / link).unlink()
+    suffix = "".join(Path(link).suffixes)
+    (tmp_path / link).symlink_to(f"of_its_own{suffix}")
+    tintype.save(numbered_state(1), tmp_path / link)
+    assert decoded(tmp_path / f"of_its_own{suffix}") == plain_bytes(numbered_state(1))
+
+
 def test_adaptive_save_codes_only_while_the_disk_is_behind(tmp_path: Path) -> None:
     """A rate limit makes the disk slow; without one the first extent at least meets an idle one."""
     state = {"a": torch.zeros(8 << 20)}

@@ -1,0 +1,49 @@
+#include "engine/job_targets.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/element_runs.h"
+
+namespace tintype {
+namespace {
+
+// By the name at the end of the link the file would be taken for something else.
+Status check_form_of_link(const std::string& path, const std::string& resolved) {
+  const FileForm at_end = form_of_name(resolved);
+  if (at_end == form_of_name(path)) return Status::ok();
+  return Status::invalid_argument(
+      fmt::format("it is a symlink to '{}', whose name asks for the {} form: save to that name, or "
+                  "let the link lead to one that ends as its own does",
+                  resolved, to_string(at_end)));
+}
+
+Result<JobFile> open_target(FileSystem& file_system, const TargetFile& file, const FileImage& image,
+                            const std::vector<SourceStorage>& storages) {
+  JobFile opened{.planned_bytes = image.layout.total_bytes};
+  TINTYPE_ASSIGN_OR_RETURN(
+      opened.target,
+      AtomicFile::open(file_system, file.path, {.is_symlink_followed = file.is_symlink_followed}));
+  TINTYPE_RETURN_IF_ERROR(check_form_of_link(file.path, opened.target->path()));
+  if (file.form.form != FileForm::plain) {
+    opened.encoding = std::make_unique<FileEncoding>(file.form, element_map(image, storages));
+  }
+  return opened;
+}
+
+}  // namespace
+
+Status open_targets(FileSystem& file_system, SaveJob& job) {
+  for (const TargetFile& file : job.request.files) {
+    const FileImage& image = job.plan.images[job.files.size()];
+    auto opened = open_target(file_system, file, image, job.request.storages);
+    if (!opened.is_ok()) return opened.status().with_context("save " + file.path);
+    job.files.push_back(std::move(opened).value());
+  }
+  return Status::ok();
+}
+
+}  // namespace tintype
