@@ -102,10 +102,11 @@ bool EncodeCrew::take(SealedExtent& extent) {
   return true;
 }
 
-// Adaptive: while the disk has less to do than it can take at once, it waits for us, and coding
-// would only make that longer.
+// Adaptive: while the disk has less than half of what may wait for it, it waits for us, and coding
+// would only make that longer. What may wait is bounded by the slots too, less the crew's own.
 Coding EncodeCrew::coding_for(const TargetForm& form) const {
-  const bool is_disk_idle = writer_.unfinished_count() < queue_depth_ / 2 + 1;
+  const uint64_t waiting_max = std::min(queue_depth_, pool_.slot_count() - threads_.size());
+  const bool is_disk_idle = writer_.unfinished_count() < waiting_max / 2;
   return form.is_adaptive && is_disk_idle ? Coding::raw : Coding::best;
 }
 

@@ -139,10 +139,18 @@ def test_symlink_to_a_name_of_another_form_is_refused(
     assert decoded(tmp_path / f"of_its_own{suffix}") == plain_bytes(numbered_state(1))
 
 
-def test_adaptive_save_codes_only_while_the_disk_is_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("queue_depth", [2, 64])  # more than the pool has slots, too
+def test_adaptive_save_codes_only_while_the_disk_is_behind(
+    tmp_path: Path, queue_depth: int
+) -> None:
     """A rate limit makes the disk slow; without one the first extent at least meets an idle one."""
     state = {"a": torch.zeros(8 << 20)}
-    options: dict[str, Any] = {"extent_bytes": 256 << 10, "queue_depth": 2}
+    options: dict[str, Any] = {
+        "extent_bytes": 256 << 10,
+        "queue_depth": queue_depth,
+        "staging_bytes": 4 << 20,
+        "encode_threads": 2,
+    }
     with tintype.Engine(**options, byte_rate_limit=8 << 20) as engine:
         slow = engine.save_async(state, tmp_path / "slow.pth.ttz", compression="auto")
         slow.wait_durable()
