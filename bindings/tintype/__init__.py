@@ -22,7 +22,8 @@ from tintype._checkpoint import (
     save_checkpoint,
     unpack_checkpoint,
 )
-from tintype._engine import Engine, before_mutation, guard, save, save_async
+from tintype._default_engine import before_mutation, guard, save, save_async
+from tintype._engine import Engine
 from tintype._errors import (
     BusyError,
     CorruptCheckpointError,

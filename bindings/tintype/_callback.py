@@ -24,7 +24,8 @@ from tintype._callback_options import (
 )
 from tintype._capture import StorageTable, capture
 from tintype._checkpoint import PARTS, members, pack_checkpoint, unpack_checkpoint
-from tintype._engine import Engine, default_engine, save
+from tintype._default_engine import default_engine, save
+from tintype._engine import Engine
 from tintype._epoch_values import as_epoch, as_numbers, as_stage, check_extra, facts_of
 from tintype._errors import BusyError, CorruptCheckpointError, TintypeError
 from tintype._load import load

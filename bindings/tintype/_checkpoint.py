@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tintype import _tintype
-from tintype._engine import save
+from tintype._default_engine import save
 from tintype._errors import io_error
 from tintype._load import load
 from tintype._unpack import load_parts

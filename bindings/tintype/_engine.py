@@ -1,11 +1,10 @@
-"""The engine from Python, and the module functions over a default engine."""
+"""The engine from Python."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Sequence
@@ -307,55 +306,8 @@ def _make_request(files: Sequence[Target], table: StorageTable) -> _tintype.Requ
 
 
 _live_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-_default_engine: Engine | None = None
-_default_lock = threading.Lock()
 _is_worker_hooked = False
 _EXIT_PATIENCE_S = 5.0  # for done-callbacks, and for threads on their way back from a wait
-
-
-def default_engine() -> Engine:
-    """The engine behind the module functions; made at the first call, again in a forked child."""
-    global _default_engine
-    with _default_lock:
-        if _default_engine is None:
-            _default_engine = Engine()
-        return _default_engine
-
-
-def save(
-    obj: object,
-    f: PathLike | BinaryIO,
-    *,
-    compression: Compression | None = "by-name",
-    **torch_arguments: Any,
-) -> None:
-    """:meth:`Engine.save` of the default engine: durable at return, drop-in for ``torch.save``.
-
-    Raises TintypeIOError (NoSpaceError, FileNotFoundError and so on), UnpicklableError,
-    UnsupportedError, ValueError, TypeError: see :meth:`Engine.save`.
-    """
-    default_engine().save(obj, f, compression=compression, **torch_arguments)
-
-
-def save_async(
-    obj: object, path: PathLike, *, compression: Compression | None = "by-name"
-) -> Snapshot:
-    """:meth:`Engine.save_async` of the default engine: returns as soon as the caller may change its
-    tensors. Raises as :func:`save`, of what is seen until then; the waits of the snapshot raise
-    what fails later."""
-    return default_engine().save_async(obj, path, compression=compression)
-
-
-def guard(optimizer: torch.optim.Optimizer) -> Guard:
-    """:meth:`Engine.guard` of the default engine."""
-    return default_engine().guard(optimizer)
-
-
-def before_mutation() -> None:
-    """:meth:`Engine.before_mutation` of the default engine; at once where that was never used."""
-    engine = _default_engine
-    if engine is not None:
-        engine.before_mutation()
 
 
 def _drain_at_exit() -> None:
@@ -383,17 +335,11 @@ def _drain_with_worker() -> None:
 
 
 def _forget_in_child() -> None:
-    global _default_engine, _default_lock, _is_worker_hooked
+    global _is_worker_hooked
     _is_worker_hooked = False
-    _abandoned_in_child.append(
-        _default_engine
-    )  # its threads live in the parent: never destroyed here
-    _default_engine = None
-    _default_lock = threading.Lock()
     _live_engines.clear()
     _CallbackThread.forget()
 
 
-_abandoned_in_child: list[Engine | None] = []
 atexit.register(_drain_at_exit)
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -359,7 +359,7 @@ def test_compute_crc32_false_is_ignored_and_said_once(tmp_path: Path) -> None:
 
 
 def test_module_functions_share_one_default_engine(tmp_path: Path) -> None:
-    from tintype._engine import default_engine
+    from tintype._default_engine import default_engine
 
     before = default_engine().stats()["saves_started"]
     tintype.save(numbered_state(1, 1000), tmp_path / "x.pth")
