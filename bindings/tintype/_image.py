@@ -52,13 +52,18 @@ def _kind_of(value: object) -> str:
 
 class ImageFile(io.RawIOBase):
     """The plain image, read-only: position 0 is its first byte, whatever the file on disk holds
-    around it. Reads fill the buffer except at the end, and let other Python threads run."""
+    around it. Reads fill the buffer except at the end, and let other Python threads run. Closing
+    frees the file's descriptor and, of a compressed one, the threads and memory that decode it."""
 
     def __init__(self, native: _tintype.ArchiveFile, name: str) -> None:
         super().__init__()
         self.name = name
         self.mode = "rb"
-        self._native = native
+        self._native: _tintype.ArchiveFile | None = native
+
+    def close(self) -> None:
+        self._native = None
+        super().close()
 
     def readable(self) -> bool:
         return True
@@ -67,20 +72,24 @@ class ImageFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        self._check_open()
-        return self._native.tell()
+        return self._opened().tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        self._check_open()
-        return self._native.seek(offset, whence)
+        return self._opened().seek(offset, whence)
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        self._check_open()
-        return self._native.readinto(buffer)
+        return self._opened().readinto(buffer)
 
-    def _check_open(self) -> None:
-        if self.closed:
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._opened().read(-1 if size is None else size)
+
+    def readall(self) -> bytes:
+        return self._opened().read()
+
+    def _opened(self) -> _tintype.ArchiveFile:
+        if self._native is None:
             raise ValueError(f"{self.name} is closed")
+        return self._native
 
 
 def open(path: PathLike) -> BinaryIO:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -53,6 +54,56 @@ def test_torch_loads_what_open_gives(form: str) -> None:
         assert_is_several(torch.load(file, weights_only=True))
     with tintype.open(golden("plain", form)) as file:
         assert file.read() == (GOLDEN / "plain.pth").read_bytes()
+
+
+def resources() -> tuple[int, int]:
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_closing_frees_threads_and_descriptor_while_the_object_lives(
+    tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / f"x.pth.{FORMS[form]}"
+    generator = torch.Generator().manual_seed(3)
+    with tintype.Engine(extent_bytes=256 << 10) as engine:
+        engine.save({"a": torch.randn(1 << 20, generator=generator)}, path)
+    before = resources()
+    file = tintype.open(path)
+    while file.read(100_000):
+        pass
+    assert all(now > then for now, then in zip(resources(), before, strict=True))
+    file.close()
+    assert resources() == before
+    assert file.closed
+    for use in (file.read, file.tell, lambda: file.seek(0), lambda: file.readinto(bytearray(1))):
+        with pytest.raises(ValueError, match=r"x\.pth.* is closed"):
+            use()
+    file.close()
+
+
+class CountsReads:
+    """What ImageFile asks of the native file."""
+
+    def __init__(self, native: Any) -> None:
+        self.native = native
+        self.sizes: list[int] = []
+
+    def read(self, size: int = -1) -> bytes:
+        self.sizes.append(size)
+        return cast(bytes, self.native.read(size))
+
+
+def test_whole_image_is_read_at_once() -> None:
+    for read in ("read", "readall"):
+        file = cast(Any, tintype.open(golden("several", "planes")))
+        file._native = native = CountsReads(file._native)
+        content = getattr(file, read)()
+        assert native.sizes == [-1]
+        with tintype.open(GOLDEN / "several.pth.zst") as other:
+            parts = [other.read(1000), other.read(0), other.read(None)]  # type: ignore[arg-type]
+        assert [len(part) for part in parts] == [1000, 0, len(content) - 1000]
+        assert content == b"".join(parts)
 
 
 @pytest.mark.parametrize("form", FORMS)
