@@ -44,11 +44,14 @@ class ArchiveFile {
   uint64_t tell() const { return position_; }
 
   uint64_t seek(int64_t offset, int whence) {
-    const uint64_t bases[] = {0, position_, reader_->size_bytes()};
+    const uint64_t bases[] = {0, position_, reader_->size_bytes()};  // all below 2^63
     if (whence < 0 || whence > 2) {
       throw nb::value_error(("whence=" + std::to_string(whence) + " is not 0, 1 or 2").c_str());
     }
-    const auto position = static_cast<int64_t>(bases[whence]) + offset;
+    int64_t position = 0;
+    if (__builtin_add_overflow(bases[whence], offset, &position)) {
+      throw nb::value_error("a place behind the largest that a file can have, 2**63 - 1");
+    }
     if (position < 0) throw nb::value_error("a place before the start of the file");
     return position_ = static_cast<uint64_t>(position);
   }
@@ -93,6 +96,7 @@ class ArchiveFile {
 
   Result<uint64_t> read_from_position(MutableBytes target) {
     const auto count = static_cast<size_t>(std::min<uint64_t>(target.size(), left()));
+    if (count == 0) return uint64_t{0};  // the place may lie behind the end
     TINTYPE_RETURN_IF_ERROR(reader_->read(target.first(count), position_));
     position_ += count;
     return count;

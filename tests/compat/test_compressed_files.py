@@ -106,6 +106,25 @@ def test_whole_image_is_read_at_once() -> None:
         assert content == b"".join(parts)
 
 
+@pytest.mark.parametrize("form", ["plain", *FORMS])
+def test_place_behind_any_file_is_refused(form: str) -> None:
+    path = GOLDEN / "plain.pth" if form == "plain" else golden("plain", form)
+    with tintype.open(path) as file:
+        assert file.seek(2**63 - 1) == 2**63 - 1
+        for offset, whence in (
+            (1, os.SEEK_CUR),
+            (2**63 - 1, os.SEEK_CUR),
+            (2**63 - 1, os.SEEK_END),
+        ):
+            with pytest.raises(ValueError, match="place behind"):
+                file.seek(offset, whence)
+        assert file.tell() == 2**63 - 1
+        assert file.read() == b""
+        with pytest.raises(ValueError, match="place before"):
+            file.seek(-(2**63), os.SEEK_CUR)
+        assert file.seek(-(2**63) + 1, os.SEEK_CUR) == 0
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_file_objects_are_read_as_paths_are(form: str) -> None:
     content = io.BytesIO(golden("several", form).read_bytes())
