@@ -85,6 +85,16 @@ FileForm form_named(std::string_view name) {
 }
 
 void bind_request(nb::module_& module) {
+  module.def(
+      "form_of_name",
+      [](const nb::str& path) {
+        return std::string(to_string(form_of_name(path_from_python(path))));
+      },
+      nb::arg("path"));
+  module.def(
+      "suffix_of_form",
+      [](const std::string& form) { return std::string(suffix_of(form_named(form))); },
+      nb::arg("form"));
   nb::class_<TornTensors>(module, "TornTensors").def(nb::init<>());
   nb::class_<NativeRequest>(module, "Request")
       .def(nb::init<const StorageTable&>(), nb::arg("table"))

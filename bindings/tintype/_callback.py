@@ -15,7 +15,6 @@ from typing import Any, Literal
 from tintype import _tintype
 from tintype._archive import verify
 from tintype._callback_options import (
-    as_form,
     as_logdir,
     as_resume,
     check_choices,
@@ -33,7 +32,7 @@ from tintype._pending_saves import OnError, PendingSaves
 from tintype._readable import ReadableCheck
 from tintype._rng import capture_rng_state, restore_rng_state
 from tintype._snapshot import Snapshot
-from tintype._target import Target, absolute_path
+from tintype._target import Target, absolute_path, form_without_name
 
 _OpenCallbacks = weakref.WeakValueDictionary[str, "CheckpointCallback"]
 _open_callbacks: _OpenCallbacks = weakref.WeakValueDictionary()
@@ -94,7 +93,7 @@ class CheckpointCallback:
         self._on_error = on_error
         self._saves = PendingSaves(on_error)
         self._light_layout = light_layout
-        self._form = as_form(compression)
+        self._form = form_without_name(compression)
         self._engine = engine
         self._process = os.getpid()
         self._is_closed = False

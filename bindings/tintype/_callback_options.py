@@ -8,7 +8,6 @@ from typing import Any
 
 from tintype._checkpoint import members, named_members
 from tintype._engine import Engine
-from tintype._target import FileForm
 
 _SAVE_N_BEST_MAX = 2**32 - 1
 
@@ -79,15 +78,6 @@ def check_choices(on_error: Any, light_layout: Any, metrics_filename: Any, engin
             f"engine={engine!r} is no tintype.Engine: make one with tintype.Engine(), or leave the "
             "argument out for the engine behind tintype.save"
         )
-
-
-def as_form(compression: Any) -> FileForm:
-    """The form of a directory's files; ``auto`` codes planes."""
-    if compression not in (None, "zstd", "planes", "auto"):
-        raise ValueError(f"compression={compression!r} is not None, 'zstd', 'planes' or 'auto'")
-    if compression == "auto":
-        return FileForm("planes", is_adaptive=True)
-    return FileForm(compression or "plain")
 
 
 def check_parts(parts: Mapping[str, Any], light_layout: str, is_resumed: bool) -> list[str]:

@@ -25,6 +25,7 @@ from tintype._target import (
     PathLike,
     Target,
     absolute_path,
+    check_plain,
     check_torch_arguments,
     form_of,
     storage_alignment,
@@ -198,7 +199,7 @@ class Engine:
             raise TypeError(
                 f"f must be a path or a writable file object, not {type(f).__qualname__}"
             )
-        form_of(None, compression)
+        check_plain(compression)
         table = StorageTable()
         captured = capture(obj, table)
         stream = _tintype.ImageStream.open(_make_request([Target("", captured)], table))

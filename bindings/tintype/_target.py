@@ -9,6 +9,7 @@ import pickle
 import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
+from tintype import _tintype
 from tintype._errors import TintypeIOError, UnsupportedError, io_error
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ class FileForm(NamedTuple):
     is_adaptive: bool = False
 
     @property
+    def is_compressed(self) -> bool:
+        return self.name != "plain"
+
+    @property
     def suffix(self) -> str:
-        return {"plain": "", "zstd": ".zst", "planes": ".ttz"}[self.name]
+        return _tintype.suffix_of_form(self.name)
 
 
 class Target(NamedTuple):
@@ -38,7 +43,6 @@ class Target(NamedTuple):
     form: FileForm = FileForm()
 
 
-_COMPRESSED_SUFFIXES = {".zst": "zstd", ".ttz": "planes"}
 _TORCH_DEFAULTS = {
     "pickle_module": pickle,
     "pickle_protocol": 2,
@@ -68,27 +72,45 @@ def _working_directory(path: str) -> str:
         raise io_error(error.errno or 0, f"{path!r}: {reason}; {remedy}", path) from None
 
 
-def compressed_form(path: PathLike) -> str | None:
-    """Which compressed form a name asks for by its ending, in either case; None for the plain."""
-    return _COMPRESSED_SUFFIXES.get(os.path.splitext(os.fsdecode(path))[1].lower())
+def form_of(path: PathLike, compression: Compression | None) -> FileForm:
+    """The form that name and ``compression`` ask for; ValueError where they contradict."""
+    _check_compression(compression)
+    named = FileForm(_tintype.form_of_name(os.fsdecode(path)), is_adaptive=compression == "auto")
+    if compression is None and named.is_compressed:
+        raise ValueError(f"compression=None contradicts the name {path!s}: end it in .pth")
+    if compression in ("zstd", "planes") and named.name != compression:
+        wanted = FileForm(compression).suffix
+        raise ValueError(f"compression={compression!r} needs a name that ends in {wanted}")
+    if compression == "auto" and not named.is_compressed:
+        raise ValueError("compression='auto' needs a name that ends in .zst or .ttz")
+    return named
 
 
-def form_of(path: PathLike | None, compression: Compression | None) -> FileForm:
-    """The form that name (None: there is none) and ``compression`` ask for; ValueError where they
-    contradict."""
-    named = compressed_form(path) if path is not None else None
+def check_plain(compression: Compression | None) -> None:
+    """For file objects, which have no name to choose by; ValueError for a compressed form."""
+    _check_compression(compression)
+    if compression not in (None, "by-name"):
+        raise ValueError(
+            f"compression={compression!r}: file objects get the plain form; save to a path that "
+            "ends in .zst or .ttz, or leave the argument out"
+        )
+
+
+def form_without_name(compression: object) -> FileForm:
+    """The form that ``compression`` alone asks for, where names follow from it; ``auto`` codes
+    planes."""
+    if compression not in (None, "zstd", "planes", "auto"):
+        raise ValueError(f"compression={compression!r} is not None, 'zstd', 'planes' or 'auto'")
+    if compression == "auto":
+        return FileForm("planes", is_adaptive=True)
+    return FileForm(str(compression or "plain"))
+
+
+def _check_compression(compression: object) -> None:
     if compression not in (None, "by-name", "zstd", "planes", "auto"):
         raise ValueError(
             f"compression={compression!r} is not None, 'by-name', 'zstd', 'planes' or 'auto'"
         )
-    if compression is None and named:
-        raise ValueError(f"compression=None contradicts the name {path!s}: end it in .pth")
-    if compression in ("zstd", "planes") and named != compression:
-        wanted = ".zst" if compression == "zstd" else ".ttz"
-        raise ValueError(f"compression={compression!r} needs a name that ends in {wanted}")
-    if compression == "auto" and not named:
-        raise ValueError("compression='auto' needs a name that ends in .zst or .ttz")
-    return FileForm(named or "plain", is_adaptive=compression == "auto")
 
 
 def check_torch_arguments(arguments: dict[str, Any]) -> None:

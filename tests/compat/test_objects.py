@@ -239,6 +239,26 @@ def test_name_that_contradicts_the_compression_is_refused_before_anything_is_rea
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("compression", ["zstd", "planes", "auto"])
+def test_file_object_has_no_compressed_form_and_the_error_says_what_has(compression: Any) -> None:
+    target = io.BytesIO()
+    with pytest.raises(ValueError, match=r"file objects get the plain form; save to a path"):
+        tintype.save(Untouchable(), target, compression=compression)
+    assert target.getvalue() == b""
+    for plain in (None, "by-name"):
+        target = io.BytesIO()
+        tintype.save({"a": 1}, target, compression=plain)
+        assert target.getvalue()[:2] == b"PK"
+
+
+@pytest.mark.parametrize("name", [".zst", "..ttz", "a/.ttz", "x.zst.tmp", "zst", "d.zst/x"])
+def test_ending_of_a_plain_name_is_none_of_a_form(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    tintype.save({"a": 1}, path, compression=None)
+    assert path.read_bytes()[:2] == b"PK"
+
+
 @pytest.mark.parametrize(
     "target, text",
     [(None, "NoneType"), (5, "int"), (b"x.pth", "bytes"), (io.BytesIO(), "BytesIO")],
