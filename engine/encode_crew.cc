@@ -59,17 +59,18 @@ Status EncodeCrew::reserve(const std::function<bool()>& is_ended) {
     return {StatusCode::resource_exhausted,
             "a compressed form needs staging memory for two extents: raise staging_bytes"};
   }
-  while (spares_.size() < count) {
+  std::vector<SlotLease> spares;  // given back where they find no thread
+  while (spares.size() < count) {
     if (is_ended()) return {StatusCode::cancelled, "ended before there was room to encode"};
-    if (auto slot = pool_.lease(kInterruptPeriod)) spares_.push_back(std::move(*slot));
+    if (auto slot = pool_.lease(kInterruptPeriod)) spares.push_back(std::move(*slot));
   }
   Status status;
-  for (size_t i = 0; i < spares_.size() && status.is_ok(); ++i) {
+  for (size_t i = 0; i < spares.size() && status.is_ok(); ++i) {
     status = threads_.start(
         "tintype-encode",
-        [this, own = std::make_shared<SlotLease>(std::move(spares_[i]))] { run(std::move(*own)); });
+        [this, own = std::make_shared<SlotLease>(std::move(spares[i]))] { run(std::move(*own)); });
   }
-  spares_.clear();
+  started_count_ = static_cast<unsigned>(threads_.size());
   return threads_.empty() ? status : Status::ok();  // fewer threads do the same work
 }
 

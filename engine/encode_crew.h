@@ -5,6 +5,7 @@
 // that has a slot more than there are threads.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -36,12 +37,14 @@ class EncodeCrew {
   EncodeCrew(Writer& writer, SlotPool& pool, unsigned thread_count, uint64_t queue_depth);
   ~EncodeCrew();  // REQUIRES: no work left
 
-  // How many slots reserve() would take for good, where the pool has as many again.
-  unsigned wanted_slots() const { return threads_.empty() ? thread_count_ : 0; }
+  // Any thread. How many slots the crew holds for good: now, or once it has work.
+  unsigned held_slots(bool will_have_work) const {
+    return will_have_work ? thread_count_ : started_count_.load();
+  }
   // Starts the threads and leases their slots, at the first call. Waits for slots that earlier
-  // saves still hold; `cancelled` where `is_ended` says so before. resource_exhausted where the
-  // pool has not two slots, or the system no thread. One call at a time, before extents of a
-  // compressed file are staged.
+  // saves still hold; `cancelled` where `is_ended` says so before, and nothing is held.
+  // resource_exhausted where the pool has not two slots, or the system no thread. One call at a
+  // time, before extents of a compressed file are staged.
   Status reserve(const std::function<bool()>& is_ended);
 
   // Any thread. REQUIRES: reserve() succeeded. The extent counts as one piece of its job's work.
@@ -61,13 +64,13 @@ class EncodeCrew {
   SlotPool& pool_;
   const unsigned thread_count_;
   const uint64_t queue_depth_;
-  std::vector<SlotLease> spares_;  // until the threads start
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<SealedExtent> incoming_;  // guarded by mutex_
   bool is_stopping_ = false;           // guarded by mutex_
   ThreadGroup threads_;
+  std::atomic<unsigned> started_count_ = 0;
 };
 
 }  // namespace tintype

@@ -55,11 +55,11 @@ Status Engine::before_mutation(const InterruptCheck& is_interrupted,
   return impl_->before_mutation(is_interrupted, streams);
 }
 
-Status Engine::prepare(uint64_t storage_bytes, Device* device,
+Status Engine::prepare(uint64_t storage_bytes, Device* device, bool is_compressed,
                        const InterruptCheck& is_interrupted) {
   if (impl_ == nullptr) return closed_status();
   if (impl_->is_forked_child()) return forked_status();
-  return impl_->prepare(storage_bytes, device, is_interrupted);
+  return impl_->prepare(storage_bytes, device, is_compressed, is_interrupted);
 }
 
 Status Engine::wait(const InterruptCheck& is_interrupted) {

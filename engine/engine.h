@@ -82,9 +82,10 @@ class Engine {
   Status before_mutation(const InterruptCheck& is_interrupted = {},
                          std::span<const DeviceStream> streams = {});
   // Grows the pool for a state of this size, touches and registers its memory, and pins it if
-  // `device` (null: none) is where storages lie. `storage_bytes` is the sum over the storages. What
-  // was done when the check interrupts it stays.
-  Status prepare(uint64_t storage_bytes, Device* device = nullptr,
+  // `device` (null: none) is where storages lie. `storage_bytes` is the sum over the storages; the
+  // slots that encoders will hold come on top, where saves will be compressed. What was done when
+  // the check interrupts it stays.
+  Status prepare(uint64_t storage_bytes, Device* device = nullptr, bool is_compressed = false,
                  const InterruptCheck& is_interrupted = {});
   // Waits for all saves started so far; interrupted if the check says so.
   Status wait(const InterruptCheck& is_interrupted = {});

@@ -34,11 +34,6 @@ Status check_request(const SaveRequest& request) {
   return Status::ok();
 }
 
-bool is_any_compressed(const SaveRequest& request) {
-  return std::any_of(request.files.begin(), request.files.end(),
-                     [](const TargetFile& file) { return file.form.form != FileForm::plain; });
-}
-
 void count_guarded(const SaveRequest& request, SnapshotReport& report) {
   if (request.witness == nullptr) return;
   for (const SourceStorage& storage : request.storages) {
@@ -90,7 +85,7 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
 
 Result<SavePlan> Engine::Impl::make_plan(const SaveRequest& request) {
   uint64_t extent_bytes = pool_.slot_bytes();
-  if (is_any_compressed(request)) {
+  if (request.is_any_compressed()) {
     TINTYPE_ASSIGN_OR_RETURN(extent_bytes, encodable_extent_bytes(extent_bytes));
   }
   return plans_.plan(request, extent_bytes);
@@ -133,7 +128,9 @@ Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, b
   return status;
 }
 
-Status Engine::Impl::ensure_pool(uint64_t image_bytes) {
+// For an image of this size, beside the slots that encoders hold.
+Status Engine::Impl::ensure_pool(uint64_t image_bytes, bool is_compressed) {
+  image_bytes += encoders_.held_slots(is_compressed) * pool_.slot_bytes();
   const uint64_t wanted = options_.staging_bytes != 0
                               ? options_.staging_bytes
                               : staging_bytes_for(image_bytes, staging_budget_bytes());
@@ -152,9 +149,8 @@ void Engine::Impl::pin_pool(Device& device, const InterruptCheck& is_stopped) {
 
 // Staging memory for the job: enough, pinned for its devices, and the slots of those who encode.
 Status Engine::Impl::ready_pool(const SaveJob& job, InterruptPoll& interrupts) {
-  const bool is_compressed = is_any_compressed(job.request);
-  const uint64_t spare_bytes = is_compressed ? encoders_.wanted_slots() * pool_.slot_bytes() : 0;
-  TINTYPE_RETURN_IF_ERROR(ensure_pool(job.plan.total_bytes + spare_bytes));
+  const bool is_compressed = job.request.is_any_compressed();
+  TINTYPE_RETURN_IF_ERROR(ensure_pool(job.plan.total_bytes, is_compressed));
   const auto is_stopped = [&] { return interrupts.poll() || job.core->is_doomed(); };
   if (!job.request.devices.empty() && wants_pinning()) {
     const StageTimer timer(job.trace, "pin memory");
@@ -314,13 +310,13 @@ void Engine::Impl::give_up(const CorePointer& core) {
   leave(!is_ended_here);
 }
 
-Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device,
+Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device, bool is_compressed,
                              const InterruptCheck& is_interrupted) {
   bool is_closed = false;
   turnstile_.notify([&] { is_closed = is_closed_; });
   if (is_closed) return closed_status();
   if (is_stalled()) return stalled_status("");
-  TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes));
+  TINTYPE_RETURN_IF_ERROR(ensure_pool(storage_bytes, is_compressed));
   bool is_stopped = false;  // not asked again once it was true: the signal is taken then
   const auto stop = [&] { return is_stopped || (is_stopped = is_interrupted && is_interrupted()); };
   pool_.touch_all(crew_.size(), stop);

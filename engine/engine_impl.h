@@ -62,7 +62,8 @@ class Engine::Impl {
                                                const InterruptCheck& is_interrupted);
   Status before_mutation(const InterruptCheck& is_interrupted,
                          std::span<const DeviceStream> streams);
-  Status prepare(uint64_t storage_bytes, Device* device, const InterruptCheck& is_interrupted);
+  Status prepare(uint64_t storage_bytes, Device* device, bool is_compressed,
+                 const InterruptCheck& is_interrupted);
   Status wait(const InterruptCheck& is_interrupted);
   void refuse_new_saves();
   EngineStats stats() const;
@@ -76,7 +77,7 @@ class Engine::Impl {
   Status check_room(const SaveJob& job, bool& is_skipped) const;
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
   Result<SavePlan> make_plan(const SaveRequest& request);
-  Status ensure_pool(uint64_t image_bytes);
+  Status ensure_pool(uint64_t image_bytes, bool is_compressed);
   bool wants_pinning() const {
     return !is_pinning_refused_ && pool_.pinned_bytes() < pool_.total_bytes();
   }

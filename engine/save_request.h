@@ -1,6 +1,7 @@
 // What a front end hands to the engine: storages, and one or more files over them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -89,6 +90,11 @@ struct SaveRequest {
   std::shared_ptr<const void> storage_owner;
   uint64_t blocking_ns_before = 0;  // capture time already spent by the front end, for the report
   std::string capture_path;         // "native" or "pickler: the first type that forced it"
+
+  bool is_any_compressed() const {
+    return std::any_of(files.begin(), files.end(),
+                       [](const TargetFile& file) { return file.form.form != FileForm::plain; });
+  }
 };
 
 }  // namespace tintype

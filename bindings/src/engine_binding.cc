@@ -184,7 +184,7 @@ void bind_engine(nb::module_& module) {
            [](BoundEngine& e, const NativeRequest& request) {
              call_blocking([&] {
                return e->prepare(request.storage_bytes(), request.first_device(),
-                                 is_signal_pending);
+                                 request.is_any_compressed(), is_signal_pending);
              });
            })
       .def("wait",

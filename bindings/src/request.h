@@ -40,6 +40,7 @@ class NativeRequest {
   void set_slab(uint32_t position, const nanobind::object& tensor);
   void set_publisher(std::unique_ptr<Publisher> publisher);
   uint64_t storage_bytes() const;
+  bool is_any_compressed() const { return request_.is_any_compressed(); }
   // As CUDA counts, of those that hold storages.
   const std::vector<int>& cuda_devices() const { return cuda_devices_; }
   // Null where all of it is in host memory.

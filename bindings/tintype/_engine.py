@@ -28,6 +28,7 @@ from tintype._target import (
     check_plain,
     check_torch_arguments,
     form_of,
+    form_without_name,
     storage_alignment,
     write_fully,
 )
@@ -236,17 +237,21 @@ class Engine:
         """
         self._native.before_mutation(self._devices.current_streams())
 
-    def prepare(self, obj: object) -> None:
+    def prepare(
+        self, obj: object, *, compression: Literal["zstd", "planes", "auto"] | None = None
+    ) -> None:
         """Allocates, touches and registers the staging memory that saving ``obj`` will need, so
         that the first save costs what later ones do. Looks at guarded tensors as a save does.
-        Copies and writes nothing."""
+        Copies and writes nothing. ``compression``: of the saves to come (None: plain): what
+        encodes them holds memory of its own, one extent for each of ``encode_threads``."""
         self._check_open()
         table = StorageTable()
         captured = capture(obj, table)
-        request = _make_request([Target("", captured)], table)
+        request = _make_request([Target("", captured, form=form)], table)
         self._guard_request(request, table)
         self._devices.attach(request)
         self._native.prepare(request)
+        form = form_without_name(compression)
 
     def wait(self) -> None:
         """Waits for all saves started so far; raises the first error that nobody has seen."""

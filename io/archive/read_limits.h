@@ -23,9 +23,9 @@ struct ReadLimits {
   // Of a compressed form, padding counted; its table, and so the memory for it, is bounded by the
   // file's own size as well.
   uint64_t frame_count = kFrameCountMax;
-  uint64_t image_free_bytes = uint64_t{16} << 20;      // above, at most 2048 times its file's bytes
-  uint64_t stream_free_bytes = uint64_t{4} << 30;      // the same of a stream, and what came of it
-  uint64_t streamed_image_bytes = uint64_t{1} << 30;   // of a `.zst` that must be kept in memory
+  uint64_t image_free_bytes = uint64_t{16} << 20;     // above, at most 2048 times its file's bytes
+  uint64_t stream_free_bytes = uint64_t{4} << 30;     // the same of a stream, and what came of it
+  uint64_t streamed_image_bytes = uint64_t{1} << 30;  // of a `.zst` that must be kept in memory
   uint32_t streamed_window_log = 27;  // of such a file's frames: 128 MiB, as `zstd -d` allows
 
   // The same for a file of this size: what a small one makes of its pickle stays small too, however

@@ -164,6 +164,21 @@ def test_prepare_writes_nothing_and_sizes_the_pool(
         assert engine.stats()["staging_bytes"] == prepared
 
 
+def test_prepare_for_compressed_saves_makes_room_for_what_encodes_them(tmp_path: Path) -> None:
+    state = numbered_state(0, size_bytes=8 << 20)
+    held_bytes = 16 * (16 << 20)  # more than the smallest pool
+    with tintype.Engine(extent_bytes=16 << 20, encode_threads=16) as engine:
+        engine.prepare(state)
+        assert engine.stats()["staging_bytes"] <= held_bytes
+        engine.prepare(state, compression="auto")
+        prepared = engine.stats()["staging_bytes"]
+        assert prepared >= held_bytes + (10 << 20)
+        engine.save(state, tmp_path / "x.pth.ttz")
+        assert engine.stats()["staging_bytes"] == prepared
+        with pytest.raises(ValueError, match="compression='by-name' is not None"):
+            engine.prepare(state, compression="by-name")  # type: ignore[arg-type]
+
+
 def resident_kib() -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))

@@ -16,6 +16,7 @@
 #include "tests/support/seeded_save.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_queues.h"
 
 namespace tintype {
 namespace {
@@ -181,6 +182,25 @@ INSTANTIATE_TEST_SUITE_P(Forms, CompressedSaves, testing::ValuesIn(kForms), [](c
   return std::string(to_string(param.param.target.form)) +
          (param.param.target.is_adaptive ? "_adaptive" : "");
 });
+
+TEST(EncodeCrew, holds_no_slot_where_its_wait_for_them_ended) {
+  SlotPool pool(64 << 10);
+  ASSERT_OK(pool.grow_to(8));
+  std::vector<SlotLease> busy;
+  for (int i = 0; i < 6; ++i) busy.push_back(*pool.lease(std::chrono::milliseconds(0)));
+  const auto queue = make_queue("pwrite", 1);
+  Writer writer(*queue, pool, {});
+  EncodeCrew crew(writer, pool, 4, 8);
+  int questions = 0;
+  EXPECT_THAT(crew.reserve([&] { return ++questions == 4; }),
+              IsStatus(StatusCode::cancelled, HasSubstr("ended")));
+  EXPECT_EQ(pool.free_bytes(), 2 * pool.slot_bytes());
+  EXPECT_EQ(crew.held_slots(false), 0u);
+  busy.clear();
+  ASSERT_OK(crew.reserve([] { return false; }));
+  EXPECT_EQ(crew.held_slots(false), 4u);
+  EXPECT_EQ(pool.free_bytes(), 4 * pool.slot_bytes());
+}
 
 TEST(EncodableExtent, fits_a_slot_once_encoded_and_wastes_little) {
   for (const uint64_t slot_bytes : {256u << 10, 1u << 20, 8u << 20, 64u << 20, 256u << 20}) {

@@ -321,5 +321,28 @@ TEST_F(EngineTest, prepared_pool_is_large_enough_and_stays_so) {
   EXPECT_EQ(engine->stats().staging_bytes, prepared);
 }
 
+// Encoders hold a slot each, for good: saves of any form need as much memory beside those.
+TEST_F(EngineTest, pool_has_room_for_the_slots_that_encoders_hold) {
+  constexpr uint64_t kExtentBytes = 1 << 20;
+  constexpr uint64_t kStateBytes = 300 << 20;  // more than the smallest pool
+  constexpr uint64_t kHeldBytes = 6 * kExtentBytes;
+  const EngineOptions options{.extent_bytes = kExtentBytes, .encode_threads = 6};
+  auto small_first = make_engine(options);
+  SaveRequest small = request("x.pth.ttz", 1, 4096);
+  small.files[0].form = {.form = FileForm::planes};
+  ASSERT_TRUE(wait(small_first->save_async(std::move(small)).value()).is_ok());
+  ASSERT_TRUE(small_first->prepare(kStateBytes).is_ok());
+  EXPECT_GE(small_first->stats().staging_bytes, kStateBytes * 5 / 4 + kHeldBytes);
+
+  auto prepared = make_engine(options);
+  ASSERT_TRUE(prepared->prepare(kStateBytes, nullptr, true).is_ok());
+  const uint64_t staging_bytes = prepared->stats().staging_bytes;
+  EXPECT_GE(staging_bytes, kStateBytes * 5 / 4 + kHeldBytes);
+  SaveRequest compressed = request("y.pth.ttz", 1, 20 << 20);
+  compressed.files[0].form = {.form = FileForm::planes};
+  ASSERT_TRUE(wait(prepared->save_async(std::move(compressed)).value()).is_ok());
+  EXPECT_EQ(prepared->stats().staging_bytes, staging_bytes);
+}
+
 }  // namespace
 }  // namespace tintype
