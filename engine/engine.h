@@ -51,6 +51,7 @@ struct EngineStats {
   uint64_t saves_stalled = 0;  // given up; the kernel still holds memory or files of theirs
   std::string backend;
   std::string backend_note;  // why a faster backend is not used; empty when the best one is
+  std::string encode_note;   // why planes are not coded the best way; empty when they are
 };
 
 // Asked at least every 50 ms while a call blocks; true makes the call stop (a pending Ctrl-C).

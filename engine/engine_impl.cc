@@ -357,6 +357,7 @@ EngineStats Engine::Impl::stats() const {
   stats.saves_stalled = stalled_;
   stats.backend = queue_->name();
   stats.backend_note = backend_note_.empty() ? refusal : backend_note_;
+  if (!has_huffman_mode()) stats.encode_note = kNoHuffmanModeNote;
   return stats;
 }
 

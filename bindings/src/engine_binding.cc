@@ -162,6 +162,7 @@ nb::dict stats(const BoundEngine& engine) {
   d["saves_stalled"] = s.saves_stalled;
   d["backend"] = s.backend;
   d["backend_note"] = s.backend_note;
+  d["encode_note"] = s.encode_note;
   return d;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -53,5 +54,12 @@ class ExtentEncoder {
 // False where the libzstd at hand lacks the mode by which planes are coded fastest (it is
 // experimental there); the planes form is then coded by level 1, slower and somewhat worse.
 bool has_huffman_mode();
+// What it costs that this is false.
+inline constexpr std::string_view kNoHuffmanModeNote =
+    "libzstd lacks its mode for literals alone: planes (.ttz) are coded slower, by level 1, and "
+    "somewhat larger";
+
+// Of the libzstd at hand, as "1.5.4".
+std::string_view zstd_version();
 
 }  // namespace tintype

@@ -73,4 +73,6 @@ bool has_huffman_mode() {
   return kHasIt;
 }
 
+std::string_view zstd_version() { return ZSTD_versionString(); }
+
 }  // namespace tintype

@@ -11,6 +11,7 @@
 #include "tests/support/fault_file_system.h"
 #include "tests/support/simulated_disk.h"
 #include "tools/doctor/directory.h"
+#include "tools/doctor/machine.h"
 #include "tools/doctor/mount.h"
 #include "tools/doctor/ring.h"
 #include "tools/sizes.h"
@@ -210,6 +211,15 @@ TEST(Sizes, amounts_are_shown_in_the_largest_unit_that_keeps_them_readable) {
   EXPECT_EQ(format_size(uint64_t{256} << 20), "256 MiB");
   EXPECT_EQ(format_size((uint64_t{1} << 30) - 1), "1.0 GiB");
   EXPECT_EQ(format_size(UINT64_MAX), "16.0 EiB");
+}
+
+TEST(DoctorMachine, a_zstd_without_the_mode_for_planes_is_told_with_its_cost) {
+  EXPECT_EQ(judge_zstd("1.5.4", true).verdict, Verdict::found);
+  const Finding finding = judge_zstd("1.3.8", false);
+  EXPECT_EQ(finding.verdict, Verdict::missing);
+  EXPECT_THAT(finding.detail, HasSubstr("1.3.8"));
+  EXPECT_THAT(finding.cost, HasSubstr("slower"));
+  EXPECT_THAT(finding.remedy, HasSubstr("1.5"));
 }
 
 }  // namespace

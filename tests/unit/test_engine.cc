@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/image_stream.h"
+#include "io/archive/extent_encoder.h"
 
 namespace tintype {
 namespace {
@@ -319,6 +320,10 @@ TEST_F(EngineTest, prepared_pool_is_large_enough_and_stays_so) {
   EXPECT_GE(prepared, 300u << 20);
   ASSERT_TRUE(wait(engine->save_async(request("x.pth", 1, 20 << 20)).value()).is_ok());
   EXPECT_EQ(engine->stats().staging_bytes, prepared);
+}
+
+TEST_F(EngineTest, stats_say_whether_planes_are_coded_the_best_way) {
+  EXPECT_EQ(make_engine()->stats().encode_note.empty(), has_huffman_mode());
 }
 
 // Encoders hold a slot each, for good: saves of any form need as much memory beside those.

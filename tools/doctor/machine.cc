@@ -10,6 +10,7 @@
 
 #include "engine/memory_budget.h"
 #include "io/archive/crc32.h"
+#include "io/archive/extent_encoder.h"
 #include "tools/sizes.h"
 
 namespace tintype::doctor {
@@ -109,8 +110,20 @@ Finding examine_gpu() {
 
 }  // namespace
 
+Finding judge_zstd(std::string_view version, bool has_huffman_mode) {
+  if (has_huffman_mode) {
+    return found("zstd", fmt::format("libzstd {}, with the mode that planes need", version));
+  }
+  return missing("zstd", fmt::format("libzstd {}, without the mode that planes need", version),
+                 {kNoHuffmanModeNote, "use libzstd 1.5 or later, as its project releases it"});
+}
+
 std::vector<Finding> examine_machine(const ProcessLimits& limits) {
-  return {examine_memory(), examine_crc(), examine_open_files(limits), examine_file_size(limits),
+  return {examine_memory(),
+          examine_crc(),
+          judge_zstd(zstd_version(), has_huffman_mode()),
+          examine_open_files(limits),
+          examine_file_size(limits),
           examine_gpu()};
 }
 
