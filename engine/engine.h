@@ -44,7 +44,7 @@ struct EngineOptions {
 struct EngineStats {
   uint64_t saves_started = 0, saves_published = 0, saves_failed = 0, saves_cancelled = 0,
            saves_skipped = 0;
-  uint64_t written_bytes = 0;
+  uint64_t written_bytes = 0;  // of the plain form of files, whatever their own takes on the disk
   uint64_t staging_bytes = 0;  // pool size now
   uint64_t pinned_bytes = 0;   // of these, what devices copy into without holding anybody
   uint64_t in_flight = 0;

@@ -51,11 +51,11 @@ class CheckpointCallback:
     "raise" raises the error of a failed save from the next ``on_epoch_end``, which has started its
     own save by then (``error.snapshot``), ``on_stage_end`` or ``close``; "warn" warns there and
     lets training go on; an error that the job has seen by itself, say from a snapshot's wait, is
-    not told again. Wrong arguments raise in any case. ``light_layout="bare"``: light files
-    hold the model's state dict itself. ``compression``: the form of all files of the directory,
-    whose names then end in .pth.zst or .pth.ttz ("planes"; "auto" is planes, coded only while the
-    disk is behind); a run is resumed with the one that it was begun with. ``engine``: None means
-    the one behind ``tintype.save``.
+    not told again. Wrong arguments raise in any case. ``light_layout="bare"``: light files hold the
+    model's state dict itself. ``compression``: the form of all files of the directory, whose names
+    follow from it: None, the default, is plain (.pth), "zstd" .pth.zst, "planes" .pth.ttz, "auto"
+    is planes, coded only while the disk is behind; there is no "by-name". A run is resumed with the
+    one that it was begun with. ``engine``: None means the one behind ``tintype.save``.
 
     One callback writes to a directory at a time: LockedError names the other process; an older one
     of this process is closed. Files are complete at every moment, and losers are deleted only after

@@ -114,9 +114,14 @@ class Engine:
         """Saves ``obj`` and returns when it is durable: drop-in for ``torch.save(obj, f)``.
 
         ``f`` is a path, or a writable file object, which gets the same bytes in order (durability
-        is then its owner's). Ctrl-C cancels: the old file stands. Other arguments of ``torch.save``
-        are taken at their defaults; UnsupportedError names one with another value. An error of an
-        earlier save that nobody waited for is raised after this save (``error.snapshot``).
+        is then its owner's). ``compression`` chooses the form of the file. "by-name", the default:
+        zstd for a name that ends in .zst, planes for .ttz, else plain. "zstd", "planes", and None
+        for plain: the same, and ValueError where the name asks for another. "auto": the form that
+        the name asks for, but coded only while the disk is behind. File objects get the plain form;
+        of a symlink both names have to ask for the same. Ctrl-C cancels: the old file stands. Other
+        arguments of ``torch.save`` are taken at their defaults; UnsupportedError names one with
+        another value. An error of an earlier save that nobody waited for is raised after this save
+        (``error.snapshot``).
 
         Raises:
             TintypeIOError: the system refused or failed, also ``FileNotFoundError`` and the like by
@@ -147,8 +152,9 @@ class Engine:
     ) -> Snapshot:
         """Starts to save ``obj`` and returns as soon as the caller may change its tensors.
 
-        The file holds the state at the call. An error of an earlier save that nobody waited for is
-        raised here, after this save was started (``error.snapshot``).
+        The file holds the state at the call; ``compression`` is as in :meth:`save`. An error of an
+        earlier save that nobody waited for is raised here, after this save was started
+        (``error.snapshot``).
 
         Raises what :meth:`save` raises of what is seen before the call returns: wrong arguments, an
         object that cannot be saved, a target or directory that refuses, no room, and BusyError
@@ -245,13 +251,13 @@ class Engine:
         Copies and writes nothing. ``compression``: of the saves to come (None: plain): what
         encodes them holds memory of its own, one extent for each of ``encode_threads``."""
         self._check_open()
+        form = form_without_name(compression)
         table = StorageTable()
         captured = capture(obj, table)
         request = _make_request([Target("", captured, form=form)], table)
         self._guard_request(request, table)
         self._devices.attach(request)
         self._native.prepare(request)
-        form = form_without_name(compression)
 
     def wait(self) -> None:
         """Waits for all saves started so far; raises the first error that nobody has seen."""
@@ -267,7 +273,9 @@ class Engine:
     def stats(self) -> dict[str, Any]:
         """Counters since the start: saves by outcome, bytes written, pool size and how much of it
         is pinned for CUDA, write backend and why a faster one is not used. ``saves_stalled``: given
-        up, and the disk has not answered yet."""
+        up, and the disk has not answered yet. ``written_bytes``: of the plain form of all files,
+        as in a snapshot's report, whose ``stored_bytes`` says what a compressed one takes.
+        ``encode_note``: why planes are not coded the best way; empty where they are."""
         return self._native.stats()
 
     def _raise_unseen(self, snapshot: Snapshot | None) -> None:
