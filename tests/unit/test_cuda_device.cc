@@ -170,11 +170,11 @@ TEST_F(CudaDeviceTest, preparing_for_a_device_pins_ahead) {
 TEST_F(CudaDeviceTest, preparing_touches_each_slot_once_and_ends_when_interrupted) {
   make_engine(64 * kExtentBytes);
   Device* const device = devices_.device(0).value();
-  EXPECT_THAT(engine_->prepare(1 << 20, device, [] { return true; }),
+  EXPECT_THAT(engine_->prepare(1 << 20, device, false, [] { return true; }),
               IsStatus(StatusCode::interrupted, HasSubstr("some of the memory is prepared")));
   EXPECT_EQ(engine_->stats().pinned_bytes, 0u);
   uint64_t asked = 0;  // by one of the threads that touch slots
-  ASSERT_OK(engine_->prepare(1 << 20, device, [&] { return ++asked == 0; }));
+  ASSERT_OK(engine_->prepare(1 << 20, device, false, [&] { return ++asked == 0; }));
   EXPECT_LE(asked, 64u + 2);  // and around the region that is pinned
   EXPECT_EQ(engine_->stats().pinned_bytes, 64 * kExtentBytes);
 }
