@@ -36,8 +36,7 @@ Status FileOutput::append(const AlignedBuffer& piece, size_t size_bytes, uint64_
     TINTYPE_RETURN_IF_ERROR(give_up_direct());
     TINTYPE_RETURN_IF_ERROR(write_held_back());
   }
-  if (is_direct_) hold_back(piece, size_bytes, offset);
-  return Status::ok();
+  return is_direct_ ? hold_back(piece, size_bytes, offset) : Status::ok();
 }
 
 Status FileOutput::store(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) {
@@ -59,12 +58,16 @@ Status FileOutput::finish() {
   return write_held_back();
 }
 
-void FileOutput::hold_back(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) {
+Status FileOutput::hold_back(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset) {
+  if (held_back_.size() == 0) {
+    TINTYPE_ASSIGN_OR_RETURN(held_back_, AlignedBuffer::make(kDirectAlignmentBytes));
+  }
   const size_t stored_bytes = whole_blocks_bytes(size_bytes);
   const ByteView rest = piece.first(size_bytes).subspan(stored_bytes);
   std::copy(rest.begin(), rest.end(), held_back_.first(rest.size()).begin());
   held_back_bytes_ = rest.size();
   held_back_offset_ = offset + stored_bytes;
+  return Status::ok();
 }
 
 Status FileOutput::write_held_back() {

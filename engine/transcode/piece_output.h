@@ -42,7 +42,7 @@ class FileOutput final : public PieceOutput {
 
  private:
   Status give_up_direct();
-  void hold_back(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset);
+  Status hold_back(const AlignedBuffer& piece, size_t size_bytes, uint64_t offset);
   Status write_held_back();
 
   File& file_;
@@ -50,7 +50,7 @@ class FileOutput final : public PieceOutput {
   std::mutex mutex_;
   std::atomic<bool> is_direct_;  // false for good once it was
 
-  AlignedBuffer held_back_{kDirectAlignmentBytes};  // as all below: append() and finish() only
+  AlignedBuffer held_back_;  // a block of direct I/O; as all below: append() and finish() only
   size_t held_back_bytes_ = 0;
   uint64_t held_back_offset_ = 0;
 };

@@ -210,7 +210,7 @@ TEST_P(CompressedSourceTest, threads_wait_where_all_decoders_are_taken) {
 TEST(SourceMemory, is_bounded_whatever_the_size_of_extents) {
   constexpr uint64_t kMiB = 1u << 20;
   for (const uint32_t processors : {1u, 2u, 8u, 64u}) {
-    for (const uint64_t plain_bytes : {uint64_t{1}, 64u << 10, 8 * kMiB, 20 * kMiB, 64 * kMiB}) {
+    for (const uint64_t plain_bytes : {uint64_t{1}, kMiB / 16, 8 * kMiB, 20 * kMiB, 64 * kMiB}) {
       for (const uint64_t encoded_bytes : {uint64_t{4096}, encoded_limit_bytes(plain_bytes)}) {
         const SourceMemory memory = share_memory(plain_bytes, encoded_bytes, processors);
         EXPECT_GE(memory.decoder_count, 2u);

