@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/no_memory.h"
 #include "base/page_sizes.h"
 #include "engine/copy_crew.h"
 #include "io/archive/compressed_form.h"
@@ -33,8 +35,11 @@ struct EncodeCrew::Coder {
 
   Result<ExtentEncoder*> encoder_for(FileForm form) {
     auto& encoder = encoders[form];
-    if (encoder == nullptr) {
+    if (encoder != nullptr) return encoder.get();
+    try {
       TINTYPE_ASSIGN_OR_RETURN(encoder, ExtentEncoder::create({.form = form}));
+    } catch (const std::bad_alloc&) {  // would end the program
+      return no_memory("encoding");
     }
     return encoder.get();
   }
