@@ -66,10 +66,10 @@ class ArchiveFile {
     return value_or_raise(count);
   }
 
-  nb::object read(int64_t size) {
+  nb::bytes read(int64_t size) {
     const uint64_t count = size < 0 ? left() : std::min(static_cast<uint64_t>(size), left());
-    nb::object bytes =
-        nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(count)));
+    auto bytes =
+        nb::steal<nb::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(count)));
     if (!bytes.is_valid()) throw nb::python_error();
     const MutableBytes target(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())), count);
     value_or_raise(call_without_gil([&] { return read_from_position(target); }));
