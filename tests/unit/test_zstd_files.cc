@@ -75,6 +75,7 @@ TEST_F(ZstdFiles, damage_and_what_was_appended_are_told_with_what_to_do) {
   append_text(longer, "appended");
   EXPECT_THAT(open(longer), IsStatus(StatusCode::corruption, HasSubstr("behind a whole frame")));
   longer.resize(end + 1);
+  longer[end] = std::byte{0x28};  // as a frame begins
   EXPECT_THAT(open(longer), IsStatus(StatusCode::corruption, HasSubstr("bytes were appended")));
   ByteVector damaged = zstd_frame(plain_);
   damaged[damaged.size() / 2] ^= std::byte{64};
