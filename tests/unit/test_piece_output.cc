@@ -20,7 +20,7 @@ std::string random_text(size_t size_bytes) {
 }
 
 AlignedBuffer piece_of(std::string_view text) {
-  AlignedBuffer buffer(text.size());
+  AlignedBuffer buffer = AlignedBuffer::make(text.size()).value();
   std::memcpy(buffer.first(text.size()).data(), text.data(), text.size());
   return buffer;
 }
