@@ -129,11 +129,12 @@ TEST(Xxh64, is_what_zstd_puts_behind_its_frames) {
 TEST_F(SeekableFiles, frames_whose_checksum_stands_in_the_table_alone_are_compared_with_it) {
   SeekableFile file;
   file.add_pieces_of(plain_, 500'000, false);
-  Image image = open(file.bytes()).value();
+  const ByteVector bytes = file.bytes();
+  Image image = open(bytes).value();
   const auto undamaged = image.compressed->find_damaged_extents({});
   ASSERT_OK(undamaged);
   EXPECT_TRUE(undamaged->empty());
-  EXPECT_EQ(decompressed(file.bytes()).value(), plain_);
+  EXPECT_EQ(decompressed(bytes).value(), plain_);
 
   const ByteVector other = content_bytes(Content::random, 1000, 2);
   file.add(zstd_frame(other, false), other.size(), 0x12345678);
