@@ -42,10 +42,26 @@ class ContentsFinder {
     return Status::unsupported(fmt::format("the pickle {} at '{}'", what, name_.substr(0, 200)));
   }
 
+  Status take_steps(uint64_t count) {
+    if (count > step_budget_) return over_limit("has far more paths than values; stopped");
+    step_budget_ -= count;
+    return Status::ok();
+  }
+
+  // What may be looked at to understand this value: its items; of a call the arguments and theirs.
+  Status take_steps_for(ValueId value) {
+    TINTYPE_RETURN_IF_ERROR(take_steps(1 + tree_.items(value).size()));
+    if (tree_.kind(value) != PickleKind::call) return Status::ok();
+    const auto arguments = tree_.items(tree_.argument(value));
+    TINTYPE_RETURN_IF_ERROR(take_steps(arguments.size()));
+    for (const ValueId argument : arguments) {
+      TINTYPE_RETURN_IF_ERROR(take_steps(tree_.items(argument).size()));
+    }
+    return Status::ok();
+  }
+
   Status visit(ValueId value) {
-    const uint64_t steps = 1 + tree_.items(value).size();
-    if (steps > step_budget_) return over_limit("has far more paths than values; stopped");
-    step_budget_ -= steps;
+    TINTYPE_RETURN_IF_ERROR(take_steps_for(value));
     if (depth_ > limits_.nesting_depth) return over_limit("is nested too deeply");
     if (is_on_path_[value]) return Status::ok();  // it holds itself
     is_on_path_[value] = true;
@@ -86,6 +102,7 @@ class ContentsFinder {
     const auto items = tree_.items(value);
     const size_t step = tree_.has_pairs(value) ? 2 : 1;
     for (size_t i = 0; i + step <= items.size(); i += step) {
+      if (step == 2) TINTYPE_RETURN_IF_ERROR(take_steps_for(items[i]));
       const std::string part = step == 2 ? key_text(tree_, items[i]) : std::to_string(i);
       TINTYPE_RETURN_IF_ERROR(visit_part(part, items[i + step - 1]));
     }

@@ -13,6 +13,7 @@ using Arguments = std::span<const ValueId>;
 using Found = Result<std::optional<FoundTensor>>;
 
 constexpr size_t kMaxDimensions = 1000;  // torch's own limit is 64
+constexpr size_t kMaxFlags = 16;         // torch knows two
 
 Status impossible(std::string_view what) {
   return Status::corruption(fmt::format("the pickle describes an impossible tensor: {}", what));
@@ -78,6 +79,7 @@ class TensorReader {
   void read_flags(Arguments arguments, size_t at, TensorEntry& tensor) const {
     if (arguments.size() <= at || tree_.kind(arguments[at]) != PickleKind::dict) return;
     const Arguments pairs = tree_.items(arguments[at]);
+    if (pairs.size() > 2 * kMaxFlags) return;  // many tensors may share it
     for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
       if (!tree_.is_text(pairs[i]) || !is_true(pairs[i + 1])) continue;
       if (tree_.text(pairs[i]) == "conj") tensor.is_conjugate = true;

@@ -126,8 +126,8 @@ class Verification {
       return leaves_unjudged(pickle.status()) ? pickle.status() : Status::ok();
     }
     const auto tree = read_pickle(std::move(*pickle), limits);
-    auto contents = tree.is_ok() ? find_contents(*tree, limits)
-                                 : Result<CheckpointContents>(tree.status());
+    auto contents =
+        tree.is_ok() ? find_contents(*tree, limits) : Result<CheckpointContents>(tree.status());
     if (!contents.is_ok()) {
       if (contents.status().code() == StatusCode::corruption) {
         add_problem(record->name, record->header_offset, contents.status());

@@ -10,6 +10,10 @@ struct Renamed {
   std::string_view new_name;
 };
 
+// A name is made anew for each use, out of texts that the pickle may hold once.
+constexpr size_t kMaxGlobalBytes = 512;
+constexpr size_t kMaxGlobals = 10'000;  // different ones; torch's files have a dozen
+
 // Python 2's module names, which protocol 2 keeps.
 constexpr std::array kRenamedModules = {
     Renamed{"__builtin__", "builtins"}, Renamed{"copy_reg", "copyreg"},
@@ -110,10 +114,16 @@ Status PickleBuilder::push_global(std::string_view module, std::string_view name
   for (const Renamed& renamed : kRenamedModules) {
     if (module == renamed.old_name) module = renamed.new_name;
   }
+  if (module.size() + name.size() > kMaxGlobalBytes) {
+    return Status::unsupported("the pickle names a class in more than 512 bytes");
+  }
   const auto [found, is_new] = globals_.try_emplace(fmt::format("{}.{}", module, name), 0);
   if (!is_new) {
     stack_.push_back(found->second);
     return Status::ok();
+  }
+  if (globals_.size() > kMaxGlobals) {
+    return Status::unsupported("the pickle names more than 10,000 classes");
   }
   tree_.strings_.push_back(found->first);
   TINTYPE_RETURN_IF_ERROR(push_text(PickleKind::global, tree_.strings_.back()));

@@ -45,6 +45,14 @@ std::string long_names_pickle(size_t key_bytes, size_t count);
 // A list of `item_count` small integers, which another holds `repeat_count` times.
 std::string repeated_list_pickle(size_t item_count, size_t repeat_count);
 
+// `repeat_count` tensors, or torch.Size objects, of the same tuple of arguments, which holds
+// `item_count` items; and a dict of `repeat_count` keys that are such a tuple.
+std::string shared_flags_pickle(size_t item_count, size_t repeat_count);
+std::string shared_arguments_pickle(size_t item_count, size_t repeat_count);
+std::string shared_keys_pickle(size_t item_count, size_t repeat_count);
+// Classes by every pair of `count` texts of `text_bytes` each.
+std::string class_names_pickle(size_t count, size_t text_bytes);
+
 // A frame of zstd: its header says this content and window; then blocks of one repeated byte, 128
 // KiB each.
 ByteVector forged_frame(uint64_t content_bytes, uint8_t window_descriptor, size_t block_count);
