@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.data import DataLoader
 
 import children
 import tintype
@@ -269,6 +270,11 @@ def test_save_async_to_what_is_no_path_is_a_type_error(target: Any, text: str) -
         tintype.save_async(Untouchable(), target)
 
 
+class Refusing:
+    def __reduce__(self) -> str:
+        raise ValueError("not to be saved")
+
+
 class Holder:
     def __init__(self, part: object) -> None:
         self.part = part
@@ -282,6 +288,8 @@ class Holder:
         ({"model": {"hook": lambda x: x}}, "function", "['model']['hook']"),
         ([(torch.ones(2), (n for n in range(3)))], "generator", "[0][1]"),
         ({"holder": Holder(threading.Lock())}, "lock", "['holder'].part"),
+        ({"batches": iter(DataLoader([1, 2]))}, "_SingleProcessDataLoaderIter", "['batches']"),
+        ([Refusing()], "Refusing", "[0]"),
         (threading.Lock(), "lock", "the object itself"),
     ],
 )
@@ -292,6 +300,7 @@ def test_unpicklable_part_is_named_by_its_type_and_place(
         (tintype.save_async if is_async else tintype.save)(obj, tmp_path / "x.pth")
     assert isinstance(caught.value, pickle.PicklingError)
     assert type_name in str(caught.value) and where in str(caught.value)
+    assert str(caught.value).endswith("; leave it out, or save its state_dict()")
     assert caught.value.__cause__ is not None
     assert os.listdir(tmp_path) == []
 
