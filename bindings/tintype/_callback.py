@@ -47,7 +47,9 @@ class CheckpointCallback:
     ``model`` and the other parts are objects or dicts of objects. ``save_n_best``: K, per stage; 0
     keeps only best and last. ``main_metric``: the key of ``metrics`` that decides, the smaller the
     better unless ``minimize_metric`` is False; NaN is worst, ties keep the older. ``resume``: None
-    starts a new index; "last", "best", a stem as "train.3" or a path continues. ``on_error``:
+    starts a new index, and replaces an older run's files of the same stage and epoch; "last",
+    "best", a stem as "train.3" or a path continues: ``resumed`` then is a dict of what the full
+    checkpoint held beside the parts. ``on_error``:
     "raise" raises the error of a failed save from the next ``on_epoch_end``, which has started its
     own save by then (``error.snapshot``), ``on_stage_end`` or ``close``; "warn" warns there and
     lets training go on; an error that the job has seen by itself, say from a snapshot's wait, is
@@ -136,8 +138,9 @@ class CheckpointCallback:
             warnings.warn(f"{self.logdir}: {note}", stacklevel=3)
         if self._directory.has_foreign_run:
             warnings.warn(
-                f"{self.logdir} holds checkpoints of another run: they stay, but best, last and "
-                "the index now belong to this one (resume='last' would continue it)",
+                f"{self.logdir} holds checkpoints of another run: resume='last' would continue it. "
+                "Now best, last and the index are this one's, and so will be what it saves under "
+                "the names of the same stage and epoch; take another logdir to keep all of it",
                 stacklevel=3,
             )
 
@@ -189,6 +192,13 @@ class CheckpointCallback:
         self._directory.resumed_from(point)
         parts = {key for part, value in self._parts.items() for key, _ in members(part, value)}
         self.resumed = {key: value for key, value in checkpoint.items() if key not in parts}
+        untaken = [key for key in self.resumed if key.endswith("_state_dict")]
+        if untaken:
+            warnings.warn(
+                f"{point.path} holds {', '.join(untaken)}, for which this callback has no part: not "
+                "loaded, and not in what it will save",
+                stacklevel=4,
+            )
 
     def on_epoch_end(
         self, stage: str, epoch: int, metrics: Mapping[str, Any], **extra: Any
