@@ -16,7 +16,7 @@ import torch
 from tintype import _tintype
 from tintype._capture import StorageTable, capture
 from tintype._cuda import DevicesInUse
-from tintype._engine_options import check_choice, check_count, milliseconds
+from tintype._engine_options import check_choice, check_count, check_not_zero, milliseconds
 from tintype._errors import TintypeError
 from tintype._guard import Guard, GuardList
 from tintype._snapshot import Snapshot, _CallbackThread
@@ -51,7 +51,7 @@ class Engine:
     overlap; a further call waits, is skipped or raises BusyError, by ``when_busy``. ``on_torn``: a
     guarded save whose tensors changed too early fails with TornSnapshotError ("raise"), or does so
     and saves those tensors unguarded from then on ("eager_next"). ``byte_rate_limit``: bytes per
-    second over all writes (None: no limit). ``stall_timeout_s``: a save for which the disk did
+    second over all writes, but for the first extent's (None: no limit). ``stall_timeout_s``: a save for which the disk did
     nothing for so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the
     same error until the disk answers (None: wait for ever). Keep it far above the slowest fsync:
     that shows no progress either. ``trace``: a file, replaced, that shows where the time of each
@@ -90,6 +90,8 @@ class Engine:
         }
         for name, value in numbers.items():
             check_count(name, value)
+        check_not_zero("encode_threads", encode_threads)
+        check_not_zero("byte_rate_limit", byte_rate_limit)
         choices = {"direct_io": direct_io, "when_busy": when_busy, "backend": backend}
         for name, choice in choices.items():
             check_choice(name, choice)

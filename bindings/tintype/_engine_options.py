@@ -21,7 +21,13 @@ def check_count(name: str, value: object) -> None:
         raise TypeError(f"{name}={value!r} must be a whole number, not {type(value).__qualname__}")
     limit = 2**63 if name.endswith(("_bytes", "_limit", "_ms")) else 2**32
     if not 0 <= value < limit:
-        raise ValueError(f"{name}={value!r} is out of range")
+        raise ValueError(f"{name}={value!r} is out of range: 0 to {limit - 1}")
+
+
+def check_not_zero(name: str, value: object) -> None:
+    """Where None, not 0, means without a limit or of the engine's choice."""
+    if value == 0 and not isinstance(value, bool):
+        raise ValueError(f"{name}=0 must be at least 1, or None")
 
 
 def milliseconds(name: str, seconds: float | None) -> int:

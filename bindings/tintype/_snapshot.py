@@ -126,7 +126,8 @@ class Snapshot:
         return future.__await__()
 
     def __repr__(self) -> str:
-        return f"<Snapshot {self.path} {self.report()['state']} {100 * self.progress():.0f} %>"
+        done = "" if self.skipped else f" {100 * self.progress():.0f} %"
+        return f"<Snapshot {self.path} {self.report()['state']}{done}>"
 
 
 def _as_seconds(timeout: Any) -> float:

@@ -15,6 +15,8 @@ def test_engine_options_are_checked_and_named() -> None:
         ({"extent_bytes": 1000}, "extent_bytes"),
         ({"queue_depth": 0}, "queue_depth"),
         ({"max_in_flight": 0}, "max_in_flight"),
+        ({"encode_threads": 0}, "encode_threads=0 must be at least 1, or None"),
+        ({"byte_rate_limit": 0}, "byte_rate_limit=0 must be at least 1, or None"),
         ({"staging_bytes": 100}, "staging_bytes"),
         ({"when_busy": "panic"}, "when_busy='panic' is none of 'wait', 'skip', 'raise'"),
         ({"direct_io": "maybe"}, "direct_io='maybe' is none of 'preferred', 'required', 'off'"),
