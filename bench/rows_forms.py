@@ -34,7 +34,7 @@ _STATES: dict[str, tuple[str, float | None, float | None, float | None]] = {
 
 def forms(scene: Scene) -> list[Row]:
     trained = scene.path("trained.pth")
-    tintype.save(states.trained(scene.scale.training_seconds), trained)
+    tintype.save(states.trained(scene.scale.training_seconds, scene.scale.trained_width), trained)
     rows = _coding(scene, trained)
     large = _repeated(tintype.load(trained), scene.scale.large_bytes)
     trained.unlink()

@@ -26,6 +26,7 @@ class Scale:
     memory_bytes: int
     step_bytes: int  # light + full of one small epoch
     training_seconds: float  # of the state for the compressed forms
+    trained_width: int  # of the transformer: 512 makes a state of 150 MB
 
 
 FULL = Scale(
@@ -39,6 +40,7 @@ FULL = Scale(
     memory_bytes=64 * MIB,
     step_bytes=16 * MIB,
     training_seconds=120,
+    trained_width=512,
 )
 QUICK = Scale(
     rounds=3,
@@ -51,6 +53,7 @@ QUICK = Scale(
     memory_bytes=4 * MIB,
     step_bytes=4 * MIB,
     training_seconds=1,
+    trained_width=64,
 )
 
 

@@ -48,15 +48,15 @@ def flat_state(total_bytes: int, tensor_count: int) -> dict[str, torch.Tensor]:
     return {f"tensor_{i}": torch.rand(elements) for i in range(tensor_count)}
 
 
-def trained(seconds: float) -> dict[str, Any]:
-    """The full checkpoint of the transformer of examples/, trained for so long: about 150 MB."""
+def trained(seconds: float, width: int) -> dict[str, Any]:
+    """The full checkpoint of the transformer of examples/, trained for so long."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
     from model import CharTransformer, TextBatches
     from train_transformer import DEFAULT_TEXT, train_step
 
     torch.manual_seed(0)
     batches = TextBatches(DEFAULT_TEXT)
-    model = CharTransformer(len(batches.alphabet))
+    model = CharTransformer(len(batches.alphabet), width)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
