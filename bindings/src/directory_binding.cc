@@ -89,6 +89,7 @@ std::unique_ptr<CheckpointDirectory> open(const std::string& logdir, uint32_t sa
                                           const std::string& form, bool is_adaptive,
                                           const nb::callable& facts, const nb::callable& check,
                                           const nb::callable& make_light) {
+  const PythonCall active;
   CheckpointDirectoryOptions options;
   options.logdir = logdir;
   options.save_n_best = save_n_best;
@@ -177,6 +178,7 @@ void bind_directory(nb::module_& module) {
       .def_prop_ro("path", &CheckpointDirectory::path)
       .def("find_resume_point",
            [](const CheckpointDirectory& directory, const std::string& what) {
+             const PythonCall active;
              return value_or_raise(directory.find_resume_point(what));
            })
       .def("resumed_from",

@@ -87,6 +87,7 @@ std::unique_ptr<BoundEngine> make_engine(const nb::dict& options) {
 }
 
 std::shared_ptr<Snapshot> save_async(BoundEngine& engine, NativeRequest& request) {
+  const PythonCall active;
   release_retired_references();
   SaveRequest taken = request.take();
   return value_or_raise(
@@ -137,6 +138,7 @@ void before_mutation(BoundEngine& engine,
 // some did not come in time.
 bool wait_for_callers(double seconds) {
   release_retired_references();
+  ending_thread = std::this_thread::get_id();
   is_interpreter_ending.store(true);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   nb::gil_scoped_release release;

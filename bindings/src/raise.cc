@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/paths.h"
+#include "bindings/src/without_gil.h"
 
 namespace nb = nanobind;
 
@@ -22,6 +23,7 @@ PyObject* make_exception(const Status& status) {
 }
 
 void raise_status(const Status& status) {
+  const PythonCall active;
   if (PyErr_Occurred() == nullptr) {
     nb::object exception = nb::steal(make_exception(status));
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());

@@ -1,7 +1,10 @@
 // Leaving Python for a call that may take long.
 #pragma once
 
+#include <unistd.h>
+
 #include <atomic>
+#include <thread>
 #include <utility>
 
 #include <nanobind/nanobind.h>
@@ -12,9 +15,9 @@ namespace tintype::python {
 // interpreter ends would be killed inside C++ frames, which ends the program; see wait_for_callers.
 inline std::atomic<int> active_calls{0};
 
-// Set with the GIL held once every engine was drained. From then on calls are short and keep the
-// GIL: a thread that never lets go of it cannot be killed on its way back.
+// Set with the GIL held once every engine was drained, with the thread that ends the interpreter.
 inline std::atomic<bool> is_interpreter_ending{false};
+inline std::thread::id ending_thread;
 
 // Counts a thread of the engine that is about to take the GIL, or a call that gives it away, itself
 // or in what it calls.
@@ -26,11 +29,32 @@ class ActiveCall {
   ActiveCall& operator=(const ActiveCall&) = delete;
 };
 
-// Runs `call` without the GIL, holding no Python object's borrowed reference. Needs the GIL.
+// A call of one of Python's threads, in which Python code may run or the GIL be given away. Needs
+// the GIL. Once the interpreter ends, daemon threads stay here until the process is gone, as they
+// would have been killed.
+class PythonCall {
+ public:
+  PythonCall() {
+    if (is_interpreter_ending.load() && std::this_thread::get_id() != ending_thread) stay();
+    ++active_calls;
+  }
+  ~PythonCall() { --active_calls; }
+  PythonCall(const PythonCall&) = delete;
+  PythonCall& operator=(const PythonCall&) = delete;
+
+ private:
+  [[noreturn]] static void stay() {
+    PyEval_SaveThread();
+    for (;;) ::pause();
+  }
+};
+
+// Runs `call` without the GIL, holding no Python object's borrowed reference. Needs the GIL. Who
+// ends the interpreter keeps the GIL: such calls are short.
 template <typename Call>
 auto without_gil(Call&& call) {
+  const PythonCall active;
   if (is_interpreter_ending.load()) return std::forward<Call>(call)();
-  const ActiveCall active;
   nanobind::gil_scoped_release release;
   return std::forward<Call>(call)();
 }

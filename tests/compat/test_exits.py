@@ -130,7 +130,7 @@ def test_first_saves_of_many_threads(tmp_path: Path, call: str) -> None:
     import threading
     sys.setswitchinterval(1e-6)
     state = numbered_state(1, 1000)
-    tintype._engine.default_engine()
+    tintype._default_engine.default_engine()
     go = threading.Barrier(9)
     def save(number):
         go.wait()

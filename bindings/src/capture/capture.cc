@@ -10,7 +10,6 @@
 #include "bindings/src/capture/object_writer.h"
 #include "bindings/src/capture/storage_table.h"
 #include "bindings/src/capture/torch_handles.h"
-#include "bindings/src/raise.h"
 #include "bindings/src/without_gil.h"
 
 namespace nb = nanobind;
@@ -48,10 +47,7 @@ Captured write_natively(nb::handle object, StorageTable& table) {
 nb::object capture_natively(StorageTable& table, nb::handle object) {
   // torch gives the GIL away in some of what the walk calls: a daemon thread must not be killed
   // there.
-  const ActiveCall active;
-  if (is_interpreter_ending.load()) {
-    raise_status(Status::invalid_argument("the program is ending: nothing is saved any more"));
-  }
+  const PythonCall active;
   try {
     return nb::cast(write_natively(object, table));
   } catch (const NotNative& reason) {
