@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.serialization import location_tag, normalize_storage_type
 
-from tintype._errors import TintypeError, UnpicklableError, UnsupportedError
+from tintype._errors import UnpicklableError, UnsupportedError
 from tintype._locate import locate_unpicklable, place_of
 from tintype._tintype import Captured, StorageTable
 
@@ -61,11 +61,7 @@ def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Capture
         StoragePickler(buffer, protocol=2).dump(obj)
     except RecursionError as error:
         raise UnpicklableError(f"cannot save {TOO_DEEP}") from error
-    except (TintypeError, MemoryError):
-        raise
-    except Exception as error:  # whatever an object's own reducer raises
-        if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
-            raise  # as torch.save does
+    except (pickle.PicklingError, TypeError, AttributeError, NotImplementedError) as error:
         place, name = locate_unpicklable(obj)
         raise UnpicklableError(
             f"cannot save {place}, a {name}: {error}; leave it out, or save its state_dict()"

@@ -366,6 +366,7 @@ def test_a_run_without_resume_says_that_it_takes_the_names_of_the_earlier(tmp_pa
         with open_callback(tmp_path, model, save_n_best=3) as callback:
             callback.on_stage_start("train")
             save_epoch(callback, model, "train", 1, 5.0)
+            callback.wait()
             assert [entry["stem"] for entry in callback.entries] == ["train.1"]
     assert weight_in(folder / "train.1.pth") == 1
     assert (folder / "train.2_full.pth").read_bytes() == kept

@@ -270,11 +270,6 @@ def test_save_async_to_what_is_no_path_is_a_type_error(target: Any, text: str) -
         tintype.save_async(Untouchable(), target)
 
 
-class Refusing:
-    def __reduce__(self) -> str:
-        raise ValueError("not to be saved")
-
-
 class Holder:
     def __init__(self, part: object) -> None:
         self.part = part
@@ -289,7 +284,6 @@ class Holder:
         ([(torch.ones(2), (n for n in range(3)))], "generator", "[0][1]"),
         ({"holder": Holder(threading.Lock())}, "lock", "['holder'].part"),
         ({"batches": iter(DataLoader([1, 2]))}, "_SingleProcessDataLoaderIter", "['batches']"),
-        ([Refusing()], "Refusing", "[0]"),
         (threading.Lock(), "lock", "the object itself"),
     ],
 )
