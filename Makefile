@@ -9,7 +9,7 @@ DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
         bench lint format deps test-gpu bench-gpu clean distclean
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing: Debian packages, .venv with torch
 	@tools/setup.sh
