@@ -83,12 +83,22 @@ def check(args: argparse.Namespace) -> None:
     if args.steps < EPOCHS:
         raise ValueError(f"--steps must be at least {EPOCHS}, one for each epoch")
     if args.text:
-        args.text.open("rb").close()
+        check_text(args.text)
     if args.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
             raise ValueError("--device cuda: torch finds no CUDA device here")
+
+
+def check_text(path: Path) -> None:
+    length = len(path.read_text(encoding="utf-8", errors="replace"))
+    from model import LENGTH_MIN  # with torch, which takes a second or two
+
+    if length < LENGTH_MIN:
+        raise ValueError(
+            f"--text {path} is too short: {length} characters, {LENGTH_MIN} are needed"
+        )
 
 
 def prepare(logdir: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 CONTEXT = 64  # characters that the model sees
 BATCH = 8  # sequences per step: 512 characters
+LENGTH_MIN = 2 * CONTEXT * BATCH  # characters of a text
 
 
 class CharTransformer(nn.Module):
@@ -50,8 +51,8 @@ class TextBatches:
         self.alphabet = sorted(set(text))
         index = {character: i for i, character in enumerate(self.alphabet)}
         self._text = np.array([index[character] for character in text])
-        if len(self._text) < 2 * CONTEXT * BATCH:
-            raise SystemExit(f"{path} is too short: it needs {2 * CONTEXT * BATCH} characters")
+        if len(self._text) < LENGTH_MIN:
+            raise SystemExit(f"{path} is too short: it needs {LENGTH_MIN} characters")
         self._order: list[int] = []
 
     def next(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -38,6 +38,10 @@ def run_demo(*arguments: str | Path) -> str:
 WRONG_ARGUMENTS = [
     (["--text", "nowhere.txt"], "nowhere.txt: No such file or directory"),
     (["--text", "."], ".: Is a directory"),
+    (
+        ["--text", "own/kept.txt"],
+        "--text own/kept.txt is too short: 4 characters, 1024 are needed",
+    ),
     (["--device", "cuda"], "--device cuda: torch finds no CUDA device here"),
     (["--steps", "3"], "--steps must be at least 4, one for each epoch"),
     (["--logdir", "own"], "--logdir own is not empty and not of a demo: give another one"),
