@@ -8,6 +8,7 @@ resumed run must equal the undisturbed one's to the last digit.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import signal
@@ -31,6 +32,15 @@ TRAIN = Path(__file__).with_name("train_transformer.py")
 
 def main() -> None:
     args = parse_arguments()
+    try:
+        run_demo(args)
+    except KeyboardInterrupt:
+        message = f"demo: interrupted; {args.logdir} may be deleted, `make demo` starts afresh"
+        print(message, file=sys.stderr)
+        raise SystemExit(130) from None  # as a shell tells a death by SIGINT
+
+
+def run_demo(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     print(f"{args.steps} training steps a run, in {EPOCHS} epochs of equal length")
     heading("1  Train without a disturbance")
@@ -112,13 +122,25 @@ def prepare(logdir: Path) -> None:
             shutil.rmtree(logdir / run)
 
 
-def training(args: argparse.Namespace, run: str, *more: str) -> subprocess.Popen[str]:
-    """Starts one training process; its lines arrive on stdout."""
+@contextlib.contextmanager
+def training(args: argparse.Namespace, run: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """One training process, whose lines arrive on stdout; none is left behind it.
+
+    A Ctrl-C reaches every process of the terminal. The training inherits the blocked signal and
+    leaves it to this program, which ends it.
+    """
     command = [sys.executable, str(TRAIN), "--logdir", str(args.logdir / run)]
     command += ["--device", args.device, "--epochs", str(EPOCHS)]
     command += ["--steps-per-epoch", str(args.steps // EPOCHS)]
     command += ["--text", str(args.text)] if args.text else []
-    return subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        yield process
+    finally:
+        process.kill()  # does nothing to one that was waited for
+        process.wait()
 
 
 def lines_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
@@ -135,46 +157,41 @@ def finish(process: subprocess.Popen[str]) -> None:
 def run_undisturbed(args: argparse.Namespace) -> dict[int, list[float]]:
     print("           loss    train    save blocked   durable      rate   torch.save + fsync")
     losses = {}
-    process = training(args, "undisturbed", "--compare")
-    for line in lines_of(process):
-        losses[line["epoch"]] = line["losses"]
-        megabytes = line["bytes"] / 1e6
-        print(
-            f"  epoch {line['epoch']} {mean(line['losses']):6.3f} {line['seconds']:6.1f} s"
-            f" {line['blocking_ms']:11.1f} ms {line['durable_ms']:6.0f} ms"
-            f" {megabytes / line['durable_ms'] * 1e3:5.0f} MB/s"
-            f" {line['torch_save_ms']:11.0f} ms"
-            f" {megabytes / line['torch_save_ms'] * 1e3:5.0f} MB/s",
-            flush=True,
-        )
-    finish(process)
+    with training(args, "undisturbed", "--compare") as process:
+        for line in lines_of(process):
+            losses[line["epoch"]] = line["losses"]
+            megabytes = line["bytes"] / 1e6
+            print(
+                f"  epoch {line['epoch']} {mean(line['losses']):6.3f} {line['seconds']:6.1f} s"
+                f" {line['blocking_ms']:11.1f} ms {line['durable_ms']:6.0f} ms"
+                f" {megabytes / line['durable_ms'] * 1e3:5.0f} MB/s"
+                f" {line['torch_save_ms']:11.0f} ms"
+                f" {megabytes / line['torch_save_ms'] * 1e3:5.0f} MB/s",
+                flush=True,
+            )
+        finish(process)
     print(f"  each save: {megabytes:.0f} MB, one full and one light file, best and last linked")
     return losses
 
 
 def run_and_kill(args: argparse.Namespace) -> float:
     """Kills the process inside the save of KILLED_EPOCH; returns how far that save was."""
-    process = training(
-        args,
-        "killed",
-        "--byte-rate-limit",
-        str(SLOW_BYTES_PER_SECOND),
-        "--show-progress-of",
-        str(KILLED_EPOCH),
-    )
+    slowly = ("--byte-rate-limit", str(SLOW_BYTES_PER_SECOND))
     progress = 0.0
-    for line in lines_of(process):
-        if "saving" not in line:
-            print(f"  epoch {line['epoch']} loss {mean(line['losses']):.3f}", flush=True)
-            continue
-        progress = line["progress"]
-        if progress > 0.3:
-            process.send_signal(signal.SIGKILL)
-            break
-    # What it had still printed before it died is the last word on how far it was.
-    for line in lines_of(process):
-        progress = line.get("progress", progress)
-    if process.wait() != -signal.SIGKILL:
+    with training(args, "killed", *slowly, "--show-progress-of", str(KILLED_EPOCH)) as process:
+        for line in lines_of(process):
+            if "saving" not in line:
+                print(f"  epoch {line['epoch']} loss {mean(line['losses']):.3f}", flush=True)
+                continue
+            progress = line["progress"]
+            if progress > 0.3:
+                process.send_signal(signal.SIGKILL)
+                break
+        # What it had still printed before it died is the last word on how far it was.
+        for line in lines_of(process):
+            progress = line.get("progress", progress)
+        process.wait()
+    if process.returncode != -signal.SIGKILL:
         raise SystemExit(f"the process was not killed: exit code {process.returncode}")
     if not KILL_RANGE[0] <= progress <= KILL_RANGE[1]:
         raise SystemExit(f"the process was killed at {progress:.0%} of its save, not inside it")
@@ -184,11 +201,11 @@ def run_and_kill(args: argparse.Namespace) -> float:
 
 def run_resumed(args: argparse.Namespace) -> dict[int, list[float]]:
     losses = {}
-    process = training(args, "killed", "--resume", "last")
-    for line in lines_of(process):
-        losses[line["epoch"]] = line["losses"]
-        print(f"  epoch {line['epoch']} loss {mean(line['losses']):.3f}", flush=True)
-    finish(process)
+    with training(args, "killed", "--resume", "last") as process:
+        for line in lines_of(process):
+            losses[line["epoch"]] = line["losses"]
+            print(f"  epoch {line['epoch']} loss {mean(line['losses']):.3f}", flush=True)
+        finish(process)
     return losses
 
 

@@ -83,6 +83,28 @@ def test_steps_are_rounded_down_and_only_an_earlier_demo_is_replaced(
     assert sorted(os.listdir(logdir)) == [demo.MARK, "notes.txt"]
 
 
+def test_an_interrupt_ends_the_demo_and_its_training_in_one_line(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, DEMO, "--steps", "4"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("  epoch 1"):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == ("demo: interrupted; demo-run may be deleted, `make demo` starts afresh\n")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    shutil.rmtree(tmp_path / "demo-run")
+
+
 def test_demo_is_killed_resumes_and_ends_with_equal_losses(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(chr(97 + i * i % 23) for i in range(2000)), encoding="utf-8")
