@@ -113,6 +113,13 @@ def test_ls_reads_a_directory_that_catalyst_wrote(tmp_path: Path) -> None:
     assert "no index" in run_command("ls", tmp_path).stdout
 
 
+def test_ls_of_an_empty_run_begins_with_its_one_line(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    done = run_command("ls", tmp_path)
+    assert done.returncode == OK
+    assert done.stdout.startswith(f"{tmp_path}/checkpoints: 0 checkpoints, 0 B on the disk\n")
+
+
 def test_ls_of_no_run_says_what_to_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
     for name, error in ((".", "ENOENT"), ("missing", "ENOENT"), ("file", "ENOTDIR")):

@@ -111,8 +111,10 @@ void print(Output& output, const DirectoryListing& listing) {
   for (const std::string& note : listing.notes) {
     output.print(fmt::format("  note: {}\n", printable(note)));
   }
-  output.print(fmt::format("\n{}: {} checkpoints, {} on the disk\n", printable(listing.path),
-                           listing.checkpoints.size(), format_size(listing.disk_bytes)));
+  const bool is_anything_above = !listing.checkpoints.empty() || !listing.notes.empty();
+  output.print(fmt::format("{}{}: {} checkpoints, {} on the disk\n", is_anything_above ? "\n" : "",
+                           printable(listing.path), listing.checkpoints.size(),
+                           format_size(listing.disk_bytes)));
   if (!listing.index.has_value()) {
     output.print("There is no index of Tintype's here: metrics and ranks are not known.\n");
   }
