@@ -27,6 +27,7 @@ std::string_view remedy_for_errno(int error_number) {
     case ENOSPC: return "free space on this file system or save elsewhere";
     case EDQUOT: return "the disk quota is used up: delete files or ask for more";
     case ENOENT: return "check the spelling, or create the directory first";
+    case EEXIST: return "remove it first, or name another file";
     case EISDIR: return "give a file name, not a directory";
     case ENOTDIR: return "a part of the path is a file, not a directory";
     case EACCES:

@@ -181,6 +181,7 @@ def test_a_file_that_stands_is_replaced_by_force_only(plain: Path, packed: Path)
         done = run_command(command, *words)
         assert done.returncode == IO_ERROR
         assert str(standing) in done.stderr and "EEXIST" in done.stderr
+        assert done.stderr.endswith("; -f replaces it, -o FILE names another\n")
     assert packed.read_bytes() == before
     plain.write_bytes(b"old")
     assert run_command("decompress", "-f", packed).returncode == OK

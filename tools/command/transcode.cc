@@ -89,6 +89,12 @@ Status check_removal(const TranscodeTask& task) {
       task.input, kIndexName));
 }
 
+// What stands under the output's name is dealt with by options of ours.
+Status with_our_remedy(const Status& status) {
+  if (status.code() != StatusCode::already_exists) return status;
+  return errno_status(EEXIST, "create", status.path(), "-f replaces it, -o FILE names another");
+}
+
 struct Done {
   FileTranscoded result;
   double seconds = 0;
@@ -118,7 +124,7 @@ Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask&
   auto result = arguments.is_compressing
                     ? compress_file(posix_file_system(), input, target, compress_options, options)
                     : decompress_file(posix_file_system(), input, target, options);
-  TINTYPE_RETURN_IF_ERROR(result.status());
+  if (!result.is_ok()) return with_our_remedy(result.status());
   return Done{std::move(*result), progress.seconds()};
 }
 
