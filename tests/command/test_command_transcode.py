@@ -188,6 +188,12 @@ def test_a_file_that_stands_is_replaced_by_force_only(plain: Path, packed: Path)
     assert plain.stat().st_size > 3
 
 
+def test_the_help_names_the_forms() -> None:
+    assert "planes or zstd; else by the output's name" in " ".join(
+        run_command("compress", "--help").stdout.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -282,7 +282,7 @@ Command add(CLI::App& parent, bool is_compressing, const char* name, const char*
   arguments->is_compressing = is_compressing;
   add_common(*app, *arguments);
   if (is_compressing) {
-    app->add_option("--form", arguments->form, "else by the output's name")
+    app->add_option("--form", arguments->form, "planes or zstd; else by the output's name")
         ->type_name("FORM")
         ->check(CLI::IsMember({"planes", "zstd"}));
     app->add_option("-l,--level", arguments->level, "of zstd, 1 to 22; -19 is short for -l 19")
