@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "engine/restore/huge_pages.h"
+#include "io/archive/damage_remedy.h"
 
 namespace tintype {
 
@@ -20,8 +21,8 @@ Status DecoderPool::decode(size_t extent, MutableBytes plain) {
   if (status.is_ok()) {
     status = worker->decoder->decode(indexed, encoded, plain);
     const bool is_damaged = status.code() == StatusCode::corruption;
-    status = status.with_context(
-        fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : ""));
+    status = with_damage_remedy(status.with_context(
+        fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : "")));
   }
   put_back(std::move(worker));
   if (status.is_ok()) is_sound_[extent] = true;

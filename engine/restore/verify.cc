@@ -11,6 +11,7 @@
 #include "engine/restore/crc_pass.h"
 #include "engine/restore/image.h"
 #include "engine/restore/record_reader.h"
+#include "io/archive/damage_remedy.h"
 #include "io/archive/pickle_reader.h"
 #include "io/archive/record_names.h"
 
@@ -68,7 +69,7 @@ class Verification {
     for (const DamagedExtent& damaged : damaged_) {
       VerifyProblem problem{.extent = damaged.index,
                             .offset = damaged.extent.file_offset,
-                            .text = std::string(damaged.status.message())};
+                            .text = without_damage_remedy(damaged.status.message())};
       for (const ArchiveRecord& record : index_.records) {
         if (!overlaps(record, damaged)) continue;
         const auto found = tensors_by_record_.find(record.name);
@@ -93,6 +94,7 @@ class Verification {
   void add_problem(std::string record, uint64_t offset, const Status& status) {
     VerifyProblem problem{
         .record = std::move(record), .offset = offset, .text = std::string(status.message())};
+    if (!problem.record.empty()) problem.text = without_damage_remedy(problem.text);
     const auto found = tensors_by_record_.find(problem.record);
     if (found != tensors_by_record_.end()) problem.tensors = found->second;
     report_.problems.push_back(std::move(problem));
@@ -257,7 +259,7 @@ std::string VerifyReport::summary() const {
   if (problems.size() > kShownProblems) {
     text += fmt::format("; and {} more problems", problems.size() - kShownProblems);
   }
-  return text + ". Copy or download it again, or load an older checkpoint";
+  return fmt::format("{}; {}", text, kDamageRemedy);
 }
 
 Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,

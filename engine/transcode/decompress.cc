@@ -12,6 +12,7 @@
 #include "engine/transcode/source_stream.h"
 #include "engine/transcode/transcode.h"
 #include "io/archive/compressed_form.h"
+#include "io/archive/damage_remedy.h"
 #include "io/archive/extent_decoder.h"
 #include "io/archive/zstd_stream.h"
 
@@ -23,9 +24,9 @@ constexpr uint64_t kStreamPieceBytes = uint64_t{4} << 20;
 // Extents decoded by several threads.
 class ExtentDecompression final : public PieceWork {
  public:
-  ExtentDecompression(ExtentFeed& feed, PieceOutput& output, TranscodeMeter& meter, FileForm form,
-                      bool has_checksums, uint32_t slot_count)
-      : feed_(feed), output_(output), meter_(meter), slots_(slot_count) {
+  ExtentDecompression(ExtentFeed& feed, std::string name, PieceOutput& output,
+                      TranscodeMeter& meter, FileForm form, bool has_checksums, uint32_t slot_count)
+      : feed_(feed), name_(std::move(name)), output_(output), meter_(meter), slots_(slot_count) {
     for (Slot& slot : slots_) slot.decoder = ExtentDecoder::create(form, has_checksums);
   }
 
@@ -42,8 +43,9 @@ class ExtentDecompression final : public PieceWork {
     if (slot.plain.size() < slot.extent.plain_bytes) {
       TINTYPE_ASSIGN_OR_RETURN(slot.plain, AlignedBuffer::make(slot.extent.plain_bytes));
     }
-    TINTYPE_RETURN_IF_ERROR(
-        slot.decoder->decode(slot.extent, encoded, slot.plain.first(slot.extent.plain_bytes)));
+    const Status status =
+        slot.decoder->decode(slot.extent, encoded, slot.plain.first(slot.extent.plain_bytes));
+    if (!status.is_ok()) return with_damage_remedy(status.with_context("'" + name_ + "'"));
     meter_.input_bytes += encoded.size();
     return Status::ok();
   }
@@ -73,6 +75,7 @@ class ExtentDecompression final : public PieceWork {
   };
 
   ExtentFeed& feed_;
+  const std::string name_;  // of what is fed
   PieceOutput& output_;
   TranscodeMeter& meter_;
   std::vector<Slot> slots_;
@@ -164,7 +167,7 @@ class Decompression {
 
   Result<Transcoded> by_index(const ByteSource& source, const FrameIndex& index) {
     IndexedFeed feed(source, index);
-    auto total = by_extents(feed, index.form, index.has_checksums,
+    auto total = by_extents(feed, source.name(), index.form, index.has_checksums,
                             index.largest_encoded_bytes() + index.largest_plain_bytes());
     if (total.is_ok()) total->input_bytes = source.size_bytes();
     return total;
@@ -174,7 +177,7 @@ class Decompression {
                                       const std::string& name) {
     PlanesStreamFeed feed(stream, name);
     TINTYPE_ASSIGN_OR_RETURN(const uint64_t slot_bytes, feed.read_head(begin));
-    return by_extents(feed, FileForm::planes, true, slot_bytes);
+    return by_extents(feed, name, FileForm::planes, true, slot_bytes);
   }
 
   // `decoder` is new.
@@ -188,10 +191,10 @@ class Decompression {
   }
 
  private:
-  Result<Transcoded> by_extents(ExtentFeed& feed, FileForm form, bool has_checksums,
-                                uint64_t slot_bytes) {
+  Result<Transcoded> by_extents(ExtentFeed& feed, const std::string& name, FileForm form,
+                                bool has_checksums, uint64_t slot_bytes) {
     const LineOptions line = line_for(options_, std::max<uint64_t>(1, slot_bytes));
-    ExtentDecompression work(feed, output_, meter_, form, has_checksums, line.slot_count);
+    ExtentDecompression work(feed, name, output_, meter_, form, has_checksums, line.slot_count);
     TINTYPE_RETURN_IF_ERROR(run_line(work, line));
     return work.total();
   }
@@ -233,11 +236,7 @@ Result<Transcoded> decompress(const ByteSource& source, PieceOutput& output,
   if (form == FileForm::plain) return not_compressed(source.name());
   TINTYPE_ASSIGN_OR_RETURN(const auto index, find_index(source, form, options.limits));
   Decompression decompression(output, options);
-  if (index.has_value()) {
-    auto done = decompression.by_index(source, *index);
-    if (done.is_ok()) return done;
-    return done.status().with_context(fmt::format("'{}'", source.name()));
-  }
+  if (index.has_value()) return decompression.by_index(source, *index);
   SourceStream stream(source);
   return decompression.by_zstd_stream(
       stream, {}, ZstdStream(source.name(), options.limits, source.size_bytes()));

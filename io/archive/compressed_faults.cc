@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include "io/archive/compressed_form.h"
+#include "io/archive/damage_remedy.h"
 
 namespace tintype {
 
 Status damaged_file(std::string_view name, std::string_view what) {
-  return Status::corruption(
-      fmt::format("'{}' {}; copy or download it again, or load an older checkpoint", name, what));
+  return with_damage_remedy(Status::corruption(fmt::format("'{}' {}", name, what)));
 }
 
 Status newer_planes_form(std::string_view name, uint32_t version) {

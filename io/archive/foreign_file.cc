@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "io/archive/damage_remedy.h"
 #include "io/archive/zip_end.h"
 
 namespace tintype {
@@ -56,10 +57,10 @@ Status explain_foreign_file(const ByteSource& source) {
                            read_range(source, 0, std::min(size_bytes, kHeadBytes)));
   const std::string_view head = as_text(bytes);
   if (head.starts_with("PK\x03\x04")) {
-    return Status::corruption(fmt::format(
+    return with_damage_remedy(Status::corruption(fmt::format(
         "'{}' is cut off: it begins as an archive, but no end record stands at the end of its {} "
-        "bytes; copy or download it again, or load an older checkpoint",
-        source.name(), size_bytes));
+        "bytes",
+        source.name(), size_bytes)));
   }
   for (const KnownBeginning& known : kKnownBeginnings) {
     if (head.starts_with(known.bytes)) return of_another_kind(source, known.what, known.remedy);

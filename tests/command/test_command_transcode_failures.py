@@ -28,6 +28,9 @@ def test_damage_is_found_and_leaves_nothing(packed: Path, tmp_path: Path) -> Non
             target.unlink()
         else:
             assert done.returncode == CORRUPT and str(packed) in done.stderr
+            assert done.stderr.count("; copy or download it again, or load an older") == 1
+            done = pipe("decompress", "-", "-o", target, data=packed.read_bytes())
+            assert done.returncode == CORRUPT and b"'standard input'" in done.stderr
         flip_bit(packed, offset)
         assert names(tmp_path) == ["model.pth", packed.name]
     assert run_command("decompress", packed, "-o", target).returncode == OK

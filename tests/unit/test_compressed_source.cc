@@ -27,8 +27,10 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using namespace testing_support;
 
 constexpr uint64_t kExtentBytes = 64u << 10;
@@ -270,6 +272,9 @@ TEST_P(CompressedSourceTest, verify_names_damaged_extents_and_what_they_cost) {
   EXPECT_EQ(report->problems[0].extent, 5u);
   EXPECT_EQ(report->problems[0].offset, extent(5).file_offset);
   EXPECT_THAT(report->problems[0].text, HasSubstr("extent 5 is damaged"));
+  EXPECT_THAT(report->problems[0].text, Not(HasSubstr("copy or download")));
+  EXPECT_THAT(report->summary(), EndsWith("; copy or download it again, or load an older "
+                                          "checkpoint"));
   EXPECT_THAT(report->problems[0].tensors, ElementsAre("model/a"));
   EXPECT_EQ(report->problems[1].extent, 31u);
   EXPECT_THAT(report->problems[1].tensors, Contains("model/c"));
@@ -297,6 +302,8 @@ TEST_P(CompressedSourceTest, damage_reaches_the_reader_as_corruption) {
   const auto archive = Archive::open(posix_file_system(), put(file_)).value();
   const auto lost = archive->read_tensor(*archive->find_tensor("model/a"));
   EXPECT_THAT(lost, IsStatus(StatusCode::corruption, HasSubstr("extent 5 is damaged")));
+  EXPECT_THAT(lost.status().message(), EndsWith("; copy or download it again, or load an older "
+                                                "checkpoint"));
   EXPECT_OK(archive->read_tensor(*archive->find_tensor("model/b")));
   EXPECT_OK(archive->read_tensor(*archive->find_tensor("model/c")));
 }
