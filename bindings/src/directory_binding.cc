@@ -30,7 +30,9 @@ bool is_instance(const nb::handle& value, const char* module, const char* type) 
 // A file that cannot be read just now (no memory, no descriptors, no permission) is not damaged:
 // its checkpoint must not be given up for it.
 Status as_status(const nb::handle& exception, const std::string& path) {
-  const std::string text = path + ": " + nb::cast<std::string>(nb::str(exception));
+  const std::string own_text = nb::cast<std::string>(nb::str(exception));
+  const bool is_named = own_text.find(path) != std::string::npos;
+  const std::string text = is_named ? own_text : path + ": " + own_text;
   if (is_instance(exception, "builtins", "MemoryError")) {
     return Status(StatusCode::resource_exhausted, "no memory to read " + path, ENOMEM);
   }
@@ -39,7 +41,6 @@ Status as_status(const nb::handle& exception, const std::string& path) {
     const int error_number = nb::isinstance<nb::int_>(number) ? nb::cast<int>(number) : EIO;
     const Status status = errno_status(error_number, "read", path);
     if (!is_instance(exception, "tintype", "TintypeIOError")) return status;
-    const std::string own_text = nb::cast<std::string>(nb::str(exception));
     return Status(status.code(), own_text, error_number).with_path(path);
   }
   const nb::object type = nb::getattr(exception, "__class__");

@@ -15,6 +15,7 @@
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/file_digest.h"
 #include "engine/directory/resume_point.h"
+#include "io/archive/damage_remedy.h"
 #include "io/disk/links.h"
 
 namespace tintype {
@@ -55,6 +56,8 @@ class Reconciler {
   std::vector<Wanted> list_wanted() const;
   Status look_for(const Wanted& wanted);
   void drop(const CheckpointEntry& entry, const Status& reason);
+  std::string reason_text(const Status& reason) const;
+  void say_what_is_left();
   Status check_is(const CheckpointEntry& entry, std::string_view base) const;
   Status adopt_unindexed();
   void adopt(const std::string& name, std::string_view base);
@@ -86,6 +89,7 @@ class Reconciler {
   Directory& directory_;
   CheckpointIndex index_;
   std::vector<Survivor> survivors_;
+  std::vector<size_t> dropping_notes_;  // positions in state_.notes
   bool are_epochs_added_ = false;
 };
 
@@ -99,6 +103,7 @@ Result<CheckpointIndex> Reconciler::run() {
     restore_light(survivor);
   }
   select();
+  say_what_is_left();
   for (const CheckpointEntry& entry : index_.kept) {
     if (!find(entry.sequence)->is_numbered()) TINTYPE_RETURN_IF_ERROR(link(entry, entry.stem));
   }
@@ -147,8 +152,27 @@ Status Reconciler::look_for(const Wanted& wanted) {
 void Reconciler::drop(const CheckpointEntry& entry, const Status& reason) {
   std::erase_if(index_.ended_stages,
                 [&](const EndedStage& ended) { return ended.sequence == entry.sequence; });
-  note(entry.stem +
-       " cannot be used and is no longer in the index: " + std::string(reason.message()));
+  dropping_notes_.push_back(state_.notes.size());
+  note(entry.stem + " cannot be used and is no longer in the index: " + reason_text(reason));
+}
+
+// The caller of the notes names the directory before each.
+std::string Reconciler::reason_text(const Status& reason) const {
+  std::string text = without_damage_remedy(reason.message());
+  const std::string folder = "'" + state_.path_of("");
+  for (size_t at = 0; (at = text.find(folder, at)) != std::string::npos; ++at) {
+    text.erase(at + 1, folder.size() - 1);
+  }
+  return text;
+}
+
+// What a job that resumes goes on from instead is all that is to be done about the damage.
+void Reconciler::say_what_is_left() {
+  std::string text = "no other checkpoint is left";
+  if (index_.last.has_value() && index_.best.has_value()) {
+    text = fmt::format("last is now {}, best {}", index_.last->stem, index_.best->stem);
+  }
+  for (const size_t i : dropping_notes_) state_.notes[i] += "; " + text;
 }
 
 Status Reconciler::check_is(const CheckpointEntry& entry, std::string_view base) const {

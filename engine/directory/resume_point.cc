@@ -8,6 +8,7 @@
 
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/file_digest.h"
+#include "io/archive/damage_remedy.h"
 
 namespace tintype {
 namespace {
@@ -80,11 +81,13 @@ Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wa
     const Status status = check_candidate(state, candidate);
     if (status.is_ok()) {
       ResumePoint point = point_for(state, candidate);
+      for (std::string& note : notes)
+        note += "; resuming from " + candidate.entry.stem + " instead";
       point.notes = std::move(notes);
       return point;
     }
     notes.push_back(state.full_name(candidate.base) +
-                    " cannot be used: " + std::string(status.message()));
+                    " cannot be used: " + without_damage_remedy(status.message()));
   }
   // Without an index, the names still mean what they say.
   const std::string name = state.full_name(is_best_wanted ? kBestBase : kLastBase);

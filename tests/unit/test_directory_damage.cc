@@ -21,7 +21,9 @@ namespace tintype {
 namespace {
 
 using namespace testing_support;
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -37,7 +39,9 @@ TEST_F(CheckpointDirectoryTest, a_damaged_newest_file_sends_resume_to_an_older_o
   damage("last_full.pth");
   damage("best_full.pth");
   open(true);
-  EXPECT_THAT(directory_->notes(), ElementsAre(HasSubstr("train.3_full.pth' is cut off")));
+  EXPECT_THAT(directory_->notes(),
+              ElementsAre(AllOf(HasSubstr(": 'train.3_full.pth' is cut off"),
+                                EndsWith("; last is now train.2, best train.2"))));
   const auto point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok()) << point.status().message();
   EXPECT_EQ(point->epoch, 2u);
@@ -57,7 +61,8 @@ TEST_F(CheckpointDirectoryTest, damage_after_the_start_is_walked_around_with_not
   const auto point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok());
   EXPECT_EQ(point->path, folder_ + "/train.2_full.pth");
-  EXPECT_THAT(point->notes, ElementsAre(HasSubstr("last_full.pth cannot be used: bad bytes")));
+  EXPECT_THAT(point->notes, ElementsAre("last_full.pth cannot be used: bad bytes; "
+                                        "resuming from train.2 instead"));
 }
 
 TEST_F(CheckpointDirectoryTest, a_named_file_that_is_damaged_is_an_error_and_no_walk) {
