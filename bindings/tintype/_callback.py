@@ -195,8 +195,8 @@ class CheckpointCallback:
         untaken = [key for key in self.resumed if key.endswith("_state_dict")]
         if untaken:
             warnings.warn(
-                f"{point.path} holds {', '.join(untaken)}, for which this callback has no part: not "
-                "loaded, and not in what it will save",
+                f"{point.path} holds {', '.join(untaken)}, for which this callback has no part: "
+                "not loaded, and not in what it will save",
                 stacklevel=4,
             )
 

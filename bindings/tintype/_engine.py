@@ -51,11 +51,12 @@ class Engine:
     overlap; a further call waits, is skipped or raises BusyError, by ``when_busy``. ``on_torn``: a
     guarded save whose tensors changed too early fails with TornSnapshotError ("raise"), or does so
     and saves those tensors unguarded from then on ("eager_next"). ``byte_rate_limit``: bytes per
-    second over all writes, but for the first extent's (None: no limit). ``stall_timeout_s``: a save for which the disk did
-    nothing for so long fails with TintypeIOError (ETIMEDOUT), and new saves are refused with the
-    same error until the disk answers (None: wait for ever). Keep it far above the slowest fsync:
-    that shows no progress either. ``trace``: a file, replaced, that shows where the time of each
-    save went, for chrome://tracing and ui.perfetto.dev; whole after :meth:`wait` and :meth:`close`.
+    second over all writes, but for the first extent's (None: no limit). ``stall_timeout_s``: a save
+    for which the disk did nothing for so long fails with TintypeIOError (ETIMEDOUT), and new saves
+    are refused with the same error until the disk answers (None: wait for ever). Keep it far above
+    the slowest fsync: that shows no progress either. ``trace``: a file, replaced, that shows where
+    the time of each save went, for chrome://tracing and ui.perfetto.dev; whole after :meth:`wait`
+    and :meth:`close`.
 
     Thread-safe. A context manager: leaving it waits for pending saves. A forked child must make its
     own engine.
