@@ -56,7 +56,7 @@ void run(benchmark::State& state) {
   const auto size_bytes = static_cast<size_t>(state.range(0));
   TouchedMemory source(size_bytes);
   TouchedMemory target(size_bytes);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     benchmark::DoNotOptimize(kPass(target.bytes(), source.bytes()));
     benchmark::ClobberMemory();
   }

@@ -33,7 +33,7 @@ void plan(benchmark::State& state) {
   const auto storage_count = static_cast<size_t>(state.range(0));
   const SaveRequest request = make_request(storage_count, static_cast<uint64_t>(state.range(1)),
                                            static_cast<size_t>(state.range(2)));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     auto planned = plan_save(request, kExtentBytes);
     TINTYPE_CHECK(planned.is_ok());
     benchmark::DoNotOptimize(planned);
@@ -46,7 +46,7 @@ void plan_again(benchmark::State& state) {
   const SaveRequest request = make_request(storage_count, static_cast<uint64_t>(state.range(1)),
                                            static_cast<size_t>(state.range(2)));
   PlanCache cache;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     auto planned = cache.plan(request, kExtentBytes);
     TINTYPE_CHECK(planned.is_ok());
     benchmark::DoNotOptimize(planned);

@@ -26,7 +26,7 @@ constexpr size_t kStorageCount = 16;
 class BenchFolder {
  public:
   BenchFolder() {
-    const char* parent = std::getenv("TINTYPE_BENCH_DIR");
+    const char* parent = std::getenv("TINTYPE_BENCH_DIR");  // NOLINT(concurrency-mt-unsafe)
     path_ = std::string(parent != nullptr ? parent : ".") + "/bench_save.XXXXXX";
     TINTYPE_CHECK(::mkdtemp(path_.data()) != nullptr);
   }
@@ -58,7 +58,7 @@ void engine(benchmark::State& state) {
   const BenchFolder folder;
   auto engine = Engine::create({});
   TINTYPE_CHECK(engine.is_ok() && (*engine)->prepare(memory.size()).is_ok());
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     auto snapshot = (*engine)->save_async(make_request(memory, folder.file("engine.pth")));
     TINTYPE_CHECK(snapshot.is_ok());
     TINTYPE_CHECK((*snapshot)->wait_published(std::nullopt)->is_ok());
@@ -85,7 +85,7 @@ void replace_by_system_calls(const BenchFolder& folder, ByteView content) {
 void bare(benchmark::State& state) {
   const ByteVector memory(static_cast<size_t>(state.range(0)), std::byte{1});
   const BenchFolder folder;
-  for (auto _ : state) replace_by_system_calls(folder, memory);
+  while (state.KeepRunning()) replace_by_system_calls(folder, memory);
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 

@@ -23,7 +23,8 @@ constexpr uint32_t kDepth = 8;
 constexpr uint32_t kPwriteThreads = 4;
 
 uint64_t file_bytes() {
-  return std::getenv("TINTYPE_FULL") != nullptr ? 512ull << 20 : 16ull << 20;
+  const bool is_full = std::getenv("TINTYPE_FULL") != nullptr;  // NOLINT(concurrency-mt-unsafe)
+  return is_full ? 512ull << 20 : 16ull << 20;
 }
 
 std::unique_ptr<File> make_file(Directory& directory, bool is_direct) {
@@ -52,7 +53,7 @@ void write_file(WriteQueue& queue, File& file, ByteView memory, uint64_t extent_
 
 void write(benchmark::State& state, bool is_ring, bool is_direct) {
   const auto extent_bytes = static_cast<uint64_t>(state.range(0));
-  const char* folder = std::getenv("TINTYPE_BENCH_DIR");
+  const char* folder = std::getenv("TINTYPE_BENCH_DIR");  // NOLINT(concurrency-mt-unsafe)
   auto directory = posix_file_system().open_directory(folder != nullptr ? folder : ".");
   TINTYPE_CHECK(directory.is_ok());
   auto queue =
@@ -65,7 +66,7 @@ void write(benchmark::State& state, bool is_ring, bool is_direct) {
       static_cast<std::byte*>(std::aligned_alloc(4096, kDepth * extent_bytes)), &std::free);
   const MutableBytes bytes(memory.get(), kDepth * extent_bytes);
   std::fill(bytes.begin(), bytes.end(), std::byte{1});
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     state.PauseTiming();
     auto file = make_file(**directory, is_direct);
     state.ResumeTiming();

@@ -58,7 +58,8 @@ nb::object capture_natively(StorageTable& table, nb::handle object) {
   }
 }
 
-Captured from_pickler(nb::bytes pickle, std::vector<uint32_t> storages, const std::string& path) {
+Captured from_pickler(const nb::bytes& pickle, std::vector<uint32_t> storages,
+                      const std::string& path) {
   const auto* first = reinterpret_cast<const std::byte*>(pickle.c_str());
   return {{ByteVector(first, first + pickle.size()), std::move(storages)}, path};
 }

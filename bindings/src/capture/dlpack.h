@@ -12,12 +12,12 @@ inline constexpr int32_t kDeviceCpu = 1;  // pinned memory too, as torch reports
 inline constexpr int32_t kDeviceCuda = 2;
 
 enum TypeCode : uint8_t {
-  kInt = 0,
-  kUnsigned = 1,
-  kFloat = 2,
-  kBfloat = 4,
-  kComplex = 5,
-  kBool = 6
+  signed_integer = 0,
+  unsigned_integer = 1,
+  floating = 2,
+  bfloat = 4,
+  complex = 5,
+  boolean = 6
 };
 
 struct DataType {

@@ -10,8 +10,8 @@ constexpr size_t kSparesMax = 4;            // a guarded save uses four maps
 }  // namespace
 
 std::vector<IdentityMap::Table>& IdentityMap::spares() {
-  static auto* const spares = new std::vector<Table>();
-  return *spares;
+  static auto* const kSpares = new std::vector<Table>();
+  return *kSpares;
 }
 
 // The spare returned last: maps end in the reverse order of their making, so it has the right size.

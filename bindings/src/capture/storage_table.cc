@@ -103,6 +103,7 @@ uint32_t StorageTable::find(uint32_t number, uint64_t size_bytes) const {
 
 uint32_t StorageTable::append(uint32_t number, uint64_t address, Content content, uint32_t device) {
   const auto index = static_cast<uint32_t>(storages_.size());
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   storages_.push_back({.address = reinterpret_cast<const std::byte*>(address),
                        .size_bytes = content.size_bytes,
                        .device = device,

@@ -25,12 +25,12 @@ std::span<const int64_t> integers(const int64_t* first, int32_t count) {
 // torch's types of 1 to 7 bits all claim 8, and new types come: those are asked for by name.
 bool is_one_torch_dtype(dlpack::DataType type) {
   switch (type.code) {
-    case dlpack::kFloat:
-    case dlpack::kBfloat:
-    case dlpack::kComplex:
-    case dlpack::kBool: return type.lanes == 1 && std::has_single_bit(type.bits);
-    case dlpack::kInt:
-    case dlpack::kUnsigned:
+    case dlpack::floating:
+    case dlpack::bfloat:
+    case dlpack::complex:
+    case dlpack::boolean: return type.lanes == 1 && std::has_single_bit(type.bits);
+    case dlpack::signed_integer:
+    case dlpack::unsigned_integer:
       return type.lanes == 1 && type.bits > 8 && std::has_single_bit(type.bits);
     default: return false;
   }

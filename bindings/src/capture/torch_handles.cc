@@ -87,10 +87,10 @@ nb::object Attribute::operator()(PyObject* self) const {
     case Kind::getter: value = getter_(self, closure_); break;
     case Kind::no_arguments: value = function_(self, nullptr); break;
     case Kind::keywords: {
-      static PyObject* const no_arguments = PyTuple_New(0);
+      static PyObject* const kNoArguments = PyTuple_New(0);
       const auto function = reinterpret_cast<PyCFunctionWithKeywords>(  // as the flags say
           reinterpret_cast<void (*)()>(function_));
-      value = function(self, no_arguments, nullptr);
+      value = function(self, kNoArguments, nullptr);
       break;
     }
     case Kind::named:
