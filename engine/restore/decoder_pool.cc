@@ -9,9 +9,27 @@
 
 namespace tintype {
 
+// A worker that is put back whatever happens: others may be waiting for it.
+class DecoderPool::Lease {
+ public:
+  explicit Lease(DecoderPool& pool) : pool_(pool), worker_(pool.take()) {}
+  ~Lease() { pool_.put_back(std::move(worker_)); }
+  Worker* operator->() const { return worker_.get(); }
+
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+ private:
+  DecoderPool& pool_;
+  std::unique_ptr<Worker> worker_;
+};
+
 Status DecoderPool::decode(size_t extent, MutableBytes plain) {
   const IndexedExtent& indexed = index_.extents[extent];
-  auto worker = take();
+  const Lease worker(*this);
+  if (worker->decoder == nullptr) {
+    worker->decoder = ExtentDecoder::create(index_.form, index_.has_checksums);
+  }
   if (worker->memory.size() < indexed.encoded_bytes) {
     worker->memory.clear();
     resize_in_huge_pages(worker->memory, indexed.encoded_bytes);
@@ -24,24 +42,20 @@ Status DecoderPool::decode(size_t extent, MutableBytes plain) {
     status = with_damage_remedy(status.with_context(
         fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : "")));
   }
-  put_back(std::move(worker));
   if (status.is_ok()) is_sound_[extent] = true;
   return status;
 }
 
 std::unique_ptr<DecoderPool::Worker> DecoderPool::take() {
-  {
-    std::unique_lock lock(mutex_);
-    has_idle_.wait(lock, [&] { return !idle_.empty() || made_count_ < decoder_max_; });
-    if (!idle_.empty()) {
-      auto worker = std::move(idle_.back());
-      idle_.pop_back();
-      return worker;
-    }
-    ++made_count_;
+  std::unique_lock lock(mutex_);
+  has_idle_.wait(lock, [&] { return !idle_.empty() || made_count_ < decoder_max_; });
+  if (!idle_.empty()) {
+    auto worker = std::move(idle_.back());
+    idle_.pop_back();
+    return worker;
   }
   auto worker = std::make_unique<Worker>();
-  worker->decoder = ExtentDecoder::create(index_.form, index_.has_checksums);
+  ++made_count_;
   return worker;
 }
 

@@ -22,9 +22,12 @@ class DecoderPool {
  public:
   // Both outlive this. REQUIRES: decoder_max > 0.
   DecoderPool(const ByteSource& file, const FrameIndex& index, uint32_t decoder_max)
-      : file_(file), index_(index), decoder_max_(decoder_max), is_sound_(index.extents.size()) {}
+      : file_(file), index_(index), decoder_max_(decoder_max), is_sound_(index.extents.size()) {
+    idle_.reserve(decoder_max);
+  }
 
-  // Reads and decodes an extent into `plain`, which has its plain_bytes. corruption names the file,
+  // Reads and decodes an extent into `plain`, which has its plain_bytes. May throw bad_alloc, and
+  // can be called again then. corruption names the file,
   // the extent and its place.
   Status decode(size_t extent, MutableBytes plain);
   // Whether it was decoded before and is what was written.
@@ -32,9 +35,10 @@ class DecoderPool {
 
  private:
   struct Worker {
-    std::unique_ptr<ExtentDecoder> decoder;
-    ByteVector memory;  // for encoded extents
+    std::unique_ptr<ExtentDecoder> decoder;  // made at the first use, as the memory
+    ByteVector memory;                       // for encoded extents
   };
+  class Lease;
   std::unique_ptr<Worker> take();
   void put_back(std::unique_ptr<Worker> worker);
 

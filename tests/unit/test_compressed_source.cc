@@ -3,9 +3,11 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <new>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/element_runs.h"
@@ -207,6 +209,32 @@ TEST_P(CompressedSourceTest, threads_wait_where_all_decoders_are_taken) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(file.most(), 2);
   for (size_t i = 0; i < index.extents.size(); ++i) EXPECT_TRUE(decoders.is_sound(i));
+}
+
+// Has no memory for its first read.
+class PoorFile final : public ByteSource {
+ public:
+  explicit PoorFile(ByteView bytes) : bytes_(bytes, "x.pth.ttz") {}
+
+  uint64_t size_bytes() const override { return bytes_.size_bytes(); }
+  Status read_at(MutableBytes target, uint64_t offset) const override {
+    if (!std::exchange(has_refused_, true)) throw std::bad_alloc();
+    return bytes_.read_at(target, offset);
+  }
+  const std::string& name() const override { return bytes_.name(); }
+
+ private:
+  MemorySource bytes_;
+  mutable bool has_refused_ = false;
+};
+
+TEST_P(CompressedSourceTest, memory_that_is_refused_takes_no_decoder_from_others) {
+  const FrameIndex index = read_frame_index(MemorySource(file_), GetParam()).value();
+  const PoorFile file(file_);
+  DecoderPool decoders(file, index, 1);
+  ByteVector plain(index.extents[0].plain_bytes);
+  EXPECT_THROW(static_cast<void>(decoders.decode(0, plain)), std::bad_alloc);
+  EXPECT_OK(decoders.decode(0, plain));
 }
 
 TEST(SourceMemory, is_bounded_whatever_the_size_of_extents) {
