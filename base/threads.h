@@ -61,6 +61,7 @@ class ThreadGroup {
 
   template <typename Body>
   Status start(const char* name, Body body) {
+    threads_.reserve(threads_.size() + 1);  // before: a thread that runs must have its place
     TINTYPE_ASSIGN_OR_RETURN(std::thread thread, start_thread(name, std::move(body)));
     threads_.push_back(std::move(thread));
     return Status::ok();
