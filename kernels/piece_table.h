@@ -9,8 +9,8 @@
 
 namespace tintype {
 
-// Passed to kernels by value. What it points to is memory that the device reads, and
-// stays until they are done.
+// Passed to kernels by value. What it points to is memory that the device reads, and stays until
+// they are done.
 struct PieceTable {
   const CopyPiece* pieces = nullptr;       // their `crc` is not for the device
   const uint64_t* first_chunks = nullptr;  // [piece_count + 1], see gather::piece_of()

@@ -127,6 +127,7 @@ void call_blocking(Call call) {
 void before_mutation(BoundEngine& engine,
                      const std::vector<std::pair<int, StreamHandle>>& streams) {
   std::vector<DeviceStream> waiting;
+  waiting.reserve(streams.size());
   for (const auto& [device, stream] : streams) {
     waiting.push_back({value_or_raise(cuda_device(device)), stream});
   }

@@ -56,7 +56,8 @@ void NativeRequest::set_slab(uint32_t position, const nb::object& tensor) {
   if (position >= request_.devices.size()) throw nb::index_error("no such device");
   const auto address = nb::cast<uint64_t>(tensor.attr("data_ptr")());
   const auto size_bytes = nb::cast<uint64_t>(tensor.attr("nbytes"));
-  request_.devices[position].slab = {reinterpret_cast<std::byte*>(address), size_bytes};
+  auto* const first = reinterpret_cast<std::byte*>(address);  // NOLINT(performance-no-int-to-ptr)
+  request_.devices[position].slab = {first, size_bytes};
   held_.add(tensor.ptr());
 }
 

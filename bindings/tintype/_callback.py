@@ -49,15 +49,15 @@ class CheckpointCallback:
     better unless ``minimize_metric`` is False; NaN is worst, ties keep the older. ``resume``: None
     starts a new index, and replaces an older run's files of the same stage and epoch; "last",
     "best", a stem as "train.3" or a path continues: ``resumed`` then is a dict of what the full
-    checkpoint held beside the parts. ``on_error``:
-    "raise" raises the error of a failed save from the next ``on_epoch_end``, which has started its
-    own save by then (``error.snapshot``), ``on_stage_end`` or ``close``; "warn" warns there and
-    lets training go on; an error that the job has seen by itself, say from a snapshot's wait, is
-    not told again. Wrong arguments raise in any case. ``light_layout="bare"``: light files hold the
-    model's state dict itself. ``compression``: the form of all files of the directory, whose names
-    follow from it: None, the default, is plain (.pth), "zstd" .pth.zst, "planes" .pth.ttz, "auto"
-    is planes, coded only while the disk is behind; there is no "by-name". A run is resumed with the
-    one that it was begun with. ``engine``: None means the one behind ``tintype.save``.
+    checkpoint held beside the parts. ``on_error``: "raise" raises the error of a failed save from
+    the next ``on_epoch_end``, which has started its own save by then (``error.snapshot``),
+    ``on_stage_end`` or ``close``; "warn" warns there and lets training go on; an error that the job
+    has seen by itself, say from a snapshot's wait, is not told again. Wrong arguments raise in any
+    case. ``light_layout="bare"``: light files hold the model's state dict itself. ``compression``:
+    the form of all files of the directory, whose names follow from it: None, the default, is plain
+    (.pth), "zstd" .pth.zst, "planes" .pth.ttz, "auto" is planes, coded only while the disk is
+    behind; there is no "by-name". A run is resumed with the one that it was begun with. ``engine``:
+    None means the one behind ``tintype.save``.
 
     One callback writes to a directory at a time: LockedError names the other process; an older one
     of this process is closed. Files are complete at every moment, and losers are deleted only after

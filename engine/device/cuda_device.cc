@@ -82,8 +82,8 @@ bool is_built_with_cuda() { return cuda_runtime_api() != nullptr; }
 Result<Device*> cuda_device(int index) {
   CudaApi* const api = cuda_runtime_api();
   if (api == nullptr) return Status::unsupported("this build has no CUDA part");
-  static auto* const devices = new CudaDevices(*api);  // engines that end at exit still use it
-  return devices->device(index);
+  static auto* const kDevices = new CudaDevices(*api);  // engines that end at exit still use it
+  return kDevices->device(index);
 }
 
 }  // namespace tintype
