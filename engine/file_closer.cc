@@ -42,6 +42,7 @@ void FileCloser::close(std::unique_ptr<File> file) {
   if (file == nullptr || !thread_.joinable()) return;
   {
     std::lock_guard lock(queue_->mutex);
+    if (queue_->files.size() >= kMaxWaiting) return;  // `file` closes as this returns, unlocked
     queue_->files.push_back(std::move(file));
   }
   queue_->changed.notify_all();

@@ -17,7 +17,12 @@ class FileCloser {
   // hangs a close may never return, and whoever ends must not wait for it.
   ~FileCloser();
 
-  void close(std::unique_ptr<File> file);  // any thread; null is ignored
+  // Any thread; null is ignored. Where kMaxWaiting files wait already, the caller closes its own:
+  // a job that replaces files faster than their disk frees them must not run out of descriptors,
+  // nor keep ever more freed bytes from the disk.
+  void close(std::unique_ptr<File> file);
+
+  static constexpr size_t kMaxWaiting = 8;
 
   FileCloser(const FileCloser&) = delete;
   FileCloser& operator=(const FileCloser&) = delete;

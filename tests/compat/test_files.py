@@ -287,7 +287,8 @@ def test_failed_saves_leave_no_descriptor_open(tmp_path: Path, make_engine: Make
         with pytest.raises(IsADirectoryError):
             engine.save(numbered_state(1, SMALL), tmp_path / "folder")
         engine.save(numbered_state(1, SMALL), tmp_path / "x.pth")
-    assert len(os.listdir("/proc/self/fd")) <= before + 2  # a replaced file may still be closing
+    # Up to 8 replaced files wait for the thread that closes them, and one is in its hands.
+    assert len(os.listdir("/proc/self/fd")) <= before + 10
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else here")

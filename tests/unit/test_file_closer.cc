@@ -58,6 +58,24 @@ TEST(FileCloser, everything_is_closed_when_it_ends) {
   EXPECT_EQ(*closed, 20);
 }
 
+TEST(FileCloser, a_caller_closes_its_own_file_when_too_many_wait) {
+  const auto slow = std::make_shared<Gate>();
+  const auto open = std::make_shared<Gate>();
+  open->open();
+  const auto slow_closed = std::make_shared<std::atomic<int>>(0);
+  const auto own_closed = std::make_shared<std::atomic<int>>(0);
+  FileCloser closer;
+  closer.close(std::make_unique<ClosingFile>(slow, slow_closed));
+  while (!slow->has_held()) std::this_thread::sleep_for(milliseconds(1));  // no longer waiting
+  for (size_t i = 0; i < FileCloser::kMaxWaiting; ++i) {
+    closer.close(std::make_unique<ClosingFile>(slow, slow_closed));
+  }
+  closer.close(std::make_unique<ClosingFile>(open, own_closed));
+  EXPECT_EQ(*own_closed, 1);
+  EXPECT_EQ(*slow_closed, 0);
+  slow->open();
+}
+
 TEST(FileCloser, a_close_that_hangs_is_left_to_its_thread) {
   const auto gate = std::make_shared<Gate>();
   const auto closed = std::make_shared<std::atomic<int>>(0);
