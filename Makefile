@@ -5,8 +5,8 @@ JOBS ?= $(shell n=$$(nproc); [ $$n -gt 8 ] && n=8; echo $$n)
 DEMO_ARGS := $(if $(STEPS),--steps $(STEPS)) $(if $(TEXT),--text "$(TEXT)") \
              $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
-.PHONY: help setup setup-lint setup-fuzz build demo test test-cpp test-python test-san test-slow test-mutants fuzz \
-        bench lint format deps test-gpu bench-gpu clean distclean
+.PHONY: help setup setup-lint setup-fuzz setup-bench build demo test test-cpp test-python test-san \
+        test-slow test-mutants fuzz bench lint format deps test-gpu bench-gpu clean distclean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,10 @@ lint: setup-lint build  ## formatting, clang-tidy, headers, ruff (slow)
 format: setup-lint  ## format every source
 	@tools/format.sh
 
-bench: build  ## the promises as ratios in one run: ARGS="--quick --rows save,dcp --dir DIR"
+setup-bench:
+	@tools/setup.sh bench
+
+bench: setup-bench build  ## the promises as ratios in one run: ARGS="--quick --rows save,dcp --dir DIR"
 	@$(PYTHON) bench/table.py $(ARGS)
 
 deps:  ## for machines without package access: what building needs, unpacked into DIR=

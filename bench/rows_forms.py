@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import fio
 import torch
+import zipnn_coder
 from pairs import Row, Series, at_least, divide, interleave
 from scene import Scene, drop_from_page_cache, sync_file
 
@@ -20,7 +22,10 @@ import tintype
 
 _ROOT = Path(__file__).parents[1]
 _BUILD = _ROOT / "build" / "release"
-_BESIDE = ("zstd_-1", "zstd_-3")
+
+# Coders beside ours, by bench_codec's names. The first is the limit of ours: what libzstd takes to
+# code the same planes, with nothing around it.
+_BESIDE = {"planes_limit": "libzstd's part of it", "zstd_-1": "zstd -1", "zstd_-3": "zstd -3"}
 
 # Goals: how small, and how fast a core encodes, in GB/s of plain bytes. None: only shown.
 _STATES: dict[str, tuple[str, float | None, float | None, float | None]] = {
@@ -35,8 +40,9 @@ _STATES: dict[str, tuple[str, float | None, float | None, float | None]] = {
 def forms(scene: Scene) -> list[Row]:
     trained = scene.path("trained.pth")
     tintype.save(states.trained(scene.scale.training_seconds, scene.scale.trained_width), trained)
-    rows = _coding(scene, trained)
-    large = _repeated(tintype.load(trained), scene.scale.large_bytes)
+    state = tintype.load(trained)
+    rows = _coding(scene, trained, state)
+    large = _repeated(state, scene.scale.large_bytes)
     trained.unlink()
     return [*rows, _durable(scene, large), _decompress(scene, large)]
 
@@ -45,7 +51,7 @@ def forms(scene: Scene) -> list[Row]:
 Runs = dict[str, list[dict[str, Any]]]
 
 
-def _coding(scene: Scene, trained: Path) -> list[Row]:
+def _coding(scene: Scene, trained: Path, state: Any) -> list[Row]:
     coders = "|".join(("planes", *_BESIDE))
     command = [
         _BUILD / "bench" / "bench_codec",
@@ -61,10 +67,19 @@ def _coding(scene: Scene, trained: Path) -> list[Row]:
     for run in json.loads(result.stdout)["benchmarks"]:
         if run["run_type"] == "iteration":
             runs.setdefault(run["run_name"].split("/repeats:")[0], []).append(run)
+    if zipnn_coder.is_here():
+        _add_zipnn(runs, state, scene.scale.rounds)
     rows = []
     for state, goals in _STATES.items():
         rows += _rows_of(runs, state, *goals)
     return rows
+
+
+def _add_zipnn(runs: Runs, state: Any, rounds: int) -> None:
+    floats = torch.cat([t.flatten() for t in states.tensors_in(state) if t.dtype == torch.float32])
+    for name, values in {"real": floats, "real_bf16": floats.bfloat16()}.items():
+        for step, measured in zipnn_coder.measure(values, rounds).items():
+            runs[f"{step}/{name}/zipnn"] = measured
 
 
 def _rows_of(
@@ -79,9 +94,13 @@ def _rows_of(
         return [float(run[key]) for run in runs[f"{step}/{state}/{coder}"]]
 
     def row(label: str, step: str, key: str, unit: str, scale: float, goal: float | None) -> Row:
+        names = {"planes": "planes", **_BESIDE, "zipnn": "ZipNN, one thread"}
+        if key == "ratio" or goal is None:
+            del names["planes_limit"]
         ours, *beside = (
-            Series(coder, [value / scale for value in values(step, coder, key)], unit=unit)
-            for coder in ("planes", *_BESIDE)
+            Series(name, [value / scale for value in values(step, coder, key)], unit=unit)
+            for coder, name in names.items()
+            if f"{step}/{state}/{coder}" in runs
         )
         return Row("forms", f"planes, {what}: {label}", ours, beside, ours.values, unit,
                    None if goal is None else at_least(goal))  # fmt: skip
@@ -127,7 +146,8 @@ def _durable(scene: Scene, state: Any) -> Row:
 
 def _decompress(scene: Scene, state: Any) -> Row:
     """The command, past the page cache, beside the slower one of fio reading what it reads and fio
-    writing what it writes, each with the disk for itself."""
+    writing what it writes: each with the disk for itself, and, as the command has it, both at once.
+    """
     coded, plain = scene.path("large.pth.ttz"), scene.path("large.pth")
     tintype.save(state, coded)
     sizes: list[int] = []
@@ -142,16 +162,26 @@ def _decompress(scene: Scene, state: Any) -> Row:
         drop_from_page_cache(coded)
         return scene.new_file("large.pth", decompress)
 
-    def line() -> float:
-        read = fio.read_seconds(coded)
-        written = fio.write_seconds(plain, sizes[0] if sizes else coded.stat().st_size)
+    def write() -> float:
+        seconds = fio.write_seconds(plain, sizes[0])
         plain.unlink()
-        return max(read, written)
+        return seconds
 
-    samples = interleave({"decompress": ours, "fio": line}, scene.scale.rounds)
+    def alone() -> float:
+        return max(fio.read_seconds(coded), write())
+
+    def at_once() -> float:
+        with ThreadPoolExecutor() as pool:
+            reading, writing = pool.submit(fio.read_seconds, coded), pool.submit(write)
+            return max(reading.result(), writing.result())
+
+    ours()  # which tells how much is to be written
+    samples = interleave({"decompress": ours, "alone": alone, "at once": at_once},
+                         scene.scale.rounds)  # fmt: skip
     coded.unlink()
     return Row("forms", "tintype decompress of planes, cold",
                Series("decompress", samples["decompress"], moved_bytes=sizes[0]),
-               [Series("fio, read or write", samples["fio"], moved_bytes=sizes[0])],
-               divide(samples["fio"], samples["decompress"]), "fio ÷ ours",
+               [Series("fio, read or write", samples["alone"], moved_bytes=sizes[0]),
+                Series("fio, both at once", samples["at once"], moved_bytes=sizes[0])],
+               divide(samples["alone"], samples["decompress"]), "fio ÷ ours",
                at_least(0.9))  # fmt: skip

@@ -6,6 +6,7 @@
 #   tools/setup.sh            what building and testing need
 #   tools/setup.sh lint       the same, and what `make lint` needs
 #   tools/setup.sh fuzz       the same, and what `make fuzz` needs
+#   tools/setup.sh bench      the same, and the contenders of `make bench` that are optional
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -123,6 +124,13 @@ install_python_packages() {
   "${pip[@]}" "${requirements[@]/#/--requirement=}"
 }
 
+# Built where they are installed, which may fail: the table then does without.
+install_contenders() {
+  say "installing into .venv, to compare with: $(tr '\n' ' ' < tools/requirements-bench.txt)"
+  "$venv_python" -m pip install -q --disable-pip-version-check -r tools/requirements-bench.txt ||
+    say "not installed: the table of make bench is without them"
+}
+
 # As cmake/Cuda.cmake asks.
 has_fitting_nvcc() {
   local nvcc release
@@ -161,6 +169,7 @@ install_packages
 make_venv
 install_python_packages
 install_cuda_compiler
+if [ "$kind" = bench ]; then install_contenders; fi
 link_into_venv
 fingerprint > "$stamp"
 say "done"
