@@ -55,6 +55,7 @@ struct EngineStats {
 };
 
 // Asked at least every 50 ms while a call blocks; true makes the call stop (a pending Ctrl-C).
+// It must not wait for this engine: the call that asks may hold its turn.
 using InterruptCheck = std::function<bool()>;
 
 // All methods are thread-safe, and none may be called with the GIL held. A forked child must not

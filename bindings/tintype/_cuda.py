@@ -41,7 +41,7 @@ class DevicesInUse:
     def __init__(self, slab_bytes: int) -> None:
         self._slab_bytes = slab_bytes
         self._slabs: dict[int, torch.Tensor | None] = {}  # None: none wanted, or no room
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def attach(self, request: _tintype.Request) -> None:
         """Notes the devices of the request, and gives it the slabs."""

@@ -14,7 +14,7 @@ from tintype._snapshot import Snapshot
 from tintype._target import Compression, PathLike
 
 _default_engine: Engine | None = None
-_default_lock = threading.Lock()
+_default_lock = threading.RLock()  # a signal handler may call while its thread holds it
 
 
 def default_engine() -> Engine:
@@ -68,7 +68,7 @@ def _forget_in_child() -> None:
     # Its threads live in the parent: never destroyed here.
     _abandoned_in_child.append(_default_engine)
     _default_engine = None
-    _default_lock = threading.Lock()
+    _default_lock = threading.RLock()
 
 
 _abandoned_in_child: list[Engine | None] = []

@@ -32,6 +32,7 @@ from tintype._target import (
     storage_alignment,
     write_fully,
 )
+from tintype._under_way import SavesUnderWay
 
 
 class Engine:
@@ -59,7 +60,9 @@ class Engine:
     and :meth:`close`.
 
     Thread-safe. A context manager: leaving it waits for pending saves. A forked child must make its
-    own engine.
+    own engine. Signal handlers may save too: within a save of the same thread an engine beside this
+    one serves them, without guards. There, saving to the same path, a checkpoint directory's saves,
+    :meth:`wait` and :meth:`close` raise BusyError.
     """
 
     def __init__(
@@ -103,6 +106,13 @@ class Engine:
         self._guards = GuardList()
         self._devices = DevicesInUse(device_slab_bytes or 0)
         self._is_closed = False
+        self._under_way = SavesUnderWay()
+        self._beside: Engine | None = None  # for saves from within a save
+        self._beside_options: dict[str, Any] = {
+            "direct_io": direct_io,
+            "backend": backend,
+            "stall_timeout_s": stall_timeout_s,
+        }
         _live_engines.add(self)
         _drain_with_worker()
 
@@ -184,6 +194,9 @@ class Engine:
     ) -> Snapshot:
         """Hands captured files to the engine. ``is_blocking``: returns when they are published, or
         raises; an interrupt cancels."""
+        if self._under_way.paths():
+            engine = self._engine_beside([target.path for target in files], publisher)
+            return engine._start(files, table, start_ns, None, is_blocking)
         request = _make_request(files, table)
         self._devices.attach(request)
         if publisher is not None:
@@ -192,9 +205,18 @@ class Engine:
             self._guard_request(request, table)
         request.set_capture(time.perf_counter_ns() - start_ns, files[0].content.path)
         start = self._native.save if is_blocking else self._native.save_async
-        snapshot = Snapshot(start(request))
+        with self._under_way.of([target.path for target in files]):
+            snapshot = Snapshot(start(request))
         self._raise_unseen(snapshot)
         return snapshot
+
+    def _engine_beside(self, paths: Sequence[str], publisher: Any) -> Engine:
+        """For a save from within one of the calling thread's, which it cannot wait for."""
+        if publisher is not None or set(paths) & set(self._under_way.paths()):
+            self._under_way.refuse("a save")
+        if self._beside is None:
+            self._beside = Engine(**self._beside_options)
+        return self._beside
 
     def _guard_request(self, request: _tintype.Request, table: StorageTable) -> None:
         optimizers = self._guards.optimizers()
@@ -264,13 +286,19 @@ class Engine:
 
     def wait(self) -> None:
         """Waits for all saves started so far; raises the first error that nobody has seen."""
+        self._under_way.refuse("wait()")
         self._native.wait()
+        if self._beside is not None:
+            self._beside.wait()
         self._raise_unseen(None)
 
     def close(self) -> None:
         """Refuses new saves and waits for pending ones. Raises the first unseen error."""
+        self._under_way.refuse("close()")
         self._native.close()  # raises in a forked child, and changes nothing there
         self._is_closed = True
+        if self._beside is not None:
+            self._beside.close()
         self._raise_unseen(None)
 
     def stats(self) -> dict[str, Any]:

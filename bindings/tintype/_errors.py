@@ -39,7 +39,8 @@ class TornSnapshotError(TintypeError):
 
 class BusyError(TintypeError):
     """``max_in_flight`` saves are running and the engine was made with ``when_busy="raise"``; from
-    ``save`` also with ``"skip"``, since it has no snapshot to say that nothing was saved."""
+    ``save`` also with ``"skip"``, since it has no snapshot to say that nothing was saved. Or a
+    signal handler asks for what cannot be before the save that it interrupts goes on."""
 
 
 class UnsupportedError(TintypeError):

@@ -144,7 +144,7 @@ class _CallbackThread:
     """Runs done-callbacks, so that no engine thread ever waits for the GIL."""
 
     _instance: _CallbackThread | None = None
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
     def __init__(self) -> None:
         self._watched: queue.SimpleQueue[tuple[Snapshot, DoneCallback]] = queue.SimpleQueue()
@@ -163,7 +163,7 @@ class _CallbackThread:
     def forget(cls) -> None:
         """In a forked child, where the thread does not exist."""
         cls._instance = None
-        cls._lock = threading.Lock()
+        cls._lock = threading.RLock()
 
     @classmethod
     def finish(cls, seconds: float) -> None:
