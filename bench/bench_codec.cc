@@ -53,12 +53,12 @@ ByteVector huge_bytes(size_t size_bytes) {
 }
 
 template <typename Number, typename Draw>
-State state_of(std::string name, const Draw& draw) {
+State state_of(std::string name, bool is_floating, const Draw& draw) {
   State state{std::move(name), huge_bytes(kStateBytes), {}};
   for (uint64_t offset = 0; offset < kStateBytes; offset += sizeof(Number)) {
     store_little_endian(MutableBytes(state.plain), offset, static_cast<Number>(draw()));
   }
-  state.elements.add(0, kStateBytes, sizeof(Number));
+  state.elements.add(0, kStateBytes, sizeof(Number), is_floating);
   return state;
 }
 
@@ -68,11 +68,11 @@ std::vector<State> made_states() {
   std::normal_distribution<float> weight(0.0F, 0.02F);
   const auto weight_bits = [&] { return std::bit_cast<uint32_t>(weight(random)); };
   std::vector<State> states;
-  states.push_back(state_of<uint32_t>("fp32", weight_bits));
-  states.push_back(state_of<uint16_t>("bf16", [&] { return weight_bits() >> 16; }));
-  states.push_back(state_of<uint64_t>("random", [&] { return random(); }));
-  states.push_back(state_of<uint32_t>("zero", [] { return 0; }));
-  states.push_back(state_of<uint64_t>("int64", [&] { return random() % 50'000; }));
+  states.push_back(state_of<uint32_t>("fp32", true, weight_bits));
+  states.push_back(state_of<uint16_t>("bf16", true, [&] { return weight_bits() >> 16; }));
+  states.push_back(state_of<uint64_t>("random", false, [&] { return random(); }));
+  states.push_back(state_of<uint32_t>("zero", true, [] { return 0; }));
+  states.push_back(state_of<uint64_t>("int64", false, [&] { return random() % 50'000; }));
   return states;
 }
 
@@ -80,14 +80,14 @@ std::vector<State> made_states() {
 State in_bfloat16(const State& state) {
   State half{state.name + "_bf16", {}, {}};
   for (const ElementRun& run : state.elements.runs_in(0, state.plain.size())) {
-    if (run.element_bytes != sizeof(uint32_t)) continue;
+    if (!run.is_floating || run.element_bytes != sizeof(uint32_t)) continue;
     for (uint64_t offset = 0; offset < run.size_bytes; offset += sizeof(uint32_t)) {
       const auto bits = load_little_endian<uint32_t>(state.plain, run.offset_bytes + offset);
       const uint32_t rounding = 0x7FFF + ((bits >> 16) & 1u);
       append_little_endian(half.plain, static_cast<uint16_t>((bits + rounding) >> 16));
     }
   }
-  half.elements.add(0, half.plain.size(), sizeof(uint16_t));
+  half.elements.add(0, half.plain.size(), sizeof(uint16_t), true);
   return half;
 }
 

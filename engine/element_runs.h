@@ -10,7 +10,7 @@
 
 namespace tintype {
 
-// Of an image that is about to be written: its storages, by SourceStorage::element_bytes.
+// Of an image that is about to be written: its storages, by what SourceStorage says of its numbers.
 ElementMap element_map(const FileImage& image, std::span<const SourceStorage> storages);
 
 // Of a plain file: its stored records, by the tensors that lie in them (the widest, where they

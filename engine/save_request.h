@@ -23,8 +23,9 @@ struct SourceStorage {
   const std::byte* address = nullptr;  // may be null when size_bytes is 0
   uint64_t size_bytes = 0;             // what the record holds: numel * item size of its dtype
   uint32_t device = kHostMemory;       // or a position in SaveRequest::devices
-  // Of one number in it (half a complex one's). Only the compressed forms ask, for their ratio.
+  // Of the numbers in it (half a complex one's). Only the compressed forms ask, for their ratio.
   uint32_t element_bytes = 1;
+  bool is_floating = false;
   // May be copied after save_async has returned: the job changes it only after before_mutation().
   // Means something only in a guarded save (one with a witness).
   bool is_lazy = false;

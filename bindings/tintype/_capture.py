@@ -100,7 +100,8 @@ def _persistent_id(table: StorageTable, storages: list[int]) -> Callable[[Any], 
         if identity not in keys:
             keys[identity] = str(len(keys))
             number_bytes = item_bytes // 2 if dtype.is_complex else item_bytes
-            storages.append(table.add(storage, count * item_bytes, number_bytes))
+            is_floating = dtype.is_complex or dtype.is_floating_point
+            storages.append(table.add(storage, count * item_bytes, number_bytes, is_floating))
         return ("storage", storage_type, keys[identity], location_tag(storage), count)
 
     return persistent_id

@@ -7,10 +7,13 @@
 
 namespace tintype {
 
-void ElementMap::add(uint64_t offset, uint64_t size_bytes, uint32_t element_bytes) {
+void ElementMap::add(uint64_t offset, uint64_t size_bytes, uint32_t element_bytes,
+                     bool is_floating) {
   TINTYPE_CHECK(runs_.empty() || runs_.back().offset_bytes + runs_.back().size_bytes <= offset);
   // Single bytes are what every gap is taken for.
-  if (element_bytes > 1 && size_bytes > 0) runs_.push_back({offset, size_bytes, element_bytes});
+  if (element_bytes > 1 && size_bytes > 0) {
+    runs_.push_back({offset, size_bytes, element_bytes, is_floating});
+  }
 }
 
 std::vector<ElementRun> ElementMap::runs_in(uint64_t offset, uint64_t size_bytes) const {
@@ -27,7 +30,8 @@ std::vector<ElementRun> ElementMap::runs_in(uint64_t offset, uint64_t size_bytes
     const uint64_t limit = std::min(run->size_bytes, offset + size_bytes - run->offset_bytes);
     const uint64_t end = limit - limit % width;
     if (begin < end) {
-      found.push_back({run->offset_bytes + begin - offset, end - begin, run->element_bytes});
+      found.push_back(
+          {run->offset_bytes + begin - offset, end - begin, run->element_bytes, run->is_floating});
     }
   }
   return found;

@@ -19,7 +19,8 @@ inline constexpr uint64_t kRunElements = uint64_t{128} << 10;
 
 // Covers [0, size_bytes) in ascending order without gaps; each run has whole elements of its width.
 // `runs` are ascending and lie within; widths that are no power of two up to 8 become what they are
-// multiples of.
+// multiples of. Floats are to be rotated, doubles not. All of this is known before a byte is there,
+// so that bytes can be sorted into planes on their way.
 std::vector<PlaneRun> cut_plane_runs(uint64_t size_bytes, std::span<const ElementRun> runs);
 
 }  // namespace tintype

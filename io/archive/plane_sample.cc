@@ -16,8 +16,6 @@ constexpr double kMatchBits = 1;
 // and then matches find nothing.
 constexpr uint32_t kRunLength = 8;
 constexpr double kRunShare = 0.25;  // of bytes in runs where matches are worth a search
-// What coding a plane has to save, in bits per element, to be worth its time.
-constexpr double kCodingBits = 0.2;
 // The sample is taken in so many stretches, so that repeats show within one.
 constexpr size_t kStretches = 2;
 constexpr size_t kCountMax = 1024;
@@ -34,11 +32,7 @@ const std::array<float, kCountMax + 1>& weighted_logarithms() {
   return kTable;
 }
 
-struct PlaneFacts {
-  double bits = 0;       // per byte, by the frequencies of the bytes
-  double run_share = 0;  // of bytes in runs
-};
-
+// Of bytes in runs.
 double run_share(ByteView plane) {
   uint32_t length = 0;
   size_t count = 0;
@@ -49,6 +43,7 @@ double run_share(ByteView plane) {
   return static_cast<double>(count) / static_cast<double>(plane.size());
 }
 
+// Per byte, by the frequencies of the bytes.
 double entropy_bits(ByteView plane) {
   std::array<std::array<uint16_t, 256>, 4> counts = {};  // four, so that no count waits for itself
   for (size_t i = 0; i < plane.size(); ++i) ++counts[i % 4][std::to_integer<size_t>(plane[i])];
@@ -66,41 +61,21 @@ double entropy_bits(ByteView plane) {
   return std::log2(total) - weighted / total + (symbol_count - 1) / (2 * total * std::log(2.0));
 }
 
-PlaneKind kind_of(const PlaneFacts& facts) {
-  if (facts.bits < kMatchBits || facts.run_share > kRunShare) return PlaneKind::matches;
-  return facts.bits > kRawBits ? PlaneKind::raw : PlaneKind::huffman;
+PlaneKind kind_of(ByteView plane) {
+  const double bits = entropy_bits(plane);
+  if (bits < kMatchBits || run_share(plane) > kRunShare) return PlaneKind::matches;
+  return bits > kRawBits ? PlaneKind::raw : PlaneKind::huffman;
 }
 
 }  // namespace
 
-bool PlaneChoice::is_all_raw(uint32_t width) const {
-  return std::all_of(kinds.begin(), kinds.begin() + width,
-                     [](PlaneKind kind) { return kind == PlaneKind::raw; });
-}
-
-struct PlaneSampler::Candidate {
-  PlaneChoice choice;
-  double bits = 0;  // of one element
-};
-
-PlaneChoice PlaneSampler::choose(ByteView elements, uint32_t width) {
-  const Candidate straight = judge(elements, width, false);
-  if (width == 1) return straight.choice;
-  const Candidate rotated = judge(elements, width, true);
-  return rotated.bits < straight.bits ? rotated.choice : straight.choice;
-}
-
-PlaneSampler::Candidate PlaneSampler::judge(ByteView elements, uint32_t width, bool is_rotated) {
+PlaneKinds PlaneSampler::choose(ByteView elements, uint32_t width, bool is_rotated) {
   const size_t count = split_sample(elements, width, is_rotated);
-  Candidate candidate;
-  candidate.choice.is_rotated = is_rotated;
+  PlaneKinds kinds = {};
   for (uint32_t b = 0; b < width; ++b) {
-    const ByteView plane = ByteView(memory_).subspan(b * kSampleElements, count);
-    const PlaneFacts facts{entropy_bits(plane), run_share(plane)};
-    candidate.choice.kinds[b] = kind_of(facts);
-    candidate.bits += candidate.choice.kinds[b] == PlaneKind::raw ? 8 : facts.bits + kCodingBits;
+    kinds[b] = kind_of(ByteView(memory_).subspan(b * kSampleElements, count));
   }
-  return candidate;
+  return kinds;
 }
 
 // Into planes of kSampleElements; returns how many of them are filled.

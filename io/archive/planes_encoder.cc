@@ -20,6 +20,11 @@ bool is_constant(ByteView plane) {
   return std::memcmp(plane.data(), plane.data() + 1, plane.size() - 1) == 0;
 }
 
+bool is_all_raw(std::span<const PlaneKind> kinds) {
+  return std::all_of(kinds.begin(), kinds.end(),
+                     [](PlaneKind kind) { return kind == PlaneKind::raw; });
+}
+
 uint64_t tables_bytes(std::span<const PlaneRun> runs) {
   uint64_t size_bytes = kExtentHeaderBytes;
   for (const PlaneRun& run : runs) size_bytes += kRunEntryBytes + run.width * kPlaneEntryBytes;
@@ -128,27 +133,25 @@ Result<bool> PlanesEncoder::encode_runs(std::span<const ElementRun> runs, Extent
 Result<bool> PlanesEncoder::encode_run(PlaneRun run, Extent& extent) {
   const ByteView elements = extent.plain.subspan(run.offset, run.size_bytes);
   extent.plain_crc = crc32(extent.plain_crc, elements);  // which brings them into the cache
-  PlaneChoice choice = sampler_.choose(elements, run.width);
-  if (choice.is_all_raw(run.width)) {  // planes would gain nothing
+  PlaneKinds kinds = sampler_.choose(elements, run.width, run.is_rotated);
+  if (is_all_raw(std::span(kinds).first(run.width))) {  // planes would gain nothing
     run.width = 1;
-    choice = {};
+    run.is_rotated = false;
   }
-  run.is_rotated = choice.is_rotated;
-  const Planes planes = split(run, choice, elements, extent);
+  const Planes planes = split(run, kinds, elements, extent);
   std::array<uint32_t, kPlanesPerElementMax> plane_bytes = {};
   for (uint32_t b = 0; b < run.width; ++b) {
     const uint64_t begin = extent.payload_end;
-    TINTYPE_ASSIGN_OR_RETURN(const bool is_stored,
-                             encode_plane(planes[b], choice.kinds[b], extent));
+    TINTYPE_ASSIGN_OR_RETURN(const bool is_stored, encode_plane(planes[b], kinds[b], extent));
     if (!is_stored) return false;
     plane_bytes[b] = static_cast<uint32_t>(extent.payload_end - begin);
   }
-  extent.add_run(run, choice.kinds, plane_bytes);
+  extent.add_run(run, kinds, plane_bytes);
   return true;
 }
 
 // Raw planes in front of the first coded one go straight to where they stay.
-PlanesEncoder::Planes PlanesEncoder::split(const PlaneRun& run, const PlaneChoice& choice,
+PlanesEncoder::Planes PlanesEncoder::split(const PlaneRun& run, const PlaneKinds& kinds,
                                            ByteView elements, const Extent& extent) {
   if (run.width == 1) return {elements};
   const size_t count = run.size_bytes / run.width;
@@ -157,7 +160,7 @@ PlanesEncoder::Planes PlanesEncoder::split(const PlaneRun& run, const PlaneChoic
   uint64_t place = extent.payload_end;
   for (uint32_t b = 0; b < run.width; ++b) {
     const bool is_in_place =
-        place != 0 && choice.kinds[b] == PlaneKind::raw && place + count <= extent.limit;
+        place != 0 && kinds[b] == PlaneKind::raw && place + count <= extent.limit;
     places[b] = is_in_place ? extent.target.data() + place : scratch_.data() + b * kPlaneStride;
     place = is_in_place ? place + count : 0;
     planes[b] = {places[b], count};

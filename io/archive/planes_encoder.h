@@ -24,7 +24,7 @@ class PlanesEncoder final : public ExtentEncoder {
 
   Result<bool> encode_runs(std::span<const ElementRun> runs, Extent& extent);
   Result<bool> encode_run(PlaneRun run, Extent& extent);
-  Planes split(const PlaneRun& run, const PlaneChoice& choice, ByteView elements,
+  Planes split(const PlaneRun& run, const PlaneKinds& kinds, ByteView elements,
                const Extent& extent);
   Result<bool> encode_plane(ByteView plane, PlaneKind& kind, Extent& extent);
 

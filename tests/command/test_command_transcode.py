@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tintype
 from program import (
     COMMAND,
     ENDINGS,
@@ -38,6 +39,28 @@ def test_a_file_comes_back_byte_for_byte(plain: Path, form: str, threads: int) -
     assert run_command("decompress", f"-T{threads}", packed).returncode == OK
     assert plain.read_bytes() == before
     assert names(plain.parent) == [plain.name, packed.name]
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_save_is_what_becomes_of_its_plain_file(tmp_path: Path, is_native: bool) -> None:
+    """So a save knows the same types of the numbers, by either way of capturing them."""
+    weights = torch.randn(100_000, generator=torch.Generator().manual_seed(1)) * 0.02
+    state = {
+        "fp32": weights,
+        "bf16": weights.bfloat16(),
+        "complex": torch.complex(weights, weights),
+        "int": torch.arange(-50_000, 50_000, dtype=torch.int32),
+        "double": weights.double(),
+        "rest": None if is_native else slice(1, 2),
+    }
+    with tintype.Engine() as engine:
+        snapshot = engine.save_async(state, tmp_path / "saved.pth.ttz")
+        snapshot.wait_durable()
+    assert (snapshot.report()["capture_path"] == "native") == is_native
+    tintype.save(state, tmp_path / "model.pth")
+    assert run_command("compress", tmp_path / "model.pth").returncode == OK
+    saved, made = (tmp_path / name for name in ("saved.pth.ttz", "model.pth.ttz"))
+    assert saved.read_bytes() == made.read_bytes()
 
 
 def test_planes_are_the_default_and_gain_most(plain: Path) -> None:

@@ -30,7 +30,7 @@ class Storage:  # as torch shows one of a GPU
 
 for _ in range(2):
     table = _tintype.StorageTable()
-    table.add(Storage(), 8, 1)
+    table.add(Storage(), 8, 1, False)
     print(_tintype.Request(table).cuda_devices)
 print(_tintype.is_built_with_cuda())
 """

@@ -168,7 +168,7 @@ std::vector<NamedBytes> extents() {
         std::pair("weights-bf16", Content::weights_bf16),
         std::pair("counters-int64", Content::counters_int64)}) {
     const uint32_t width = element_bytes_of(content);
-    all.push_back({name, trimmed_extent(content, 4096, {{0, 4096, width}})});
+    all.push_back({name, trimmed_extent(content, 4096, {{0, 4096, width, is_floating(content)}})});
   }
   all.push_back({"runs-of-two-widths",
                  trimmed_extent(Content::text, 60'000, {{0, 20'000, 4}, {20'002, 39'996, 2}})});

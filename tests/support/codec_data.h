@@ -50,4 +50,8 @@ constexpr uint32_t element_bytes_of(Content content) {
   }
 }
 
+constexpr bool is_floating(Content content) {
+  return content == Content::weights_fp32 || content == Content::weights_bf16;
+}
+
 }  // namespace tintype

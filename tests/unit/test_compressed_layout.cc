@@ -29,9 +29,9 @@ struct Sample {
   Sample() {
     append_bytes(plain, content_bytes(Content::text, 5000, 1));
     plain.resize(8192);
-    elements.add(8192, 160 * kKiB, 4);
+    elements.add(8192, 160 * kKiB, 4, true);
     append_bytes(plain, content_bytes(Content::weights_fp32, 160 * kKiB, 2));
-    elements.add(plain.size(), 100 * kKiB, 2);
+    elements.add(plain.size(), 100 * kKiB, 2, true);
     append_bytes(plain, content_bytes(Content::weights_bf16, 100 * kKiB, 3));
     append_bytes(plain, content_bytes(Content::random, 70 * kKiB, 4));
     append_bytes(plain, content_bytes(Content::zeros, 70'001, 5));
@@ -217,7 +217,7 @@ TEST(PlanesTables, a_newer_version_is_unsupported) {
 // The run table of an extent that says other things than its planes are.
 TEST(PlanesTables, hostile_run_tables_are_refused) {
   const ByteVector plain = content_bytes(Content::weights_bf16, 200 * kKiB, 1);
-  const ElementRun run{0, plain.size(), 2};
+  const ElementRun run{0, plain.size(), 2, true};
   ByteVector sound(encoded_bound_bytes(plain.size()));
   const EncodedExtent extent = ExtentEncoder::create({.form = FileForm::planes})
                                    .value()

@@ -305,8 +305,10 @@ TEST_P(CompressedSourceTest, no_truncation_of_a_small_file_reads_as_something_el
 
 SaveRequest two_storages(ByteView memory) {
   SaveRequest request;
-  request.storages.push_back({.address = memory.data(), .size_bytes = 400'000, .element_bytes = 4});
-  request.storages.push_back({.address = memory.data(), .size_bytes = 300, .element_bytes = 4});
+  request.storages.push_back(
+      {.address = memory.data(), .size_bytes = 400'000, .element_bytes = 4, .is_floating = true});
+  request.storages.push_back(
+      {.address = memory.data(), .size_bytes = 300, .element_bytes = 4, .is_floating = true});
   TargetFile file;
   append_text(file.object.pickle,
               pickle_of({{"a", "0", 100'000, 0, {100'000}, {1}}, {"b", "1", 75, 0, {75}, {1}}}));
@@ -339,6 +341,8 @@ TEST(ElementRuns, of_a_plan_and_of_its_file_are_the_same) {
     EXPECT_EQ(found_runs[i].size_bytes, request.storages[i].size_bytes);
     EXPECT_EQ(planned_runs[i].element_bytes, 4u);
     EXPECT_EQ(found_runs[i].element_bytes, 4u);
+    EXPECT_TRUE(planned_runs[i].is_floating);
+    EXPECT_TRUE(found_runs[i].is_floating);
   }
 }
 

@@ -76,7 +76,7 @@ TEST_P(ExtentCodec, every_content_and_size_comes_back_in_aligned_pieces) {
       const ByteVector plain = content_bytes(content, size, static_cast<uint32_t>(size));
       const uint32_t width = element_bytes_of(content);
       std::vector<ElementRun> runs;
-      if (size >= width) runs.push_back({0, size - size % width, width});
+      if (size >= width) runs.push_back({0, size - size % width, width, is_floating(content)});
       const Encoded encoded = encode(GetParam(), plain, runs);
       EXPECT_EQ(encoded.extent.plain_bytes, size);
       EXPECT_EQ(encoded.extent.encoded_bytes % kEncodedAlignmentBytes, 0u);
@@ -101,7 +101,8 @@ TEST_P(ExtentCodec, random_mixtures_of_elements_come_back) {
       const size_t part =
           std::min<size_t>(1 + random() % (random() % 2 ? 300'000 : 500), size - plain.size());
       const uint32_t width = element_bytes_of(content);
-      if (part >= width) runs.push_back({plain.size(), part - part % width, width});
+      if (part >= width)
+        runs.push_back({plain.size(), part - part % width, width, is_floating(content)});
       append_bytes(plain, content_bytes(content, part, static_cast<uint32_t>(random())));
     }
     const Encoded encoded = encode(GetParam(), plain, runs);
@@ -124,7 +125,7 @@ TEST_P(ExtentCodec, what_does_not_shrink_is_raw_and_says_so) {
 
 TEST_P(ExtentCodec, raw_coding_stores_what_would_shrink) {
   const ByteVector plain = content_bytes(Content::weights_bf16, kMiB, 4);
-  const ElementRun run{0, kMiB, 2};
+  const ElementRun run{0, kMiB, 2, true};
   const Encoded encoded = encode(GetParam(), plain, {&run, 1}, Coding::raw);
   EXPECT_TRUE(encoded.extent.is_raw);
   EXPECT_GT(encoded.extent.encoded_bytes, kMiB);
@@ -163,8 +164,8 @@ TEST_P(ExtentCodec, extents_of_every_size_by_every_number_of_threads_come_back) 
     while (plain.size() < 100 * kMiB) append_bytes(plain, ByteVector(plain));
   }
   ElementMap elements;
-  elements.add(0, 5 * kMiB, 4);
-  elements.add(5 * kMiB, 2 * kMiB, 8);
+  elements.add(0, 5 * kMiB, 4, true);
+  elements.add(5 * kMiB, 2 * kMiB, 8, false);
   for (const size_t size : sizes) {
     for (size_t thread_count = 1; thread_count <= 8; thread_count += is_full ? 1 : 7) {
       SCOPED_TRACE(testing::Message() << size << " MiB, " << thread_count << " threads");
@@ -193,11 +194,11 @@ TEST_P(ExtentCodec, extents_of_every_size_by_every_number_of_threads_come_back) 
 
 TEST(PlanesCodec, weights_shrink_to_what_their_exponents_allow) {
   const ByteVector fp32 = content_bytes(Content::weights_fp32, 8 * kMiB, 6);
-  const ElementRun run32{0, fp32.size(), 4};
+  const ElementRun run32{0, fp32.size(), 4, true};
   const auto fp32_bytes = encode(FileForm::planes, fp32, {&run32, 1}).extent.encoded_bytes;
   EXPECT_GE(static_cast<double>(fp32.size()) / static_cast<double>(fp32_bytes), 1.18);
   const ByteVector bf16 = content_bytes(Content::weights_bf16, 8 * kMiB, 7);
-  const ElementRun run16{0, bf16.size(), 2};
+  const ElementRun run16{0, bf16.size(), 2, true};
   const auto bf16_bytes = encode(FileForm::planes, bf16, {&run16, 1}).extent.encoded_bytes;
   EXPECT_GE(static_cast<double>(bf16.size()) / static_cast<double>(bf16_bytes), 1.50);
 }

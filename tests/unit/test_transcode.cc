@@ -53,7 +53,7 @@ std::string floats(size_t size_bytes, unsigned seed = 1) {
 
 ElementMap floats_map(size_t size_bytes) {
   ElementMap map;
-  map.add(0, size_bytes / 4 * 4, 4);
+  map.add(0, size_bytes / 4 * 4, 4, true);
   return map;
 }
 

@@ -79,10 +79,11 @@ void bind_capture(nb::module_& module) {
       .def(
           "add",
           [](StorageTable& table, nb::handle untyped_storage, uint64_t size_bytes,
-             uint32_t element_bytes) {
-            return table.add(untyped_storage, {size_bytes, element_bytes});
+             uint32_t element_bytes, bool is_floating) {
+            return table.add(untyped_storage, {size_bytes, element_bytes, is_floating});
           },
-          nb::arg("untyped_storage"), nb::arg("size_bytes"), nb::arg("element_bytes"))
+          nb::arg("untyped_storage"), nb::arg("size_bytes"), nb::arg("element_bytes"),
+          nb::arg("is_floating"))
       .def("capture", &capture_natively, nb::arg("obj").none(),
            nb::sig("def capture(self, obj: object) -> Captured | str"));
 }

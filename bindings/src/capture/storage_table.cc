@@ -107,7 +107,8 @@ uint32_t StorageTable::append(uint32_t number, uint64_t address, Content content
   storages_.push_back({.address = reinterpret_cast<const std::byte*>(address),
                        .size_bytes = content.size_bytes,
                        .device = device,
-                       .element_bytes = content.element_bytes});
+                       .element_bytes = content.element_bytes,
+                       .is_floating = content.is_floating});
   numbers_.push_back(number);
   if (first_index_[number] == IdentityMap::kAbsent) first_index_[number] = index;
   return index;

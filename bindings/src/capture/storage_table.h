@@ -25,6 +25,7 @@ class StorageTable {
   struct Content {
     uint64_t size_bytes = 0;
     uint32_t element_bytes = 1;
+    bool is_floating = false;
   };
 
   // The index of a storage, which is added at its first sight. Throws python_error when Python

@@ -164,7 +164,8 @@ void TensorWriter::add_key(Key& key, uint32_t number, const TensorFacts& facts) 
   check_dtype(facts.storage_address, dtype.checked_as);
   const StorageTable::Content content{
       .size_bytes = facts.storage_size_bytes / dtype.item_bytes * dtype.item_bytes,
-      .element_bytes = dtype.number_bytes};
+      .element_bytes = dtype.number_bytes,
+      .is_floating = dtype.is_floating};
   storages_.push_back(
       facts.place == TensorFacts::Place::host
           ? table_.add_host(number, facts.storage_address, content)

@@ -236,6 +236,7 @@ const DtypeInfo& TorchHandles::dtype(PyObject* dtype) const {
   DtypeInfo info;
   info.name = global_name(object);
   info.is_complex = nb::cast<bool>(object.attr("is_complex"));
+  info.is_floating = info.is_complex || nb::cast<bool>(object.attr("is_floating_point"));
   info.checked_as = dtype;
   const auto item_bytes = nb::cast<uint32_t>(object.attr("itemsize"));
   info.number_bytes = info.is_complex ? item_bytes / 2 : item_bytes;

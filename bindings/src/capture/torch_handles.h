@@ -54,6 +54,7 @@ struct DtypeInfo {
   uint32_t number_bytes = 1;       // of an element, or half a complex one
   bool is_untyped = false;         // stored as UntypedStorage, dtype named by the tensor
   bool is_complex = false;
+  bool is_floating = false;  // or complex
 };
 
 // One per process, made at the first use, never destroyed. Needs the GIL.
