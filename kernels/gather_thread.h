@@ -3,6 +3,7 @@
 
 #include "kernels/device_access.h"
 #include "kernels/piece_table.h"
+#include "kernels/split_thread.h"
 
 namespace tintype {
 
@@ -31,6 +32,7 @@ TINTYPE_HOST_DEVICE inline void copy_lanes(std::byte* target, const std::byte* s
 
 // REQUIRES: thread < kGatherThreads.
 TINTYPE_HOST_DEVICE inline void gather_chunk(const ChunkBytes& chunk, uint32_t thread) {
+  if (chunk.planes.width > 1) return split_chunk(chunk, thread, kGatherThreads);
   const gather::Lanes lanes =
       gather::split_into_lanes(reinterpret_cast<uintptr_t>(chunk.source),
                                reinterpret_cast<uintptr_t>(chunk.target), chunk.size_bytes);

@@ -5,13 +5,15 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "kernels/current_device.h"
 
 namespace tintype {
 namespace {
 
-// Smaller pieces go by the kernel: at this size a copy engine moves one in about the time that it
-// needs to begin the next. To be measured on each kind of device.
+// Smaller pieces go by the kernel, and those that are sorted into planes: at this size a copy
+// engine moves one in about the time that it needs to begin the next. To be measured on each kind
+// of device.
 constexpr uint64_t kKernelBytesMax = 256u << 10;
 // Small pieces into memory that is not pinned come by way of ours, up to so many bytes of a call.
 constexpr uint64_t kBounceBytesMax = 16u << 20;
@@ -80,9 +82,12 @@ Gpu::Parts Gpu::divide(std::span<const CopyPiece> pieces) const {
       if (piece.size_bytes > 0) parts.checked.push_back(piece);
     }
     if (piece.size_bytes == 0) continue;
-    const bool is_pinned = pinned_.contains({piece.target, piece.size_bytes});
+    const bool is_split = piece.planes.width > 1;
+    const bool is_pinned = pinned_.contains({piece.target, piece.target_bytes()});
+    TINTYPE_CHECK(is_pinned || !is_split);
     const uint64_t bounced_bytes_then = bounced_bytes + (is_pinned ? 0 : piece.size_bytes);
-    if (piece.size_bytes > kKernelBytesMax || bounced_bytes_then > kBounceBytesMax) {
+    const bool is_large = piece.size_bytes > kKernelBytesMax && !is_split;
+    if (is_large || bounced_bytes_then > kBounceBytesMax) {
       parts.by_engine.push_back(piece);
       continue;
     }

@@ -40,8 +40,10 @@ class Gpu {
   // Starts copying from the device to the host, not before `after` (null: at once). The event is
   // done when all pieces and their CRCs are there, and so are those of earlier calls. Large pieces
   // into memory that is not pinned hold the caller until they have arrived. On an error nothing is
-  // in flight.
+  // in flight. REQUIRES: pieces that are sorted into planes go to memory of can_split().
   Result<GpuEventPointer> copy(std::span<const CopyPiece> pieces, const GpuEvent* after);
+  // A kernel sorts the elements of copies into this memory.
+  bool can_split(ByteView target) const { return pinned_.contains(target); }
   // Work given to the stream from now on starts after the event.
   Status make_wait(CudaApi::Stream stream, GpuEvent& event);
   // Copies within the device, in order with the stream's work. No CRCs.

@@ -23,13 +23,15 @@ struct ChunkBytes {
   const std::byte* source = nullptr;
   std::byte* target = nullptr;
   uint64_t size_bytes = 0;
+  PlaneSplit planes;
 };
 
 TINTYPE_HOST_DEVICE inline ChunkBytes chunk_bytes(const PieceTable& table, uint64_t chunk) {
   const uint32_t i = gather::piece_of(table.first_chunks, table.piece_count, chunk);
   const CopyPiece& piece = table.pieces[i];
   const gather::Chunk range = gather::chunk_of(piece.size_bytes, chunk - table.first_chunks[i]);
-  return {piece.source + range.offset, piece.target + range.offset, range.size_bytes};
+  return {piece.source + range.offset, piece.target + range.offset / piece.planes.width,
+          range.size_bytes, piece.planes};
 }
 
 }  // namespace tintype

@@ -26,7 +26,7 @@ void split(ByteView elements, bool is_rotated, std::span<std::byte* const> plane
   for (size_t i = 0; i < count; ++i) {
     uint64_t element = load_element<width>(elements.data() + i * width);
     if (is_rotated) element = rotate_element_left(element, width);
-    for (uint32_t b = 0; b < width; ++b) planes[b][i] = static_cast<std::byte>(element >> (8 * b));
+    for (uint32_t b = 0; b < width; ++b) planes[b][i] = element_byte(element, b);
   }
 }
 

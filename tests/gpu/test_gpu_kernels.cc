@@ -4,6 +4,7 @@
 #include <random>
 #include <vector>
 
+#include "io/archive/byte_planes.h"
 #include "io/archive/crc32.h"
 #include "kernels/current_device.h"
 #include "kernels/gpu.h"
@@ -101,6 +102,23 @@ TEST_F(GpuKernels, gathered_pieces_come_out_of_the_slab_as_they_were) {
   const auto wanted = pieces(slab_, target_, [this] { return random_() % 500'000; });
   ASSERT_OK(gpu_->copy(wanted, start.get()).value()->wait());
   expect_arrived(wanted, slab_);
+}
+
+TEST_F(GpuKernels, elements_are_sorted_into_planes_as_the_host_does) {
+  for (const uint32_t width : {2u, 4u, 8u}) {
+    const uint64_t count = kBytes / width - 1000 * width - width / 2;  // aligned planes or not
+    CopyPiece piece{device_.data() + 8 * width, target_.data() + width, count * width, nullptr};
+    piece.planes = {.width = width, .is_rotated = width != 8, .plane_bytes = count};
+    ASSERT_TRUE(gpu_->can_split(target_));
+    ASSERT_OK(gpu_->copy(std::vector<CopyPiece>{piece}, nullptr).value()->wait());
+    ByteVector planes(count * width);
+    std::vector<std::byte*> places;
+    for (uint32_t b = 0; b < width; ++b) {
+      places.push_back(planes.data() + plane_index(0, b, count));
+    }
+    split_planes(ByteView(content_).subspan(8 * width, count * width), width != 8, places);
+    EXPECT_TRUE(std::equal(planes.begin(), planes.end(), piece.target)) << width;
+  }
 }
 
 TEST_F(GpuKernels, copies_start_behind_the_stream_and_the_stream_goes_on_behind_them) {

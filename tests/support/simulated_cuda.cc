@@ -208,12 +208,20 @@ void SimulatedCuda::check_reached(const PieceTable& table, bool has_targets) {
   if (!is_on_host && !is_in(device_memory_, {first, table_bytes})) note("a table elsewhere");
   for (uint32_t i = 0; i < table.piece_count; ++i) {
     const CopyPiece& piece = table.pieces[i];
-    const ByteView target{piece.target, piece.size_bytes};
     if (!is_in(device_memory_, {piece.source, piece.size_bytes})) note("a source elsewhere");
-    if (has_targets && !is_in(device_memory_, target) && !is_in(pinned_, target) &&
-        !is_in(host_memory_, target)) {
-      note("a kernel writes to memory that is not pinned");
-    }
+    if (has_targets) check_target(piece);
+  }
+}
+
+void SimulatedCuda::check_target(const CopyPiece& piece) {
+  const PlaneSplit& planes = piece.planes;
+  if (planes.width > 1) split_bytes_ += piece.size_bytes;
+  if (reinterpret_cast<uintptr_t>(piece.source) % planes.width != 0) {
+    note("elements are read that are not aligned");
+  }
+  const ByteView target{piece.target, piece.target_bytes()};
+  if (!is_in(device_memory_, target) && !is_in(pinned_, target) && !is_in(host_memory_, target)) {
+    note("a kernel writes to memory that is not pinned");
   }
 }
 

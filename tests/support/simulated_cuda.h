@@ -83,6 +83,7 @@ class SimulatedCuda final : public CudaApi {
   uint64_t longest_copy_bytes() const;  // of these
   uint64_t pinnings_asked() const;
   uint64_t kernels() const;
+  uint64_t split_bytes() const;  // that kernels sorted into planes
 
   SimulatedCuda(const SimulatedCuda&) = delete;
   SimulatedCuda& operator=(const SimulatedCuda&) = delete;
@@ -108,6 +109,7 @@ class SimulatedCuda final : public CudaApi {
   void wait_until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& is_true);
   bool is_in(const std::map<const std::byte*, uint64_t>& ranges, ByteView bytes) const;
   void check_reached(const PieceTable& table, bool has_targets);  // REQUIRES: mutex_ held
+  void check_target(const CopyPiece& piece);                      // REQUIRES: mutex_ held
   // Notes where the calling thread is on no device, or on another than `device`. The streams and
   // the memory of the job are of any. REQUIRES for all: mutex_ held
   void check_entered(const char* what);
@@ -149,6 +151,7 @@ class SimulatedCuda final : public CudaApi {
   uint64_t longest_copy_bytes_ = 0;
   uint64_t pinnings_asked_ = 0;
   uint64_t kernels_ = 0;
+  uint64_t split_bytes_ = 0;
   bool are_kernels_lacking_ = false;
   uint64_t kernel_loads_ = 0;
   std::vector<std::string> broken_rules_;

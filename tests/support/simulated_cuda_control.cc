@@ -88,4 +88,9 @@ uint64_t SimulatedCuda::kernels() const {
   return kernels_;
 }
 
+uint64_t SimulatedCuda::split_bytes() const {
+  std::lock_guard lock(mutex_);
+  return split_bytes_;
+}
+
 }  // namespace tintype

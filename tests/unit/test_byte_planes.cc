@@ -122,5 +122,26 @@ TEST(BytePlanes, a_rotated_floats_highest_plane_is_its_exponent) {
   EXPECT_EQ(planes[0], (std::array{std::byte{0}, std::byte{1}, std::byte{0}}));
 }
 
+TEST(PlaneIndex, words_are_aligned_in_every_plane_and_leave_no_element_out) {
+  for (uint64_t target = 0; target < 9; ++target) {
+    for (uint64_t plane_bytes = 20; plane_bytes < 29; ++plane_bytes) {
+      for (uint64_t count = 0; count <= 20; ++count) {
+        const SplitWords words = cut_into_words(target, plane_bytes, count);
+        const uint64_t in_words = words.word_count * kSplitWordBytes;
+        EXPECT_EQ(words.head_elements + in_words + words.tail_elements, count);
+        if (words.word_count == 0) continue;
+        EXPECT_LT(words.head_elements, kSplitWordBytes);
+        EXPECT_LT(words.tail_elements, kSplitWordBytes);
+        for (uint32_t b = 0; b < 8; ++b) {
+          const uint64_t first = target + plane_index(words.head_elements, b, plane_bytes);
+          EXPECT_EQ(first % kSplitWordBytes, 0u);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(cut_into_words(3, 24, 20).word_count, 4u);
+  EXPECT_EQ(cut_into_words(3, 25, 20).word_count, 0u);
+}
+
 }  // namespace
 }  // namespace tintype

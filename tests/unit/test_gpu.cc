@@ -1,10 +1,12 @@
 // Gpu on a simulated CUDA: what it copies, in which order, and what it does when CUDA refuses.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "io/archive/byte_planes.h"
 #include "io/archive/crc32.h"
 #include "kernels/gpu.h"
 #include "tests/support/simulated_cuda.h"
@@ -210,6 +212,23 @@ TEST_F(GpuTest, launches_take_the_devices_memory_for_their_tables_alone_and_a_pa
   const uint64_t before = cuda_.allocated_bytes();
   ASSERT_OK(gpu_->copy(pieces({200'000}, pageable_), nullptr).value()->wait());
   EXPECT_EQ(cuda_.allocated_bytes(), before + (256u << 10) + 4096);
+}
+
+TEST_F(GpuTest, pieces_of_any_size_are_sorted_into_planes_with_the_crcs_of_what_they_were) {
+  constexpr uint64_t kCount = 300'000;
+  std::vector<CopyPiece> wanted = pieces({kCount * 4}, target_);
+  wanted[0].planes = {.width = 4, .is_rotated = true, .plane_bytes = kCount};
+  ASSERT_TRUE(gpu_->can_split(target_));
+  EXPECT_FALSE(gpu_->can_split(pageable_));
+  ASSERT_OK(gpu_->copy(wanted, nullptr).value()->wait());
+  ByteVector planes(kCount * 4);
+  std::array<std::byte*, 4> places = {};
+  for (uint32_t b = 0; b < 4; ++b) places[b] = planes.data() + plane_index(0, b, kCount);
+  split_planes(ByteView(memory_).first(kCount * 4), true, places);
+  EXPECT_TRUE(std::equal(planes.begin(), planes.end(), target_.begin()));
+  EXPECT_EQ(crcs_[0], crc32(0, ByteView(memory_).first(kCount * 4)));
+  EXPECT_EQ(cuda_.split_bytes(), kCount * 4);
+  EXPECT_EQ(cuda_.copies_by_engine(), 0u);
 }
 
 TEST_F(GpuTest, gather_is_part_of_the_streams_work) {

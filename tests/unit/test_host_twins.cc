@@ -1,4 +1,4 @@
-// The kernels' own functions, run on the host, against a copy and a CRC-32 of the host's.
+// The kernels' own functions, run on the host, against a copy, a CRC-32 and a split of the host's.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "io/archive/byte_planes.h"
 #include "io/archive/crc32.h"
 #include "kernels/gather_thread.h"
 #include "tests/support/host_twins.h"
@@ -32,6 +33,14 @@ class Batch {
     first_chunks_.push_back(first_chunks_.back() + gather::chunk_count(size_bytes));
   }
 
+  // Elements `first` to `first + count` of a run that begins at `run_offset` of the target.
+  // REQUIRES: as for add(); the source's offset is a multiple of the width.
+  void add_split(uint64_t source_offset, uint64_t run_offset, uint64_t first, uint64_t count,
+                 const PlaneSplit& planes) {
+    add(source_offset, run_offset + first, count * planes.width);
+    pieces_.back().planes = planes;
+  }
+
   PieceTable table() const {
     return {pieces_.data(), first_chunks_.data(), static_cast<uint32_t>(pieces_.size()),
             first_chunks_.back()};
@@ -41,8 +50,7 @@ class Batch {
   void expect_gathered() {
     ByteVector expected(target_.size(), kBorder);
     for (const CopyPiece& piece : pieces_) {
-      std::memcpy(expected.data() + (piece.target - target_.data()), piece.source,
-                  piece.size_bytes);
+      place(piece, expected.data() + (piece.target - target_.data()));
     }
     gather_on_host(table());
     EXPECT_TRUE(target_ == expected);
@@ -62,6 +70,15 @@ class Batch {
   }
 
  private:
+  static void place(const CopyPiece& piece, std::byte* target) {
+    if (piece.size_bytes == 0) return;
+    std::vector<std::byte*> planes;
+    for (uint32_t b = 0; b < piece.planes.width; ++b) {
+      planes.push_back(target + plane_index(0, b, piece.planes.plane_bytes));
+    }
+    split_planes({piece.source, piece.size_bytes}, piece.planes.is_rotated, planes);
+  }
+
   ByteVector source_;
   ByteVector target_;
   std::vector<CopyPiece> pieces_;
@@ -113,6 +130,48 @@ TEST(HostTwins, thousands_of_small_pieces_beside_a_large_one) {
   }
   batch.expect_gathered();
   batch.expect_crcs();
+}
+
+constexpr std::array<uint32_t, 4> kWidths = {1, 2, 4, 8};
+
+TEST(HostTwins, elements_go_to_the_planes_of_their_run_at_every_size_and_alignment) {
+  constexpr std::array<uint64_t, 10> kCounts = {0, 1, 2, 3, 4, 5, 7, 1024, 1027, 9001};
+  for (const uint32_t width : kWidths) {
+    Batch batch(8 << 20);
+    uint64_t place = 0;
+    for (const uint64_t count : kCounts) {
+      for (uint64_t shift = 0; shift < 5; ++shift) {
+        for (uint64_t spare = 0; spare < 5; ++spare) {  // elements of the run that are not copied
+          const bool is_rotated = width > 1 && (shift + spare) % 2 == 0;
+          const PlaneSplit planes{width, is_rotated, count + spare};
+          batch.add_split(place, place + shift, spare / 2, count, planes);
+          place = align_up(place + (count + spare) * width + shift, 64);
+        }
+      }
+    }
+    batch.expect_gathered();
+    batch.expect_crcs();
+  }
+}
+
+TEST(HostTwins, runs_of_several_pieces_with_other_elements_between_them_come_out_whole) {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 24; ++round) {
+    const uint32_t width = kWidths[random() % kWidths.size()];
+    const uint64_t count =
+        (64 << 10) + random() % 4 * 1000 + (random() % 3 == 0 ? random() % 7 : 0);
+    const PlaneSplit planes{width, width > 1 && random() % 2 == 0, count};
+    Batch batch(2 << 20);
+    const uint64_t run_offset = random() % 200;
+    for (uint64_t first = random() % 10; first < count;) {
+      const uint64_t longest = random() % 3 == 0 ? count : 300;
+      const uint64_t part = std::min(count - first, 1 + random() % longest);
+      batch.add_split(first * width, run_offset, first, part, planes);
+      first += part + random() % 20;
+    }
+    batch.expect_gathered();
+    batch.expect_crcs();
+  }
 }
 
 TEST(HostTwins, random_pieces) {

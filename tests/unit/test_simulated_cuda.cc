@@ -28,7 +28,10 @@ class SimulatedCudaTest : public testing::Test {
 
   // A table of the current device, of one piece within the job's memory.
   PieceTable make_table() {
-    const CopyPiece piece{device_memory_.data(), device_memory_.data() + 8, 8, nullptr};
+    return make_table({device_memory_.data(), device_memory_.data() + 8, 8, nullptr});
+  }
+
+  PieceTable make_table(const CopyPiece& piece) {
     std::byte* const memory = cuda_.allocate_on_device(4096)->data();
     auto* const pieces = reinterpret_cast<CopyPiece*>(memory);
     auto* const first_chunks = reinterpret_cast<uint64_t*>(memory + sizeof(piece));
@@ -95,6 +98,27 @@ TEST_F(SimulatedCudaTest, calls_on_the_wrong_device_are_noted) {
       ElementsAre("copy on a stream of another device", "make a stream wait of another device",
                   "wait for a stream of another device", "launch on a stream of another device",
                   "launch with a table of another device", "record an event of another device"));
+}
+
+TEST_F(SimulatedCudaTest, splits_that_a_kernel_could_not_do_are_noted) {
+  {
+    const CurrentDevice current(cuda_, 0);
+    CopyPiece piece{device_memory_.data(), device_memory_.data() + 8, 8, nullptr};
+    piece.planes = {.width = 4, .is_rotated = true, .plane_bytes = 10};
+    ASSERT_OK(cuda_.launch_gather(make_table(piece), 1, stream_));
+    ++piece.source;
+    ASSERT_OK(cuda_.launch_gather(make_table(piece), 1, stream_));
+    --piece.source;
+    piece.planes.plane_bytes = 20;  // the last plane ends behind the memory
+    ASSERT_OK(cuda_.launch_gather(make_table(piece), 1, stream_));
+  }
+  {
+    const CurrentDevice current(cuda_, 0);
+    ASSERT_OK(cuda_.synchronize(stream_));
+  }
+  EXPECT_EQ(cuda_.split_bytes(), 24u);
+  EXPECT_THAT(cuda_.broken_rules(), ElementsAre("elements are read that are not aligned",
+                                                "a kernel writes to memory that is not pinned"));
 }
 
 TEST_F(SimulatedCudaTest, a_device_that_is_not_left_is_noted) {
