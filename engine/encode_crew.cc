@@ -124,9 +124,13 @@ void EncodeCrew::encode(Coder& coder, SealedExtent extent) {
   StageTimer timer(job.trace, "encode");
   auto encoder = coder.encoder_for(encoding.form().form);
   if (!encoder.is_ok()) return job.core->fail(encoder.status());
+  const ByteView bytes = extent.slot.bytes().first(place.size_bytes);
   const auto runs = encoding.elements().runs_in(place.offset, place.size_bytes);
-  const auto encoded = (*encoder)->encode(extent.slot.bytes().first(place.size_bytes), runs,
-                                          coder.spare.bytes(), coding_for(encoding.form()));
+  const Coding coding = coding_for(encoding.form());
+  const auto encoded =
+      extent.split != nullptr
+          ? (*encoder)->encode_split(bytes, *extent.split, coder.spare.bytes(), coding)
+          : (*encoder)->encode(bytes, runs, coder.spare.bytes(), coding);
   if (!encoded.is_ok()) {
     return job.core->fail(
         encoded.status().with_context("save " + job.request.files[ref.image].path));

@@ -25,6 +25,7 @@ struct SealedExtent {
   std::shared_ptr<SaveJob> job;
   size_t position = 0;  // in the plan's order
   SlotLease slot;
+  std::unique_ptr<const SplitExtent> split = nullptr;  // null: it lies there as it is
 };
 
 // The content of one extent of a compressed file, so that it fits a slot once encoded, whatever it

@@ -42,7 +42,8 @@ std::span<const Segment> ImageFiller::segments(size_t position) const {
   return plan_.images[plan_.order[position].image].segments_of(extent(position));
 }
 
-void ImageFiller::fill(size_t position, MutableBytes target, SourcePieces& pieces) {
+void ImageFiller::fill(size_t position, MutableBytes target, SourcePieces& pieces,
+                       SplitFilling* split) {
   const ExtentRef ref = plan_.order[position];
   const FileImage& image = plan_.images[ref.image];
   const Extent& extent = image.extents[ref.extent];
@@ -51,10 +52,16 @@ void ImageFiller::fill(size_t position, MutableBytes target, SourcePieces& piece
     const Segment& segment = image.segments[index];
     const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
     if (segment.source == Segment::Source::literal) {
-      copy(place, ByteView(image.literals).subspan(segment.source_offset, segment.size_bytes));
+      const auto literal =
+          ByteView(image.literals).subspan(segment.source_offset, segment.size_bytes);
+      split != nullptr ? split->store(i, literal) : copy(place, literal);
     } else if (segment.source == Segment::Source::storage) {
-      pieces.add(storages_[segment.index].device,
-                 piece_of(segment, piece_crcs_[ref.image][index], place));
+      if (split != nullptr) {
+        split->add_pieces(i, pieces);
+      } else {
+        pieces.add(storages_[segment.index].device,
+                   piece_of(segment, piece_crcs_[ref.image][index], place));
+      }
     }
   }
   const uint64_t padding = padded_bytes(extent) - extent.size_bytes;
@@ -68,38 +75,51 @@ CopyPiece ImageFiller::piece_of(const Segment& segment, uint32_t& crc, MutableBy
           .crc = segment.is_checked ? &crc : nullptr};
 }
 
-void ImageFiller::seal(size_t position, MutableBytes target) {
+void ImageFiller::seal(size_t position, MutableBytes target, SplitFilling* split) {
   const ExtentRef ref = plan_.order[position];
   const FileImage& image = plan_.images[ref.image];
   const Extent& extent = image.extents[ref.extent];
   for (uint32_t i = 0; i < extent.segment_count; ++i) {
-    const size_t segment = extent.first_segment + i;
-    seal_segment(ref.image, image.segments[segment], piece_crcs_[ref.image][segment], target);
+    const size_t index = extent.first_segment + i;
+    const Segment& segment = image.segments[index];
+    const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
+    if (segment.source == Segment::Source::storage && segment.is_checked) {
+      std::array<std::byte, kPayloadHeadBytes> loaded;
+      MutableBytes head = place.first(std::min(place.size(), loaded.size()));
+      if (split != nullptr) {
+        head = MutableBytes(loaded).first(head.size());
+        split->load(segment.extent_offset, head);
+      }
+      see_piece(segment, split != nullptr ? split->crc_of(i) : piece_crcs_[ref.image][index], head);
+      continue;
+    }
+    ByteVector descriptor;
+    const ByteView sealed = sealed_bytes(ref.image, segment, descriptor);
+    if (sealed.empty()) continue;
+    split != nullptr ? split->store(i, sealed) : copy(place, sealed);
   }
 }
 
-void ImageFiller::seal_segment(uint32_t image_index, const Segment& segment, uint32_t piece_crc,
-                               MutableBytes target) {
+ByteView ImageFiller::sealed_bytes(uint32_t image_index, const Segment& segment,
+                                   ByteVector& descriptor) {
   const FileImage& image = plan_.images[image_index];
-  const MutableBytes place = target.subspan(segment.extent_offset, segment.size_bytes);
-  if (segment.source == Segment::Source::storage && segment.is_checked) {
-    see_piece(segment, piece_crc, place);
-  } else if (segment.source == Segment::Source::descriptor) {
-    ByteVector descriptor;
+  ByteView content;
+  if (segment.source == Segment::Source::descriptor) {
     append_descriptor(image.layout.records[segment.index], record_crc(image, segment.index),
                       descriptor);
-    copy(place, ByteView(descriptor).subspan(segment.source_offset, segment.size_bytes));
+    content = descriptor;
   } else if (segment.source == Segment::Source::tail) {
-    copy(place, ByteView(tail(image_index)).subspan(segment.source_offset, segment.size_bytes));
+    content = tail(image_index);
   }
+  return content.empty() ? content : content.subspan(segment.source_offset, segment.size_bytes);
 }
 
-void ImageFiller::see_piece(const Segment& segment, uint32_t piece_crc, ByteView piece) {
+void ImageFiller::see_piece(const Segment& segment, uint32_t piece_crc, ByteView head) {
   StorageCrc& storage = storage_crcs_[segment.index];
   TINTYPE_CHECK(storage.seen_bytes == segment.source_offset);
   if (storage.seen_bytes < storage.head.size()) {
-    const uint64_t count = std::min(storage.head.size() - storage.seen_bytes, piece.size());
-    std::memcpy(storage.head.data() + storage.seen_bytes, piece.data(), count);
+    const uint64_t count = std::min(storage.head.size() - storage.seen_bytes, head.size());
+    std::memcpy(storage.head.data() + storage.seen_bytes, head.data(), count);
   }
   storage.crc = storage.seen_bytes == 0 ? piece_crc
                                         : crc32_combine(storage.crc, piece_crc, segment.size_bytes);

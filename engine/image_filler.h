@@ -12,6 +12,7 @@
 #include "engine/device/source_copies.h"
 #include "engine/plan.h"
 #include "engine/save_request.h"
+#include "engine/split_filling.h"
 #include "io/archive/serialization_id.h"
 
 namespace tintype {
@@ -28,16 +29,18 @@ class ImageFiller {
   std::span<const Segment> segments(size_t position) const;
 
   // Writes what planning knew into `target` (at least the extent's padded size; the padding is
-  // zeroed), and says in `pieces` what is to be copied there from the storages.
-  void fill(size_t position, MutableBytes target, SourcePieces& pieces);
+  // zeroed), and says in `pieces` what is to be copied there from the storages. With `split` that
+  // is where all of it goes, and the piece CRCs are with it.
+  void fill(size_t position, MutableBytes target, SourcePieces& pieces,
+            SplitFilling* split = nullptr);
   // Combines this extent's piece CRCs and writes descriptors and tail into it.
-  void seal(size_t position, MutableBytes target);
+  void seal(size_t position, MutableBytes target, SplitFilling* split = nullptr);
 
  private:
   CopyPiece piece_of(const Segment& segment, uint32_t& crc, MutableBytes place) const;
-  void seal_segment(uint32_t image_index, const Segment& segment, uint32_t piece_crc,
-                    MutableBytes target);
-  void see_piece(const Segment& segment, uint32_t piece_crc, ByteView piece);
+  // What sealing puts into a segment; empty for those that fill() has filled.
+  ByteView sealed_bytes(uint32_t image_index, const Segment& segment, ByteVector& descriptor);
+  void see_piece(const Segment& segment, uint32_t piece_crc, ByteView head);
   uint32_t record_crc(const FileImage& image, size_t record) const;
   uint64_t hash_record(uint64_t hash, const FileImage& image, size_t record) const;
   const ByteVector& tail(uint32_t image_index);

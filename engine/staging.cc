@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "engine/early_copy.h"
 #include "engine/torn_status.h"
+#include "io/archive/plane_runs.h"
 
 namespace tintype {
 
@@ -104,11 +106,37 @@ bool Staging::take_position(size_t& position) {
   return true;
 }
 
+// Extents of the planes form are split by the device that they come from, where it can. Only out of
+// slabs: a job that waits for its copies has them by a copy engine.
+std::unique_ptr<SplitFilling> Staging::plan_split(size_t position, MutableBytes bytes) const {
+  const FileEncoding* encoding = job_->files[job_->plan.order[position].image].encoding.get();
+  if (job_->request.devices.empty() || encoding == nullptr ||
+      encoding->form().form != FileForm::planes) {
+    return nullptr;
+  }
+  const Extent& extent = job_->filler.extent(position);
+  const auto runs = cut_plane_runs(extent.size_bytes,
+                                   encoding->elements().runs_in(extent.offset, extent.size_bytes));
+  return SplitFilling::make(
+      runs, job_->filler.segments(position), job_->request.storages,
+      [&](const SourceStorage& storage) { return split_source(storage, bytes); }, bytes);
+}
+
+// Lazy host memory stays as it is, to be compared with its probes.
+SplitFilling::Source Staging::split_source(const SourceStorage& storage, ByteView target) const {
+  using Source = SplitFilling::Source;
+  if (storage.device == kHostMemory) return job_->is_lazy(storage) ? Source::plain : Source::any;
+  const Device& device = *job_->request.devices[storage.device].device;
+  const bool is_splitting = job_->copies.is_gathered(storage) && device.can_split(target);
+  return is_splitting ? Source::splitting : Source::plain;
+}
+
 Staging::Filled Staging::fill(size_t position, SlotLease slot, SourcePieces& pieces) {
   StageTimer timer(job_->trace, "copy");
-  Filled filled{.slot = std::move(slot), .copies = {}};
+  const MutableBytes bytes = slot.bytes();
+  Filled filled{.slot = std::move(slot), .split = plan_split(position, bytes), .copies = {}};
   pieces.clear();
-  job_->filler.fill(position, filled.slot.bytes(), pieces);
+  job_->filler.fill(position, bytes, pieces, filled.split.get());
   fail_on_error(job_->copies.copy(pieces, filled.copies));
   copy_ns_ += timer.stop_ns();
   return filled;
@@ -130,18 +158,34 @@ void Staging::seal_ready() {
 
 void Staging::seal(size_t position, Filled& filled) {
   fail_on_error(filled.copies.wait());
-  const MutableBytes bytes = filled.slot.bytes();
-  if (job_->tears != nullptr) {
-    job_->tears->compare_staged(job_->filler.segments(position), bytes);
-  }
-  job_->filler.seal(position, bytes);
-  hand_on(position, std::move(filled.slot));
+  if (job_->tears != nullptr) compare_with_probes(position, filled);
+  job_->filler.seal(position, filled.slot.bytes(), filled.split.get());
+  hand_on(position, filled);
 }
 
-void Staging::hand_on(size_t position, SlotLease slot) {
+// In an extent that arrived split, only what is not in a slab, which nobody can tear.
+void Staging::compare_with_probes(size_t position, const Filled& filled) {
+  const auto segments = job_->filler.segments(position);
+  const ByteView bytes = filled.slot.bytes();
+  if (filled.split == nullptr) return job_->tears->compare_staged(segments, bytes);
+  std::vector<Segment> compared;
+  for (const Segment& segment : segments) {
+    if (segment.source != Segment::Source::storage) continue;
+    if (!job_->copies.is_gathered(job_->request.storages[segment.index])) {
+      compared.push_back(segment);
+    }
+  }
+  job_->tears->compare_staged(compared, bytes);
+}
+
+void Staging::hand_on(size_t position, Filled& filled) {
+  SlotLease slot = std::move(filled.slot);
   const uint32_t file = job_->plan.order[position].image;
   if (job_->files[file].encoding != nullptr) {
-    tools_.encoders.enqueue({job_, position, std::move(slot)});
+    auto split = filled.split == nullptr
+                     ? nullptr
+                     : std::make_unique<const SplitExtent>(filled.split->finish());
+    tools_.encoders.enqueue({job_, position, std::move(slot), std::move(split)});
     return;
   }
   const Extent& extent = job_->filler.extent(position);

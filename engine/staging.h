@@ -20,6 +20,7 @@
 #include "engine/interrupt_poll.h"
 #include "engine/save_job.h"
 #include "engine/slot_pool.h"
+#include "engine/split_filling.h"
 #include "engine/writer.h"
 
 namespace tintype {
@@ -64,6 +65,7 @@ class Staging {
  private:
   struct Filled {
     SlotLease slot;
+    std::unique_ptr<SplitFilling> split;  // null: the extent is filled as it is
     CopiesInFlight copies;
   };
 
@@ -72,11 +74,14 @@ class Staging {
   std::optional<SlotLease> lease(bool is_caller);
   bool is_finished();
   bool take_position(size_t& position);
+  std::unique_ptr<SplitFilling> plan_split(size_t position, MutableBytes bytes) const;
+  SplitFilling::Source split_source(const SourceStorage& storage, ByteView target) const;
   Filled fill(size_t position, SlotLease slot, SourcePieces& pieces);
   void put(size_t position, Filled filled);
   void seal_ready();  // REQUIRES: mutex_ held
   void seal(size_t position, Filled& filled);
-  void hand_on(size_t position, SlotLease slot);
+  void compare_with_probes(size_t position, const Filled& filled);
+  void hand_on(size_t position, Filled& filled);
   bool wait_for_next();
   void read_probes(SourcePieces pieces);
   void judge_tears();

@@ -43,6 +43,7 @@ class CudaDevice final : public Device {
   Result<EventPointer> copy(std::span<const CopyPiece> pieces, const EventPointer& after) override {
     return as_event(gpu_->copy(pieces, gpu_event(after)));
   }
+  bool can_split(ByteView target) const override { return gpu_->can_split(target); }
   Status make_wait(StreamHandle stream, const EventPointer& event) override {
     GpuEvent* const until = gpu_event(event);
     return until == nullptr ? Status::ok() : gpu_->make_wait(stream, *until);

@@ -48,9 +48,13 @@ class Device {
   // in the order of the calls, so that the last event covers the earlier ones. Sources lie on the
   // device, targets in host memory; all of it stays valid until the event is done. CRCs stand when
   // the event says that it is done, or its wait() returns. On an error nothing is in flight.
-  // `pieces` is read during the call only.
+  // `pieces` is read during the call only. REQUIRES: those that are sorted into planes go to memory
+  // of can_split().
   virtual Result<EventPointer> copy(std::span<const CopyPiece> pieces,
                                     const EventPointer& after) = 0;
+
+  // True where copy() can sort elements into planes on their way into this memory.
+  virtual bool can_split(ByteView target) const = 0;
 
   // Work given to `stream` from now on starts after the event. Does not hold the caller.
   virtual Status make_wait(StreamHandle stream, const EventPointer& event) = 0;

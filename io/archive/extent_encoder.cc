@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/extent_padding.h"
 #include "io/archive/planes_encoder.h"
@@ -24,6 +25,11 @@ uint64_t encoded_bound_bytes(uint64_t plain_bytes) {
   const uint64_t blocks_bytes =
       plain_bytes + divide_up(plain_bytes, kZstdBlockBytes) * kZstdBlockHeaderBytes;
   return align_up(blocks_bytes + kFrameBytesMax + kFrameHeaderBytes, kEncodedAlignmentBytes);
+}
+
+Result<EncodedExtent> ExtentEncoder::encode_split(ByteView, const SplitExtent&, MutableBytes,
+                                                  Coding) {
+  TINTYPE_CHECK(false);
 }
 
 Result<std::unique_ptr<ExtentEncoder>> ExtentEncoder::create(const EncoderOptions& options) {

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "io/archive/element_map.h"
 #include "io/archive/file_form.h"
+#include "io/archive/split_extent.h"
 
 namespace tintype {
 
@@ -49,6 +50,11 @@ class ExtentEncoder {
   // target has encoded_bound_bytes(plain.size()).
   virtual Result<EncodedExtent> encode(ByteView plain, std::span<const ElementRun> runs,
                                        MutableBytes target, Coding coding = Coding::best) = 0;
+
+  // The same bytes from an extent that arrived split; what arrived plain is split here. REQUIRES:
+  // the planes form.
+  virtual Result<EncodedExtent> encode_split(ByteView bytes, const SplitExtent& split,
+                                             MutableBytes target, Coding coding = Coding::best);
 };
 
 // False where the libzstd at hand lacks the mode by which planes are coded fastest (it is

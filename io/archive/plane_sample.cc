@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/plane_index.h"
 #include "io/archive/byte_planes.h"
 
 namespace tintype {
@@ -69,31 +70,52 @@ PlaneKind kind_of(ByteView plane) {
 
 }  // namespace
 
+// Which elements of a run are looked at.
+struct PlaneSampler::Stretches {
+  explicit Stretches(size_t element_count)
+      : count(element_count <= kSampleElements ? 1 : kStretches),
+        elements(std::min(element_count, kSampleElements / count)),
+        step(count == 1 ? 0 : (element_count - elements) / (count - 1)) {}
+
+  size_t count;
+  size_t elements;  // of one
+  size_t step;      // from one to the next
+};
+
 PlaneKinds PlaneSampler::choose(ByteView elements, uint32_t width, bool is_rotated) {
-  const size_t count = split_sample(elements, width, is_rotated);
+  const Stretches stretches(elements.size() / width);
+  for (size_t i = 0; i < stretches.count; ++i) {
+    std::array<std::byte*, kPlanesPerElementMax> places = {};
+    for (uint32_t b = 0; b < width; ++b) {
+      places[b] = memory_.data() + b * kSampleElements + i * stretches.elements;
+    }
+    split_planes(elements.subspan(i * stretches.step * width, stretches.elements * width),
+                 is_rotated, std::span(places).first(width));
+  }
+  return judge(width, stretches.count * stretches.elements);
+}
+
+PlaneKinds PlaneSampler::choose_split(ByteView planes, uint32_t width) {
+  const size_t count = planes.size() / width;
+  const Stretches stretches(count);
+  for (uint32_t b = 0; b < width; ++b) {
+    std::byte* place = memory_.data() + b * kSampleElements;
+    for (size_t i = 0; i < stretches.count; ++i, place += stretches.elements) {
+      const ByteView stretch =
+          planes.subspan(plane_index(i * stretches.step, b, count), stretches.elements);
+      std::copy(stretch.begin(), stretch.end(), place);
+    }
+  }
+  return judge(width, stretches.count * stretches.elements);
+}
+
+PlaneKinds PlaneSampler::judge(uint32_t width, size_t count) const {
+  static_assert(kSampleElements <= kCountMax);
   PlaneKinds kinds = {};
   for (uint32_t b = 0; b < width; ++b) {
     kinds[b] = kind_of(ByteView(memory_).subspan(b * kSampleElements, count));
   }
   return kinds;
-}
-
-// Into planes of kSampleElements; returns how many of them are filled.
-size_t PlaneSampler::split_sample(ByteView elements, uint32_t width, bool is_rotated) {
-  static_assert(kSampleElements <= kCountMax);
-  const size_t count = elements.size() / width;
-  const size_t stretch_count = count <= kSampleElements ? 1 : kStretches;
-  const size_t stretch = std::min(count, kSampleElements / stretch_count);
-  const size_t step = stretch_count == 1 ? 0 : (count - stretch) / (stretch_count - 1);
-  for (size_t i = 0; i < stretch_count; ++i) {
-    std::array<std::byte*, kPlanesPerElementMax> places = {};
-    for (uint32_t b = 0; b < width; ++b) {
-      places[b] = memory_.data() + b * kSampleElements + i * stretch;
-    }
-    split_planes(elements.subspan(i * step * width, stretch * width), is_rotated,
-                 std::span(places).first(width));
-  }
-  return stretch * stretch_count;
 }
 
 }  // namespace tintype

@@ -17,12 +17,16 @@ class PlaneSampler {
 
   // REQUIRES: `elements` are one or more whole elements of 1 to 8 bytes.
   PlaneKinds choose(ByteView elements, uint32_t width, bool is_rotated);
+  // The same for elements that were split: `planes` lie one behind the other.
+  PlaneKinds choose_split(ByteView planes, uint32_t width);
 
  private:
   // Choosing takes a twentieth of the time of coding; more elements would not choose better.
   static constexpr size_t kSampleElements = 1024;
 
-  size_t split_sample(ByteView elements, uint32_t width, bool is_rotated);
+  struct Stretches;
+
+  PlaneKinds judge(uint32_t width, size_t count) const;
 
   ByteVector memory_;
 };

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/plane_index.h"
 #include "io/archive/byte_planes.h"
 #include "io/archive/crc32.h"
 #include "io/archive/extent_padding.h"
@@ -25,17 +26,33 @@ bool is_all_raw(std::span<const PlaneKind> kinds) {
                      [](PlaneKind kind) { return kind == PlaneKind::raw; });
 }
 
-uint64_t tables_bytes(std::span<const PlaneRun> runs) {
+uint64_t tables_bytes(std::span<const SplitExtent::Run> runs) {
   uint64_t size_bytes = kExtentHeaderBytes;
-  for (const PlaneRun& run : runs) size_bytes += kRunEntryBytes + run.width * kPlaneEntryBytes;
+  for (const auto& run : runs) size_bytes += kRunEntryBytes + run.planes.width * kPlaneEntryBytes;
   return size_bytes;
+}
+
+// The planes of a run that arrived split.
+std::array<ByteView, kPlanesPerElementMax> views_of(ByteView planes, uint32_t width) {
+  std::array<ByteView, kPlanesPerElementMax> views;
+  const size_t count = planes.size() / width;
+  for (uint32_t b = 0; b < width; ++b) views[b] = planes.subspan(plane_index(0, b, count), count);
+  return views;
+}
+
+void join(const PlaneRun& run, ByteView planes, MutableBytes elements) {
+  std::array<const std::byte*, kPlanesPerElementMax> places = {};
+  const auto views = views_of(planes, run.width);
+  for (uint32_t b = 0; b < run.width; ++b) places[b] = views[b].data();
+  join_planes(std::span(places).first(run.width), run.is_rotated, elements);
 }
 
 }  // namespace
 
 struct PlanesEncoder::Extent {
-  ByteView plain;
+  ByteView bytes;
   MutableBytes target;
+  const SplitExtent* split = nullptr;  // null: the bytes are the plain ones
   uint32_t plain_crc = 0;
   uint32_t run_count = 0;
   uint64_t table_end = kExtentHeaderBytes;
@@ -66,10 +83,11 @@ struct PlanesEncoder::Extent {
   EncodedExtent finish() {
     std::fill(target.begin() + static_cast<ptrdiff_t>(table_end),
               target.begin() + static_cast<ptrdiff_t>(payload_offset), std::byte{0});
-    const uint64_t encoded_bytes = padded_extent_bytes(plain.size(), payload_end, 0);
+    if (split != nullptr) plain_crc = split->plain_crc;
+    const uint64_t encoded_bytes = padded_extent_bytes(bytes.size(), payload_end, 0);
     store_little_endian(target, 0, kExtentMagic);
     store_little_endian(target, 8, plain_crc);
-    store_little_endian(target, 12, static_cast<uint32_t>(plain.size()));
+    store_little_endian(target, 12, static_cast<uint32_t>(bytes.size()));
     store_little_endian(target, 16, static_cast<uint32_t>(encoded_bytes));
     store_little_endian(target, 20, static_cast<uint32_t>(payload_offset));
     store_little_endian(target, 24, run_count);
@@ -77,7 +95,7 @@ struct PlanesEncoder::Extent {
     store_little_endian(target, 4, crc32(0, ByteView(target).subspan(8, payload_offset - 8)));
     std::fill(target.begin() + static_cast<ptrdiff_t>(payload_end),
               target.begin() + static_cast<ptrdiff_t>(encoded_bytes), std::byte{0});
-    return {.plain_bytes = plain.size(),
+    return {.plain_bytes = bytes.size(),
             .encoded_bytes = encoded_bytes,
             .payload_bytes = payload_end,
             .checksum = plain_crc};
@@ -87,15 +105,31 @@ struct PlanesEncoder::Extent {
   EncodedExtent finish_raw() {
     table_end = kExtentHeaderBytes;
     run_count = 0;
-    const auto size_bytes = static_cast<uint32_t>(plain.size());
+    const auto size_bytes = static_cast<uint32_t>(bytes.size());
     const auto kind = PlaneKind::raw;
     add_run({.size_bytes = size_bytes}, std::span(&kind, 1), std::span(&size_bytes, 1));
     payload_offset = table_end;
-    plain_crc = copy_with_crc32(target.subspan(payload_offset, plain.size()), plain);
-    payload_end = payload_offset + plain.size();
+    put_plain(target.subspan(payload_offset, size_bytes));
+    payload_end = payload_offset + size_bytes;
     EncodedExtent encoded = finish();
     encoded.is_raw = true;
     return encoded;
+  }
+
+  void put_plain(MutableBytes place) {
+    if (split == nullptr) {
+      plain_crc = copy_with_crc32(place, bytes);
+      return;
+    }
+    for (const auto& [run, is_split] : split->runs) {
+      const ByteView from = bytes.subspan(run.offset, run.size_bytes);
+      const MutableBytes to = place.subspan(run.offset, run.size_bytes);
+      if (is_split) {
+        join(run, from, to);
+      } else {
+        std::memcpy(to.data(), from.data(), from.size());
+      }
+    }
   }
 };
 
@@ -109,36 +143,58 @@ PlanesEncoder::PlanesEncoder()
 
 Result<EncodedExtent> PlanesEncoder::encode(ByteView plain, std::span<const ElementRun> runs,
                                             MutableBytes target, Coding coding) {
-  TINTYPE_CHECK(!plain.empty() && plain.size() <= kPlainExtentBytesMax);
-  TINTYPE_CHECK(target.size() >= encoded_bound_bytes(plain.size()));
-  Extent extent{.plain = plain, .target = target};
+  Extent extent{.bytes = plain, .target = target};
+  std::vector<SplitExtent::Run> plain_runs;
+  if (coding != Coding::raw) {
+    for (const PlaneRun& run : cut_plane_runs(plain.size(), runs)) plain_runs.push_back({run});
+  }
+  return encode_runs(plain_runs, coding, extent);
+}
+
+Result<EncodedExtent> PlanesEncoder::encode_split(ByteView bytes, const SplitExtent& split,
+                                                  MutableBytes target, Coding coding) {
+  Extent extent{.bytes = bytes, .target = target, .split = &split};
+  return encode_runs(split.runs, coding, extent);
+}
+
+Result<EncodedExtent> PlanesEncoder::encode_runs(std::span<const SplitExtent::Run> runs,
+                                                 Coding coding, Extent& extent) {
+  TINTYPE_CHECK(!extent.bytes.empty() && extent.bytes.size() <= kPlainExtentBytesMax);
+  TINTYPE_CHECK(extent.target.size() >= encoded_bound_bytes(extent.bytes.size()));
   if (coding == Coding::raw) return extent.finish_raw();
-  TINTYPE_ASSIGN_OR_RETURN(const bool is_smaller, encode_runs(runs, extent));
+  TINTYPE_ASSIGN_OR_RETURN(const bool is_smaller, encode_if_smaller(runs, extent));
   return is_smaller ? extent.finish() : extent.finish_raw();
 }
 
 // False where the extent does not shrink.
-Result<bool> PlanesEncoder::encode_runs(std::span<const ElementRun> runs, Extent& extent) {
-  const std::vector<PlaneRun> cut_runs = cut_plane_runs(extent.plain.size(), runs);
-  extent.payload_offset = extent.payload_end = tables_bytes(cut_runs);
-  extent.limit = extent.plain.size();
+Result<bool> PlanesEncoder::encode_if_smaller(std::span<const SplitExtent::Run> runs,
+                                              Extent& extent) {
+  extent.payload_offset = extent.payload_end = tables_bytes(runs);
+  extent.limit = extent.bytes.size();
   if (extent.payload_end > extent.limit) return false;
-  for (const PlaneRun& run : cut_runs) {
+  for (const SplitExtent::Run& run : runs) {
     TINTYPE_ASSIGN_OR_RETURN(const bool is_smaller, encode_run(run, extent));
     if (!is_smaller) return false;
   }
   return true;
 }
 
-Result<bool> PlanesEncoder::encode_run(PlaneRun run, Extent& extent) {
-  const ByteView elements = extent.plain.subspan(run.offset, run.size_bytes);
-  extent.plain_crc = crc32(extent.plain_crc, elements);  // which brings them into the cache
-  PlaneKinds kinds = sampler_.choose(elements, run.width, run.is_rotated);
-  if (is_all_raw(std::span(kinds).first(run.width))) {  // planes would gain nothing
+Result<bool> PlanesEncoder::encode_run(const SplitExtent::Run& arrived, Extent& extent) {
+  PlaneRun run = arrived.planes;
+  const ByteView bytes = extent.bytes.subspan(run.offset, run.size_bytes);
+  if (extent.split == nullptr) {
+    extent.plain_crc = crc32(extent.plain_crc, bytes);  // which brings them into the cache
+  }
+  PlaneKinds kinds = arrived.is_split ? sampler_.choose_split(bytes, run.width)
+                                      : sampler_.choose(bytes, run.width, run.is_rotated);
+  const bool is_raw = is_all_raw(std::span(kinds).first(run.width));  // planes would gain nothing
+  const Planes planes = is_raw             ? Planes{as_elements(arrived, bytes)}
+                        : arrived.is_split ? views_of(bytes, run.width)
+                                           : split(run, kinds, bytes, extent);
+  if (is_raw) {
     run.width = 1;
     run.is_rotated = false;
   }
-  const Planes planes = split(run, kinds, elements, extent);
   std::array<uint32_t, kPlanesPerElementMax> plane_bytes = {};
   for (uint32_t b = 0; b < run.width; ++b) {
     const uint64_t begin = extent.payload_end;
@@ -148,6 +204,14 @@ Result<bool> PlanesEncoder::encode_run(PlaneRun run, Extent& extent) {
   }
   extent.add_run(run, kinds, plane_bytes);
   return true;
+}
+
+// The plain bytes of a run.
+ByteView PlanesEncoder::as_elements(const SplitExtent::Run& arrived, ByteView bytes) {
+  if (!arrived.is_split) return bytes;
+  const MutableBytes elements = MutableBytes(scratch_).first(bytes.size());
+  join(arrived.planes, bytes, elements);
+  return elements;
 }
 
 // Raw planes in front of the first coded one go straight to where they stay.

@@ -7,6 +7,7 @@
 #include "io/archive/compressed_form.h"
 #include "io/archive/extent_encoder.h"
 #include "io/archive/plane_sample.h"
+#include "io/archive/split_extent.h"
 #include "io/archive/zstd_context.h"
 
 namespace tintype {
@@ -17,13 +18,18 @@ class PlanesEncoder final : public ExtentEncoder {
 
   Result<EncodedExtent> encode(ByteView plain, std::span<const ElementRun> runs,
                                MutableBytes target, Coding coding) override;
+  Result<EncodedExtent> encode_split(ByteView bytes, const SplitExtent& split, MutableBytes target,
+                                     Coding coding) override;
 
  private:
   struct Extent;  // the one that is being encoded
   using Planes = std::array<ByteView, kPlanesPerElementMax>;
 
-  Result<bool> encode_runs(std::span<const ElementRun> runs, Extent& extent);
-  Result<bool> encode_run(PlaneRun run, Extent& extent);
+  Result<EncodedExtent> encode_runs(std::span<const SplitExtent::Run> runs, Coding coding,
+                                    Extent& extent);
+  Result<bool> encode_if_smaller(std::span<const SplitExtent::Run> runs, Extent& extent);
+  Result<bool> encode_run(const SplitExtent::Run& arrived, Extent& extent);
+  ByteView as_elements(const SplitExtent::Run& arrived, ByteView bytes);
   Planes split(const PlaneRun& run, const PlaneKinds& kinds, ByteView elements,
                const Extent& extent);
   Result<bool> encode_plane(ByteView plane, PlaneKind& kind, Extent& extent);

@@ -100,6 +100,14 @@ def test_ten_thousand_small_tensors(engine: tintype.Engine, tmp_path: Path) -> N
     assert tintype.verify(tmp_path / "x.pth").ok
 
 
+def test_compressed_saves_decode_to_the_same_state(engine: tintype.Engine, tmp_path: Path) -> None:
+    """With the slab, the device sorts the bytes into planes."""
+    state = mixed_state()
+    engine.save(state, tmp_path / "x.pth.ttz")
+    assert_equal(tintype.load(tmp_path / "x.pth.ttz", map_location="cuda"), state)
+    assert tintype.verify(tmp_path / "x.pth.ttz").ok
+
+
 def test_state_larger_than_the_pool_and_the_slab(engine: tintype.Engine, tmp_path: Path) -> None:
     state = {"large": torch.rand(80 * MIB, device="cuda")}
     before = state["large"].clone()

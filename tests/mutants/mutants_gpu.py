@@ -107,4 +107,28 @@ GPU_MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "leaves floats as they are that a GPU sorts into planes",
+        "test_host_twins",
+        "HostTwins.elements_go_to_the_planes_of_their_run_at_every_size_and_alignment",
+        (
+            Edit(
+                "kernels/split_thread.h",
+                "chunk.planes.is_rotated ? rotate_element_left(loaded, sizeof(Element)) : loaded",
+                "loaded",
+            ),
+        ),
+    ),
+    Mutant(
+        "has a GPU split runs whose pieces end within an element",
+        "test_split_saves",
+        "SplitSavesTest.whatever_the_tensors_the_file_has_the_bytes_of_one_from_the_host",
+        (
+            Edit(
+                "engine/split_filling.cc",
+                "if (!has_whole_elements(*part, planes)) return false;",
+                "",
+            ),
+        ),
+    ),
 )

@@ -30,6 +30,7 @@ class SimulatedDevice final : public Device {
   std::string name() const override { return name_; }
   Result<EventPointer> record(StreamHandle stream) override;
   Result<EventPointer> copy(std::span<const CopyPiece> pieces, const EventPointer& after) override;
+  bool can_split(ByteView) const override { return false; }
   Status make_wait(StreamHandle stream, const EventPointer& event) override;
   Status gather(std::span<const CopyPiece> pieces, StreamHandle stream) override;
   Status pin(MutableBytes) override { return Status::ok(); }

@@ -13,11 +13,15 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
+#include "base/plane_index.h"
+#include "io/archive/byte_planes.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/compressed_layout.h"
+#include "io/archive/crc32.h"
 #include "io/archive/extent_decoder.h"
 #include "io/archive/extent_encoder.h"
 #include "io/archive/file_form.h"
+#include "io/archive/plane_runs.h"
 #include "tests/support/codec_data.h"
 
 namespace tintype {
@@ -188,6 +192,55 @@ TEST_P(ExtentCodec, extents_of_every_size_by_every_number_of_threads_come_back) 
       }
       for (std::thread& thread : threads) thread.join();
       EXPECT_EQ(wrong_count, 0u);
+    }
+  }
+}
+
+// The extent as it would arrive with some of its runs split.
+SplitExtent arrive_split(MutableBytes bytes, std::span<const ElementRun> runs, uint32_t seed) {
+  std::mt19937 random(seed);
+  SplitExtent split{.runs = {}, .plain_crc = crc32(0, bytes)};
+  for (const PlaneRun& run : cut_plane_runs(bytes.size(), runs)) {
+    split.runs.push_back({run, run.width > 1 && random() % 3 != 0});
+    if (!split.runs.back().is_split) continue;
+    const MutableBytes place = bytes.subspan(run.offset, run.size_bytes);
+    const ByteVector elements(place.begin(), place.end());
+    std::vector<std::byte*> planes;
+    for (uint32_t b = 0; b < run.width; ++b) {
+      planes.push_back(place.data() + plane_index(0, b, run.size_bytes / run.width));
+    }
+    split_planes(elements, run.is_rotated, planes);
+  }
+  return split;
+}
+
+TEST(PlanesCodec, an_extent_that_arrives_split_is_encoded_as_any_other) {
+  std::mt19937 random(12);
+  for (uint32_t round = 0; round < 40; ++round) {
+    const size_t size = 1 + random() % (3 * kMiB);
+    ByteVector bytes;
+    std::vector<ElementRun> runs;
+    while (bytes.size() < size) {
+      const auto content = static_cast<Content>(random() % 6);
+      const size_t part = std::min<size_t>(1 + random() % kMiB, size - bytes.size());
+      const uint32_t width = std::max(element_bytes_of(content), 1u << random() % 4);
+      if (part >= width) {
+        runs.push_back({bytes.size(), part - part % width, width, random() % 2 == 0});
+      }
+      append_bytes(bytes, content_bytes(content, part, static_cast<uint32_t>(random())));
+    }
+    for (const Coding coding : {Coding::best, Coding::raw}) {
+      const Encoded plain = encode(FileForm::planes, bytes, runs, coding);
+      ByteVector arrived = bytes;
+      const SplitExtent split = arrive_split(arrived, runs, round);
+      ByteVector target(encoded_bound_bytes(size));
+      const EncodedExtent encoded =
+          encoder_of(FileForm::planes)->encode_split(arrived, split, target, coding).value();
+      ASSERT_EQ(encoded.encoded_bytes, plain.extent.encoded_bytes);
+      EXPECT_EQ(encoded.payload_bytes, plain.extent.payload_bytes);
+      EXPECT_EQ(encoded.checksum, plain.extent.checksum);
+      EXPECT_EQ(encoded.is_raw, plain.extent.is_raw);
+      EXPECT_TRUE(std::equal(plain.bytes.begin(), plain.bytes.end(), target.begin()));
     }
   }
 }
