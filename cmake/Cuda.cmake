@@ -1,5 +1,5 @@
 # The CUDA compiler, where there is one: sets TINTYPE_HAS_CUDA, and Cuda::runtime for those who call
-# the runtime. Nothing else needs it to build, and what it builds runs without a driver too.
+# the runtime; TINTYPE_HAS_NVTX and Cuda::nvtx where the headers of NVTX are beside it. Nothing else needs it to build, and what it builds runs without a driver too.
 set(TINTYPE_ENABLE_CUDA AUTO CACHE STRING "Build the CUDA part: AUTO (where nvcc is found), ON, OFF")
 set_property(CACHE TINTYPE_ENABLE_CUDA PROPERTY STRINGS AUTO ON OFF)
 # Machine code for each, and PTX of those without "-real", from which drivers make code for later
@@ -44,4 +44,15 @@ if(TINTYPE_HAS_CUDA)
   add_library(Cuda::runtime INTERFACE IMPORTED)
   target_include_directories(Cuda::runtime INTERFACE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   target_link_libraries(Cuda::runtime INTERFACE "${TINTYPE_CUDART}" Threads::Threads rt dl)
+  find_path(TINTYPE_NVTX nvtx3/nvToolsExt.h HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}
+            DOC "NVTX's headers")
+endif()
+set(TINTYPE_HAS_NVTX OFF)
+if(TINTYPE_HAS_CUDA AND TINTYPE_NVTX)
+  set(TINTYPE_HAS_NVTX ON)
+  add_library(Cuda::nvtx INTERFACE IMPORTED)
+  target_include_directories(Cuda::nvtx SYSTEM INTERFACE "${TINTYPE_NVTX}")
+  target_link_libraries(Cuda::nvtx INTERFACE dl)
+elseif(TINTYPE_HAS_CUDA)
+  message(STATUS "CUDA: no headers of NVTX, so Nsight Systems will not see the engine's stages")
 endif()

@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "io/disk/file_system.h"
+#include "kernels/nvtx_range.h"
 
 namespace tintype {
 
@@ -69,11 +70,14 @@ struct TraceContext {
   }
 };
 
-// Measures a stage on the calling thread: for the report, and for the trace if there is one.
+// Measures a stage on the calling thread: for the report, for the trace if there is one, and for
+// tools that listen to NVTX. Stages of a thread end in the reverse order of their beginnings.
 class StageTimer {
  public:
   StageTimer(const TraceContext& context, const char* name)
-      : context_(context), name_(name), start_(std::chrono::steady_clock::now()) {}
+      : context_(context), name_(name), start_(std::chrono::steady_clock::now()) {
+    begin_nvtx_range(name);
+  }
   ~StageTimer() {
     if (name_ != nullptr) stop_ns();
   }
@@ -81,6 +85,7 @@ class StageTimer {
   // Ends the stage. REQUIRES: called at most once.
   uint64_t stop_ns() {
     const auto end = std::chrono::steady_clock::now();
+    end_nvtx_range();
     context_.add(name_, start_, end);
     name_ = nullptr;
     return static_cast<uint64_t>(std::chrono::nanoseconds(end - start_).count());
