@@ -1,7 +1,9 @@
 #include "engine/staging.h"
 
 #include <algorithm>
+#include <chrono>
 #include <random>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,13 @@
 #include "io/archive/plane_runs.h"
 
 namespace tintype {
+namespace {
+
+// Between two looks at a device's event: at first as short as the copy of an extent.
+constexpr std::chrono::microseconds kEventPeriodMin{100};
+constexpr std::chrono::microseconds kEventPeriodMax{2000};
+
+}  // namespace
 
 Staging::Staging(std::shared_ptr<SaveJob> job, const StagingTools& tools)
     : job_(std::move(job)), tools_(tools) {}
@@ -51,7 +60,7 @@ bool Staging::holds_caller() const {
 
 void Staging::issue(InterruptPoll& interrupts) {
   StageTimer timer(job_->trace, "stage");
-  fail_on_error(early_copies_.wait());
+  if (wait_while_wanted(early_copies_, &interrupts)) fail_on_error(early_copies_.wait());
   if (job_->plan.total_bytes < kCrewThresholdBytes) {
     copy_extents(&interrupts);
   } else {
@@ -74,7 +83,7 @@ void Staging::copy_extents(InterruptPoll* interrupts) {
   SourcePieces pieces;  // of one extent after the other: allocated once
   while (!job_->core->is_doomed()) {
     if (interrupts != nullptr) interrupts->poll();
-    auto slot = lease(interrupts != nullptr);
+    auto slot = lease(interrupts);
     if (!slot && is_finished()) return;
     if (!slot) continue;
     size_t position = 0;
@@ -84,13 +93,18 @@ void Staging::copy_extents(InterruptPoll* interrupts) {
 }
 
 // Where no slot is free, one that a device still copies into comes free only after it was sealed.
-std::optional<SlotLease> Staging::lease(bool is_caller) {
+std::optional<SlotLease> Staging::lease(InterruptPoll* interrupts) {
   if (auto slot = tools_.pool.lease(std::chrono::milliseconds(0))) return slot;
   StageTimer timer(job_->trace, "wait for slot");
   std::optional<SlotLease> slot;
-  if (!wait_for_next()) slot = tools_.pool.lease(kInterruptPeriod);
+  CopiesInFlight next;
+  if (find_next(next)) {
+    wait_while_wanted(next, interrupts);
+  } else {
+    slot = tools_.pool.lease(kInterruptPeriod);
+  }
   const uint64_t waited_ns = timer.stop_ns();
-  if (is_caller) slot_wait_ns_ += waited_ns;
+  if (interrupts != nullptr) slot_wait_ns_ += waited_ns;
   return slot;
 }
 
@@ -198,18 +212,26 @@ void Staging::hand_on(size_t position, Filled& filled) {
                          .ready = Clock::now()});
 }
 
-// Seals what has arrived and waits for the next in file order. False where that is not on its way
-// yet: all is sealed, or another thread is at it.
-bool Staging::wait_for_next() {
-  CopiesInFlight next;
-  {
-    std::lock_guard lock(mutex_);
-    seal_ready();  // copies may have ended since they were put here
-    const auto first = filled_.begin();
-    if (first == filled_.end() || first->first != next_to_seal_) return false;
-    next = first->second.copies;
+// Seals what has arrived and finds what the next in file order waits for. False where that is not
+// on its way yet: all is sealed, or another thread is at it.
+bool Staging::find_next(CopiesInFlight& next) {
+  std::lock_guard lock(mutex_);
+  seal_ready();  // copies may have ended since they were put here
+  const auto first = filled_.begin();
+  if (first == filled_.end() || first->first != next_to_seal_) return false;
+  next = first->second.copies;
+  return true;
+}
+
+// Until the copies are done, or nobody wants them any more: then false. The caller looks for
+// signals meanwhile, and no thread is lost to a device that hangs.
+bool Staging::wait_while_wanted(const CopiesInFlight& copies, InterruptPoll* interrupts) const {
+  for (auto period = kEventPeriodMin; !copies.is_done();
+       period = std::min(2 * period, kEventPeriodMax)) {
+    if (interrupts != nullptr) interrupts->poll();
+    if (job_->core->is_doomed()) return false;
+    std::this_thread::sleep_for(period);
   }
-  fail_on_error(next.wait());
   return true;
 }
 
@@ -222,12 +244,11 @@ void Staging::release_streams(std::span<const DeviceStream> others) {
 
 bool Staging::has_copies_in_flight() const {
   std::lock_guard lock(mutex_);
-  return !filled_.empty();
+  return !filled_.empty() || !early_copies_.is_done() || !probe_copies_.is_done();
 }
 
 void Staging::complete() {
-  while (wait_for_next()) {
-  }
+  for (CopiesInFlight next; find_next(next);) fail_on_error(next.wait());
   fail_on_error(early_copies_.wait());
   fail_on_error(probe_copies_.wait());
   if (job_->tears != nullptr && !job_->core->is_doomed()) judge_tears();

@@ -56,7 +56,7 @@ class Staging {
   // Work that is given to the save's streams and to `others` from now on may change the storages.
   // Where a stream cannot be made to wait, the job fails. REQUIRES: after issue().
   void release_streams(std::span<const DeviceStream> others = {});
-  // True where complete() would have to wait.
+  // True where complete() would have to wait for a device.
   bool has_copies_in_flight() const;
   // Waits for what was started, seals it and hands it to the writer; then the verdict about tears.
   // Afterwards nothing reads the storages, and no slot is held.
@@ -71,7 +71,7 @@ class Staging {
 
   void fail_on_error(const Status& status);
   void copy_extents(InterruptPoll* interrupts);  // null: not the caller's thread
-  std::optional<SlotLease> lease(bool is_caller);
+  std::optional<SlotLease> lease(InterruptPoll* interrupts);
   bool is_finished();
   bool take_position(size_t& position);
   std::unique_ptr<SplitFilling> plan_split(size_t position, MutableBytes bytes) const;
@@ -82,7 +82,8 @@ class Staging {
   void seal(size_t position, Filled& filled);
   void compare_with_probes(size_t position, const Filled& filled);
   void hand_on(size_t position, Filled& filled);
-  bool wait_for_next();
+  bool find_next(CopiesInFlight& next);
+  bool wait_while_wanted(const CopiesInFlight& copies, InterruptPoll* interrupts) const;
   void read_probes(SourcePieces pieces);
   void judge_tears();
 

@@ -23,8 +23,9 @@ SNAPSHOT_MUTANTS = (
         (
             Edit(
                 "engine/staging.cc",
-                "while (wait_for_next()) {",
-                "if (job_->core->is_doomed()) filled_.clear();\n  while (wait_for_next()) {",
+                "for (CopiesInFlight next; find_next(next);)",
+                "if (job_->core->is_doomed()) filled_.clear();\n"
+                "  for (CopiesInFlight next; find_next(next);)",
             ),
         ),
     ),
