@@ -71,35 +71,46 @@ std::string_view to_string(StatusCode code) {
 }
 
 Status::Status(StatusCode code, std::string message, int error_number)
-    : state_(std::make_shared<const State>(State{code, error_number, std::move(message), {}})) {}
-
-Status Status::invalid_argument(std::string message) {
-  return {StatusCode::invalid_argument, std::move(message)};
+    : state_(std::make_shared<const State>(State{code, error_number, std::move(message), {}, {}})) {
 }
-Status Status::unsupported(std::string message) {
-  return {StatusCode::unsupported, std::move(message)};
+
+Status Status::invalid_argument(std::string message, std::string remedy) {
+  return Status(StatusCode::invalid_argument, std::move(message)).with_remedy(std::move(remedy));
+}
+Status Status::unsupported(std::string message, std::string remedy) {
+  return Status(StatusCode::unsupported, std::move(message)).with_remedy(std::move(remedy));
 }
 Status Status::corruption(std::string message) {
-  return {StatusCode::corruption, std::move(message)};
+  return Status(StatusCode::corruption, std::move(message))
+      .with_remedy("copy or download it again, or load an older checkpoint");
 }
 Status Status::internal(std::string message) { return {StatusCode::internal, std::move(message)}; }
 
-Status Status::with_context(std::string_view context) const {
+std::string Status::to_string() const {
+  return fmt::format("{}{}{}", message(), remedy().empty() ? "" : "; ", remedy());
+}
+
+template <typename Change>
+Status Status::changed(const Change& change) const {
   if (is_ok()) return *this;
-  State changed = *state_;
-  changed.message = fmt::format("{}: {}", context, state_->message);
+  auto state = std::make_shared<State>(*state_);
+  change(*state);
   Status status;
-  status.state_ = std::make_shared<const State>(std::move(changed));
+  status.state_ = std::move(state);
   return status;
 }
 
+Status Status::with_context(std::string_view context) const {
+  return changed([&](State& s) { s.message = fmt::format("{}: {}", context, s.message); });
+}
+Status Status::with_code(StatusCode code) const {
+  return changed([&](State& s) { s.code = code; });
+}
 Status Status::with_path(std::string path) const {
-  if (is_ok()) return *this;
-  State changed = *state_;
-  changed.path = std::move(path);
-  Status status;
-  status.state_ = std::make_shared<const State>(std::move(changed));
-  return status;
+  return changed([&](State& s) { s.path = std::move(path); });
+}
+Status Status::with_remedy(std::string remedy) const {
+  return changed([&](State& s) { s.remedy = std::move(remedy); });
 }
 
 std::string errno_name(int error_number) {
@@ -114,11 +125,12 @@ Status errno_status(int error_number, std::string_view operation, std::string_vi
 Status errno_status(int error_number, std::string_view operation, std::string_view path,
                     std::string_view remedy) {
   const char* meaning = strerrordesc_np(error_number);  // unlike strerror, thread-safe
-  auto message = fmt::format("{} '{}': {} [{}, errno {}]; {}", operation, path,
+  auto message = fmt::format("{} '{}': {} [{}, errno {}]", operation, path,
                              meaning != nullptr ? meaning : "unknown error",
-                             errno_name(error_number), error_number, remedy);
+                             errno_name(error_number), error_number);
   return Status(code_for_errno(error_number), std::move(message), error_number)
-      .with_path(std::string(path));
+      .with_path(std::string(path))
+      .with_remedy(std::string(remedy));
 }
 
 }  // namespace tintype

@@ -1,5 +1,5 @@
 // Operating errors as values. A Status says what kind of failure it was (for the caller's
-// decision), the errno where there is one, and a text that names the file, the operation and what
+// decision), the errno where there is one, a text that names the file and the operation, and what
 // to do.
 #pragma once
 
@@ -40,8 +40,9 @@ class [[nodiscard]] Status {
   Status(StatusCode code, std::string message, int error_number = 0);
 
   static Status ok() { return {}; }
-  static Status invalid_argument(std::string message);
-  static Status unsupported(std::string message);
+  static Status invalid_argument(std::string message, std::string remedy = {});
+  static Status unsupported(std::string message, std::string remedy = {});
+  // Its remedy is another copy of the file, or an older one.
   static Status corruption(std::string message);
   static Status internal(std::string message);
 
@@ -51,11 +52,19 @@ class [[nodiscard]] Status {
   int error_number() const { return state_ ? state_->error_number : 0; }
   // The path the failed operation was about; empty where there is none.
   std::string_view path() const { return state_ ? std::string_view(state_->path) : ""; }
+  // What went wrong, for texts that say themselves how it goes on.
   std::string_view message() const { return state_ ? std::string_view(state_->message) : ""; }
+  // What the user can do about it; empty where nothing is known.
+  std::string_view remedy() const { return state_ ? std::string_view(state_->remedy) : ""; }
+  // "message; remedy", for the user.
+  std::string to_string() const;
 
-  // The same failure with "context: " put in front; ok stays ok.
+  // The same failure with "context: " in front of the message, or with one field replaced; ok stays
+  // ok.
   Status with_context(std::string_view context) const;
+  Status with_code(StatusCode code) const;
   Status with_path(std::string path) const;
+  Status with_remedy(std::string remedy) const;
 
  private:
   struct State {
@@ -63,12 +72,15 @@ class [[nodiscard]] Status {
     int error_number;
     std::string message;
     std::string path;
+    std::string remedy;
   };
+  template <typename Change>
+  Status changed(const Change& change) const;
+
   std::shared_ptr<const State> state_;
 };
 
-// The one place where an errno becomes a Status: "operation 'path': meaning [ENOSPC, errno 28];
-// remedy".
+// The one place where an errno becomes a Status: "operation 'path': meaning [ENOSPC, errno 28]".
 Status errno_status(int error_number, std::string_view operation, std::string_view path);
 // With a remedy of the caller's, who knows more than the errno tells.
 Status errno_status(int error_number, std::string_view operation, std::string_view path,

@@ -20,10 +20,9 @@ Result<uint64_t> encodable_extent_bytes(uint64_t slot_bytes) {
     extent_bytes -= kDirectAlignmentBytes;
   }
   if (extent_bytes == 0) {
-    return Status(StatusCode::unsupported,
-                  fmt::format("extents of {} KiB are too small for a compressed form: raise "
-                              "extent_bytes, or staging_bytes, which bounds it",
-                              slot_bytes >> 10));
+    return Status::unsupported(
+        fmt::format("extents of {} KiB are too small for a compressed form", slot_bytes >> 10),
+        "raise extent_bytes, or staging_bytes, which bounds it");
   }
   return extent_bytes;
 }

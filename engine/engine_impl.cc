@@ -144,7 +144,7 @@ void Engine::Impl::pin_pool(Device& device, const InterruptCheck& is_stopped) {
   const Status status = pool_.pin(device, is_stopped);
   if (status.is_ok() || is_pinning_refused_.exchange(true)) return;
   log_warning(fmt::format("staging memory is not pinned, so that copies from {} hold the job: {}",
-                          device.name(), status.message()));
+                          device.name(), status.to_string()));
 }
 
 // Staging memory for the job: enough, pinned for its devices, and the slots of those who encode.

@@ -16,9 +16,9 @@ Status check_form_of_link(const std::string& path, const std::string& resolved) 
   const FileForm at_end = form_of_name(resolved);
   if (at_end == form_of_name(path)) return Status::ok();
   return Status::invalid_argument(
-      fmt::format("it is a symlink to '{}', whose name asks for the {} form: save to that name, or "
-                  "let the link lead to one that ends as its own does",
-                  resolved, to_string(at_end)));
+      fmt::format("it is a symlink to '{}', whose name asks for the {} form", resolved,
+                  to_string(at_end)),
+      "save to that name, or let the link lead to one that ends as its own does");
 }
 
 Result<JobFile> open_target(FileSystem& file_system, const TargetFile& file, const FileImage& image,

@@ -52,11 +52,13 @@ Status torn_status(const SaveRequest& request, std::span<const uint32_t> torn) {
     names += (names.empty() ? "" : ", ") + name_of(request, storage);
   }
   if (torn.size() > kNamesMax) names += fmt::format(" and {} more", torn.size() - kNamesMax);
-  return {StatusCode::torn,
-          fmt::format("the snapshot is torn, the old file stands: {} changed before it was copied; "
-                      "call before_mutation() before anything but the guarded optimizer's step "
-                      "changes it, or save it unguarded",
-                      names)};
+  return Status(StatusCode::torn,
+                fmt::format("the snapshot is torn, the old file stands: {} changed before it was "
+                            "copied",
+                            names))
+      .with_remedy(
+          "call before_mutation() before anything but the guarded optimizer's step changes it, or "
+          "save it unguarded");
 }
 
 }  // namespace tintype

@@ -94,7 +94,7 @@ void Trace::write_buffer() {
     buffer_ += kArrayEnd;
     const Status status = write_fully(*file_, as_bytes(buffer_), written_bytes_);
     if (!status.is_ok()) {
-      log_warning(std::string(status.with_context("the trace ends here").message()));
+      log_warning(status.with_context("the trace ends here").to_string());
       file_.reset();
     }
     written_bytes_ += new_bytes;

@@ -62,7 +62,7 @@ void Writer::register_memory(const std::function<bool()>& is_stalled) {
 
 std::string Writer::registration_refusal() const {
   std::lock_guard lock(mutex_);
-  return registration_.is_ok() ? std::string() : std::string(registration_.message());
+  return registration_.to_string();
 }
 
 // One turn: (1) take what was sealed, (2) start writes, (3) wait for completions, (4) finish them.

@@ -9,7 +9,7 @@ int main(int argument_count, char** arguments) {
   command::ExitCode code = command::Program().run(argument_count, arguments, output);
   const tintype::Status written = output.finish();
   if (!written.is_ok()) {
-    output.print_error(written.message());
+    output.print_error(written);
     code = command::worse_of(code, command::exit_code_for(written));
   }
   command::InterruptWatch::end_as_signalled();

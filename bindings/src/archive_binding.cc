@@ -45,7 +45,7 @@ nb::dict report_dict(const VerifyReport& report) {
     nb::list tensors;
     for (const std::string& name : problem.tensors) tensors.append(text(name));
     problems.append(nb::make_tuple(text(problem.record), problem.offset, text(problem.text),
-                                   nb::tuple(tensors), problem.extent));
+                                   nb::tuple(tensors), problem.extent, text(problem.remedy)));
   }
   nb::list notes;
   for (const std::string& note : report.notes) notes.append(text(note));
@@ -59,7 +59,9 @@ nb::dict report_dict(const VerifyReport& report) {
   d["checked_bytes"] = report.checked_bytes;
   d["problems"] = problems;
   d["notes"] = notes;
-  d["summary"] = text(report.summary());
+  const Status status = report.status();
+  d["summary"] = text(status.message());
+  d["remedy"] = text(status.remedy());
   return d;
 }
 

@@ -30,7 +30,10 @@ bool is_instance(const nb::handle& value, const char* module, const char* type) 
 // A file that cannot be read just now (no memory, no descriptors, no permission) is not damaged:
 // its checkpoint must not be given up for it.
 Status as_status(const nb::handle& exception, const std::string& path) {
-  const std::string own_text = nb::cast<std::string>(nb::str(exception));
+  const bool is_ours = is_instance(exception, "tintype", "TintypeError");
+  const auto own_text = nb::cast<std::string>(is_ours ? nb::object(exception.attr("message"))
+                                                      : nb::object(nb::str(exception)));
+  const auto remedy = is_ours ? nb::cast<std::string>(exception.attr("remedy")) : std::string();
   const bool is_named = own_text.find(path) != std::string::npos;
   const std::string text = is_named ? own_text : path + ": " + own_text;
   if (is_instance(exception, "builtins", "MemoryError")) {
@@ -40,14 +43,15 @@ Status as_status(const nb::handle& exception, const std::string& path) {
     const nb::object number = exception.attr("errno");
     const int error_number = nb::isinstance<nb::int_>(number) ? nb::cast<int>(number) : EIO;
     const Status status = errno_status(error_number, "read", path);
-    if (!is_instance(exception, "tintype", "TintypeIOError")) return status;
-    return Status(status.code(), own_text, error_number).with_path(path);
+    if (!is_ours) return status;
+    return Status(status.code(), own_text, error_number).with_path(path).with_remedy(remedy);
   }
   const nb::object type = nb::getattr(exception, "__class__");
   if (type.is(nb::module_::import_("builtins").attr("ValueError"))) {
     return Status::invalid_argument(text);
   }
-  return Status::corruption(text);
+  const Status damage = Status::corruption(text);
+  return is_ours ? damage.with_remedy(remedy) : damage;
 }
 
 // Calls back into Python; what it raises becomes a status that carries the exception's text.

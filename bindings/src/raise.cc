@@ -15,9 +15,10 @@ PyObject* make_exception(const Status& status) {
   nb::object make = nb::module_::import_("tintype._errors").attr("make_error");
   const std::string code(to_string(status.code()));
   const std::string message(status.message());
+  const std::string remedy(status.remedy());
   const std::string path(status.path());
-  return make(nb::str(code.c_str()), path_to_python(message), status.error_number(),
-              path_to_python(path))
+  return make(nb::str(code.c_str()), path_to_python(message), path_to_python(remedy),
+              status.error_number(), path_to_python(path))
       .release()
       .ptr();
 }

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Literal, cast
 import torch
 
 from tintype import _tintype
-from tintype._errors import UnsupportedError
+from tintype._errors import UnsupportedError, make_error
 from tintype._image import native_path, native_source
 from tintype._target import PathLike
 
@@ -184,6 +184,8 @@ class VerifyProblem:
     """What it costs, by name."""
     extent: int | None = None
     """Of a compressed file: the number of the extent, counted from 0."""
+    remedy: str = ""
+    """What to do about it; empty where nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ class VerifyReport:
     """What is odd but no damage: records without CRC, a zip comment, zeros behind the end."""
     summary: str
     """All problems in one text; empty where there is none."""
+    remedy: str
+    """What to do about them; empty where there are none."""
 
     @property
     def ok(self) -> bool:
@@ -214,7 +218,7 @@ class VerifyReport:
 
     def __str__(self) -> str:
         sound = f"{self.path}: ok, {self.record_count} records, {self.checked_bytes} bytes"
-        return "; ".join((self.summary or sound, *self.notes))
+        return "; ".join(filter(None, (self.summary or sound, self.remedy, *self.notes)))
 
 
 def verify(path: PathLike | BinaryIO) -> VerifyReport:
@@ -227,6 +231,11 @@ def verify(path: PathLike | BinaryIO) -> VerifyReport:
     format).
     """
     return verify_source(native_source(path), None)
+
+
+def damage_in(report: VerifyReport) -> BaseException | None:
+    """What to raise for a file that is not whole."""
+    return None if report.ok else make_error("corruption", report.summary, report.remedy)
 
 
 def verify_source(source: object, storage_keys: set[str] | None) -> VerifyReport:

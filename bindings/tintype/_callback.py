@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from tintype import _tintype
-from tintype._archive import verify
+from tintype._archive import damage_in, verify
 from tintype._callback_options import (
     as_logdir,
     as_resume,
@@ -26,7 +26,7 @@ from tintype._checkpoint import PARTS, members, pack_checkpoint, unpack_checkpoi
 from tintype._default_engine import default_engine, save
 from tintype._engine import Engine
 from tintype._epoch_values import as_epoch, as_numbers, as_stage, check_extra, facts_of
-from tintype._errors import BusyError, CorruptCheckpointError, TintypeError
+from tintype._errors import BusyError, TintypeError
 from tintype._load import load
 from tintype._pending_saves import OnError, PendingSaves
 from tintype._readable import ReadableCheck
@@ -364,6 +364,5 @@ def _read_facts(path: str) -> tuple[str, str, int, list[tuple[str, float]]]:
 
 def _check_file(path: str) -> None:
     """CorruptCheckpointError, naming the records, where the file is damaged."""
-    report = verify(path)
-    if not report.ok:
-        raise CorruptCheckpointError(report.summary)
+    if damage := damage_in(verify(path)):
+        raise damage

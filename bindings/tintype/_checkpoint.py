@@ -187,7 +187,7 @@ def _make_directory(folder: str) -> None:
         is_file = number in (errno.EEXIST, errno.ENOTDIR)
         remedy = "logdir leads to a file: give a directory" if is_file else "see its permissions"
         reason = f"{os.strerror(number)} [{errno.errorcode.get(number)}, errno {number}]"
-        raise io_error(number, f"create directory {folder!r}: {reason}; {remedy}", folder) from None
+        raise io_error(number, f"create directory {folder!r}: {reason}", folder, remedy) from None
 
 
 def _file_name(argument: str, base: str) -> str:

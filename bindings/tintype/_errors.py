@@ -20,17 +20,29 @@ __all__ = [
 
 
 class TintypeError(Exception):
-    """Base of every error of this package.
+    """Base of every error of this package; its text is ``message``, then ``remedy``.
 
-    ``snapshot`` is set on an error of an earlier save that a later save call raises: it is the
-    later call's own snapshot, which was started all the same.
+    ``remedy`` says what to do; empty where nothing is known. ``snapshot`` is set on an error of an
+    earlier save that a later save call raises: it is the later call's own snapshot, which was
+    started all the same.
     """
 
     snapshot: object | None = None
+    remedy: str = ""
+
+    @property
+    def message(self) -> str:
+        """What went wrong, without the remedy."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.message, self.remedy)))
 
 
 class CorruptCheckpointError(TintypeError):
     """A file is damaged or is no checkpoint; the text names the record and what it costs."""
+
+    remedy = "copy or download it again, or load an older checkpoint"
 
 
 class TornSnapshotError(TintypeError):
@@ -53,16 +65,17 @@ class UnpicklableError(TintypeError, pickle.PicklingError):
 
 class TintypeIOError(TintypeError, OSError):
     """An operation of the operating system failed: ``errno``, ``strerror`` and ``filename`` say
-    which; the text adds the operation and a remedy. Also an instance of ``FileNotFoundError``,
+    which. Also an instance of ``FileNotFoundError``,
     ``PermissionError`` and so on, by its errno."""
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
         return str(self.strerror)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A class joined with a builtin one has no name to be found under; a snapshot stays behind.
         named = next(cls for cls in type(self).__mro__ if cls in _NAMED_CLASSES)
-        return _io_error, (named, self.errno, self.strerror, self.filename)
+        return _io_error, (named, self.errno, self.strerror, self.filename, self.remedy)
 
 
 class NoSpaceError(TintypeIOError):
@@ -73,15 +86,17 @@ class LockedError(TintypeIOError):
     """Another process writes to this checkpoint directory; the text names it."""
 
 
-def io_error(error_number: int, message: str, path: str) -> TintypeIOError:
+def io_error(error_number: int, message: str, path: str, remedy: str) -> TintypeIOError:
     """A TintypeIOError that is also FileNotFoundError and the like, by the errno."""
-    return _io_error(TintypeIOError, error_number, message, path)
+    return _io_error(TintypeIOError, error_number, message, path, remedy)
 
 
 def _io_error(
-    base: type[TintypeIOError], error_number: int, message: str, path: str | None
+    base: type[TintypeIOError], error_number: int, message: str, path: str | None, remedy: str
 ) -> TintypeIOError:
-    return _io_error_class(base, error_number)(error_number, message, path)
+    error = _io_error_class(base, error_number)(error_number, message, path)
+    error.remedy = remedy
+    return error
 
 
 def _io_error_class(base: type[TintypeIOError], error_number: int) -> type[TintypeIOError]:
@@ -110,9 +125,16 @@ _PLAIN_CLASSES: dict[str, type[BaseException]] = {
 }
 
 
-def make_error(code: str, message: str, error_number: int, path: str) -> BaseException:
+def make_error(
+    code: str, message: str, remedy: str, error_number: int = 0, path: str = ""
+) -> BaseException:
     """The exception object for a failed status of the engine."""
     if error_number != 0 or code in ("locked", "out_of_space"):
         base = {"locked": LockedError, "out_of_space": NoSpaceError}.get(code, TintypeIOError)
-        return _io_error(base, error_number, message, path or None)
-    return _PLAIN_CLASSES.get(code, TintypeError)(message)
+        return _io_error(base, error_number, message, path or None, remedy)
+    cls = _PLAIN_CLASSES.get(code, TintypeError)
+    if not issubclass(cls, TintypeError):
+        return cls("; ".join(filter(None, (message, remedy))))
+    error = cls(message)
+    error.remedy = remedy
+    return error

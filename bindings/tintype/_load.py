@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import torch
 
 from tintype import _tintype
-from tintype._archive import Archive, verify_source
+from tintype._archive import Archive, damage_in, verify_source
 from tintype._errors import CorruptCheckpointError, TintypeIOError, UnsupportedError
 from tintype._image import native_source
 from tintype._left_out import LeftOut, UnknownObjectError
@@ -74,8 +74,8 @@ def load(
         return obj if names is None else _cut(names, obj, left_out, archive)
     except pickle.UnpicklingError as error:
         rewind()
-        damage = "" if verify else _damage_of(source, storage_keys)
-        raise _refusal(_name_of(f), str(error), weights_only, damage) from error
+        damage = None if verify else _damage_of(source, storage_keys)
+        raise (damage or _refusal(_name_of(f), str(error), weights_only)) from error
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like
         raise CorruptCheckpointError(_explain_end(_name_of(f), str(error))) from error
     except (KeyError, TintypeIOError, MemoryError):
@@ -83,7 +83,7 @@ def load(
     except Exception as error:
         rewind()
         if verify and (damage := _damage_of(source, storage_keys)):
-            raise CorruptCheckpointError(damage) from error
+            raise damage from error
         raise
 
 
@@ -151,9 +151,8 @@ def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> _Loade
     path = os.fsdecode(cast(bytes, check.source))
     if (form := _tintype.form_of(check.source)) != "plain":
         raise UnsupportedError(f"{path} is of the {form} form: load it without mmap")
-    damage = _damage_of(check.source, check.storage_keys) if check.verify else ""
-    if damage:
-        raise CorruptCheckpointError(damage)
+    if check.verify and (damage := _damage_of(check.source, check.storage_keys)):
+        raise damage
     if obstacle := _obstacle_to_mapping(check.source, path):
         raise UnsupportedError(f"{path} {obstacle}: load it without mmap")
     obj = torch.load(path, map_location=map_location, mmap=True, weights_only=weights_only)
@@ -173,9 +172,9 @@ def _obstacle_to_mapping(source: bytes | BinaryIO, path: str) -> str:
     return ""
 
 
-def _damage_of(source: bytes | BinaryIO, storage_keys: set[str] | None) -> str:
-    """All that is wrong, with the tensors it costs; empty for a sound file."""
-    return verify_source(source, storage_keys).summary
+def _damage_of(source: bytes | BinaryIO, storage_keys: set[str] | None) -> BaseException | None:
+    """All that is wrong, with the tensors it costs, as an error; None for a sound file."""
+    return damage_in(verify_source(source, storage_keys))
 
 
 def _rewinder(source: bytes | BinaryIO) -> Callable[[], None]:
@@ -186,10 +185,10 @@ def _rewinder(source: bytes | BinaryIO) -> Callable[[], None]:
     return lambda: cast(None, source.seek(position))
 
 
-def _refusal(name: str, message: str, weights_only: bool, damage: str) -> Exception:
-    """What an unpickler's message means; of a damaged file it means nothing."""
-    if damage or not weights_only:
-        return CorruptCheckpointError(damage or f"{name}: {message}")
+def _refusal(name: str, message: str, weights_only: bool) -> Exception:
+    """What an unpickler's message means, of a file that is whole."""
+    if not weights_only:
+        return CorruptCheckpointError(f"{name}: {message}")
     return UnsafeCheckpointError(_explain(name, message))
 
 

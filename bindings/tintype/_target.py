@@ -69,7 +69,7 @@ def _working_directory(path: str) -> str:
     except OSError as error:
         reason = f"the working directory, from which it counts, is not there ({error.strerror})"
         remedy = "give an absolute path, or os.chdir to a directory that exists"
-        raise io_error(error.errno or 0, f"{path!r}: {reason}; {remedy}", path) from None
+        raise io_error(error.errno or 0, f"{path!r}: {reason}", path, remedy) from None
 
 
 def form_of(path: PathLike, compression: Compression | None) -> FileForm:

@@ -22,7 +22,7 @@ namespace {
 
 Status check_options(const CheckpointDirectoryOptions& options) {
   if (options.logdir.empty()) {
-    return Status::invalid_argument("logdir is empty; name the folder of the experiment");
+    return Status::invalid_argument("logdir is empty", "name the folder of the experiment");
   }
   if (options.main_metric.empty()) return Status::invalid_argument("main_metric is empty");
   return check_metrics_filename(options.metrics_filename);
@@ -64,8 +64,8 @@ Status check_form(const DirectoryState& state, FileForm standing) {
   if (standing == state.options.form.form) return Status::ok();
   return Status::invalid_argument(
       "the checkpoints in '" + state.path + "' end in '" + light_name("", standing) +
-      "', this run's would end in '" + state.light_name("") +
-      "': resume it with the compression that it was begun with, or begin a new logdir");
+          "', this run's would end in '" + state.light_name("") + "'",
+      "resume it with the compression that it was begun with, or begin a new logdir");
 }
 
 Result<std::set<FileForm>> forms_of_checkpoints(Directory& directory) {
@@ -141,8 +141,9 @@ std::optional<double> find_metric(const Metrics& metrics, const std::string& nam
 Status no_main_metric(const std::string& name, const Metrics& metrics) {
   std::string known;
   for (const auto& [key, value] : metrics) known += (known.empty() ? "" : ", ") + key;
-  return Status::invalid_argument("the main metric '" + name + "' is not among the metrics (" +
-                                  known + "); pass it, or set main_metric");
+  return Status::invalid_argument(
+      "the main metric '" + name + "' is not among the metrics (" + known + ")",
+      "pass it, or set main_metric");
 }
 
 uint64_t inode_of(Directory& directory, const std::string& name) {

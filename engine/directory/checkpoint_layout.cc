@@ -19,8 +19,8 @@ bool is_stage_character(char c) {
 }
 
 Status bad_stage(std::string_view stage, std::string_view reason) {
-  return Status::invalid_argument("stage name '" + std::string(stage) + "' " + std::string(reason) +
-                                  "; it becomes part of file names, so use 1 to 128 letters, "
+  return Status::invalid_argument("stage name '" + std::string(stage) + "' " + std::string(reason),
+                                  "it becomes part of file names, so use 1 to 128 letters, "
                                   "digits, '.', '_' or '-', beginning with a letter or digit");
 }
 

@@ -89,10 +89,10 @@ Result<std::unique_ptr<File>> find_lock_file(Directory& directory) {
 
 Status in_use(Directory& directory, File& file, const Status& status, std::string_view remedy) {
   return Status(StatusCode::locked,
-                "'" + directory.path() + "' is in use by " + describe_holder(file) + "; " +
-                    std::string(remedy),
+                "'" + directory.path() + "' is in use by " + describe_holder(file),
                 status.error_number())
-      .with_path(directory.path());
+      .with_path(directory.path())
+      .with_remedy(std::string(remedy));
 }
 
 constexpr std::string_view kLockStep = "lock the checkpoint directory";

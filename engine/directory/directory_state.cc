@@ -24,8 +24,7 @@ bool evict_one(DirectoryState& state, const std::string& name, const FileDigest&
     status = evicted.status();
     if (evicted.is_ok()) state.closer.close(std::move(evicted).value());
   }
-  if (!status.is_ok())
-    log_warning("a checkpoint that lost its place stays: " + std::string(status.message()));
+  if (!status.is_ok()) log_warning("a checkpoint that lost its place stays: " + status.to_string());
   return status.is_ok();
 }
 
@@ -49,8 +48,8 @@ Result<std::optional<CheckpointIndex>> read_index(Directory& directory) {
   if (!index.is_ok()) {
     const std::string path = directory.path() + "/" + std::string(kIndexName);
     return index.status()
-        .with_context("read '" + path +
-                      "' (move it away: the index is then made again from the files)")
+        .with_context("read '" + path + "'")
+        .with_remedy("move it away: the index is then made again from the files")
         .with_path(path);
   }
   return std::optional<CheckpointIndex>(std::move(index).value());

@@ -73,7 +73,7 @@ class Lister {
 
  private:
   void note(const std::string& about, const Status& status) {
-    listing_.notes.push_back(about + ": " + std::string(status.message()));
+    listing_.notes.push_back(about + ": " + status.to_string());
   }
 
   void add_indexed(const CheckpointIndex& index) {

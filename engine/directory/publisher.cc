@@ -159,7 +159,7 @@ void EpochPublisher::remove_links_of_other_forms() {
     if (file.is_ok()) {
       state_->closer.close(std::move(file).value());
     } else {
-      log_warning(file.status().with_context("a link of an earlier run stays").message());
+      log_warning(file.status().with_context("a link of an earlier run stays").to_string());
     }
   }
 }

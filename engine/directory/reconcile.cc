@@ -15,7 +15,6 @@
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/file_digest.h"
 #include "engine/directory/resume_point.h"
-#include "io/archive/damage_remedy.h"
 #include "io/disk/links.h"
 
 namespace tintype {
@@ -158,7 +157,7 @@ void Reconciler::drop(const CheckpointEntry& entry, const Status& reason) {
 
 // The caller of the notes names the directory before each.
 std::string Reconciler::reason_text(const Status& reason) const {
-  std::string text = without_damage_remedy(reason.message());
+  std::string text(reason.message());
   const std::string folder = "'" + state_.path_of("");
   for (size_t at = 0; (at = text.find(folder, at)) != std::string::npos; ++at) {
     text.erase(at + 1, folder.size() - 1);
@@ -269,9 +268,9 @@ Status Reconciler::check_main_metric() const {
   const std::string& wanted = state_.options.main_metric;
   if (survivors_.empty() || known.contains(wanted)) return Status::ok();
   return Status::invalid_argument(
-      fmt::format("no epoch in '{}' has the main metric '{}', which is to rank them; they have {}: "
-                  "set main_metric to one of these, or start in another logdir",
-                  state_.path, wanted, fmt::join(known, ", ")));
+      fmt::format("no epoch in '{}' has the main metric '{}', which is to rank them; they have {}",
+                  state_.path, wanted, fmt::join(known, ", ")),
+      "set main_metric to one of these, or start in another logdir");
 }
 
 // The main metric may be another one than before.
@@ -303,7 +302,7 @@ void Reconciler::restore_light(Survivor& survivor) {
   survivor.is_light_new = survivor.has_light;
   survivor.entry.light = survivor.has_light ? *digest : FileDigest{};
   if (!survivor.has_light) {
-    note(light + " is missing, damaged or of another epoch: " + std::string(status.message()));
+    note(light + " is missing, damaged or of another epoch: " + status.to_string());
   } else if (!survivor.is_adopted) {
     note(light + " was missing, damaged or of another epoch; it was made again");
   }

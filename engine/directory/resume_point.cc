@@ -8,7 +8,6 @@
 
 #include "engine/directory/checkpoint_layout.h"
 #include "engine/directory/file_digest.h"
-#include "io/archive/damage_remedy.h"
 
 namespace tintype {
 namespace {
@@ -87,7 +86,7 @@ Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wa
       return point;
     }
     notes.push_back(state.full_name(candidate.base) +
-                    " cannot be used: " + without_damage_remedy(status.message()));
+                    " cannot be used: " + std::string(status.message()));
   }
   // Without an index, the names still mean what they say.
   const std::string name = state.full_name(is_best_wanted ? kBestBase : kLastBase);
@@ -102,8 +101,9 @@ Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wa
   }
   std::string text = "no checkpoint to resume from in '" + state.path + "'";
   for (const std::string& note : notes) text += "; " + note;
-  text += "; start without resume, or name another file";
-  return Status(StatusCode::not_found, std::move(text), ENOENT).with_path(state.path);
+  return Status(StatusCode::not_found, std::move(text), ENOENT)
+      .with_path(state.path)
+      .with_remedy("start without resume, or name another file");
 }
 
 Result<ResumePoint> locate_indexed(DirectoryState& state, const Candidate& candidate) {

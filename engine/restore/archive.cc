@@ -111,10 +111,8 @@ Result<uint64_t> Archive::payload_offset(const ArchiveRecord& record) const {
 Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
   TINTYPE_ASSIGN_OR_RETURN(const ArchiveRecord* record, record_of(tensor));
   if (byte_order_ == ByteOrder::big && tensor.element_bytes > 1) {
-    return Status::unsupported(
-        fmt::format("'{}' was written on a big-endian machine; read it with "
-                    "tintype.load and save it again",
-                    path()));
+    return Status::unsupported(fmt::format("'{}' was written on a big-endian machine", path()),
+                               "read it with tintype.load and save it again");
   }
   if (tensor.size_bytes > tensor.storage_bytes &&
       tensor.size_bytes > limits_.expanded_tensor_bytes) {
@@ -123,9 +121,9 @@ Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
                     tensor.storage_bytes, tensor.size_bytes));
   }
   if (tensor.elements_per_byte() > 1 && !tensor.is_contiguous()) {
-    return Status::unsupported(fmt::format(
-        "'{}': tensor '{}' of {} shares bytes with others; make it contiguous and save it again",
-        path(), tensor.name, tensor.dtype));
+    return Status::unsupported(fmt::format("'{}': tensor '{}' of {} shares bytes with others",
+                                           path(), tensor.name, tensor.dtype),
+                               "make it contiguous and save it again");
   }
   TINTYPE_RETURN_IF_ERROR(check_method(*record, limits_));
   ByteVector storage(record->size_bytes);

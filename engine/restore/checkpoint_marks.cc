@@ -24,17 +24,16 @@ Result<std::string> read_mark(const ByteSource& source, const ZipIndex& index,
   return std::string(as_text(bytes));
 }
 
-Status unsupported(const ByteSource& source, std::string_view what) {
-  return Status::unsupported(fmt::format("'{}' {}", source.name(), what));
+Status unsupported(const ByteSource& source, std::string_view what, std::string remedy) {
+  return Status::unsupported(fmt::format("'{}' {}", source.name(), what), std::move(remedy));
 }
 
 Status check_version(const ByteSource& source, const ZipIndex& index) {
   const ArchiveRecord* record = index.find(kVersionRecord);
   if (record == nullptr) record = index.find(".data/version");
   if (record == nullptr) {
-    return unsupported(source,
-                       "has no record 'version', so it was not written by torch.save; save "
-                       "it again with tintype.save");
+    return unsupported(source, "has no record 'version', so it was not written by torch.save",
+                       "save it again with tintype.save");
   }
   TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
   int version = 0;
@@ -44,9 +43,10 @@ Status check_version(const ByteSource& source, const ZipIndex& index) {
         fmt::format("'{}' is damaged: its record 'version' holds no version", source.name()));
   }
   if (version <= kNewestVersion) return Status::ok();
-  return unsupported(source, fmt::format("has format version {}, newer than the {} that this "
-                                         "version reads; update tintype and torch",
-                                         version, kNewestVersion));
+  return unsupported(source,
+                     fmt::format("has format version {}, newer than the {} that this version reads",
+                                 version, kNewestVersion),
+                     "update tintype and torch");
 }
 
 Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& index) {
@@ -63,9 +63,8 @@ Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& inde
 
 Result<ByteOrder> check_kind(const ByteSource& source, const ZipIndex& index) {
   if (index.find("constants.pkl") != nullptr) {
-    return unsupported(source,
-                       "is a TorchScript archive, not a checkpoint; read it with "
-                       "torch.jit.load and save its state_dict() with tintype.save");
+    return unsupported(source, "is a TorchScript archive, not a checkpoint",
+                       "read it with torch.jit.load and save its state_dict() with tintype.save");
   }
   if (index.find(kPickleRecord) == nullptr) return explain_ordinary_zip(source);
   TINTYPE_RETURN_IF_ERROR(check_version(source, index));

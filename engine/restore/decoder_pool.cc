@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "engine/restore/huge_pages.h"
-#include "io/archive/damage_remedy.h"
 
 namespace tintype {
 
@@ -39,8 +38,8 @@ Status DecoderPool::decode(size_t extent, MutableBytes plain) {
   if (status.is_ok()) {
     status = worker->decoder->decode(indexed, encoded, plain);
     const bool is_damaged = status.code() == StatusCode::corruption;
-    status = with_damage_remedy(status.with_context(
-        fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : "")));
+    status = status.with_context(
+        fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : ""));
   }
   if (status.is_ok()) is_sound_[extent] = true;
   return status;

@@ -27,9 +27,10 @@ Status FileSource::read_at(MutableBytes target, uint64_t offset) const {
   while (!target.empty()) {
     TINTYPE_ASSIGN_OR_RETURN(const size_t count, file_->read_at(target, offset));
     if (count == 0) {
-      return Status::corruption("'" + name() +
-                                "' became shorter while it was read: another process "
-                                "is writing to it; load it again when that has ended");
+      return Status::corruption(
+                 "'" + name() +
+                 "' became shorter while it was read: another process is writing to it")
+          .with_remedy("load it again when that has ended");
     }
     target = target.subspan(count);
     offset += count;

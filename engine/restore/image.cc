@@ -81,17 +81,19 @@ class WholeDecoder {
     const MemorySource begin(ByteView(plain_).first(kBeginBytes), file_.name());
     Status status = explain_foreign_file(begin);
     if (status.code() == StatusCode::unsupported) return status;
-    return Status::corruption(fmt::format(
-        "'{}' is no checkpoint: what it was compressed from does not begin as one; check the path, "
-        "or decompress it with `zstd -d`",
-        file_.name()));
+    return Status::corruption(
+               fmt::format(
+                   "'{}' is no checkpoint: what it was compressed from does not begin as one",
+                   file_.name()))
+        .with_remedy("check the path, or decompress it with `zstd -d`");
   }
 
   Status too_large() const {
-    return Status::unsupported(fmt::format(
-        "'{}' has no seek table, so that it would have to be kept in memory, and has more than "
-        "{} bytes; decompress it with `zstd -d`, or write it with tintype",
-        file_.name(), limits_.streamed_image_bytes));
+    return Status::unsupported(
+        fmt::format("'{}' has no seek table, so that it would have to be kept in memory, and has "
+                    "more than {} bytes",
+                    file_.name(), limits_.streamed_image_bytes),
+        "decompress it with `zstd -d`, or write it with tintype");
   }
 
   bool is_interrupted() {

@@ -26,10 +26,12 @@ Result<uint32_t> expand(const ByteSource& source, uint64_t offset, const Archive
 
 Status check_method(const ArchiveRecord& record, const ReadLimits& limits) {
   if (record.method == ZipMethod::zstd) {
-    return Status::unsupported(fmt::format(
-        "record '{}' is compressed by zstd inside of the zip, which neither this version nor torch "
-        "reads: unpack it with 7-Zip or bsdtar and store it without compression",
-        record.name));
+    return Status::unsupported(
+        fmt::format(
+            "record '{}' is compressed by zstd inside of the zip, which neither this version "
+            "nor torch reads",
+            record.name),
+        "unpack it with 7-Zip or bsdtar and store it without compression");
   }
   if (record.method == ZipMethod::deflated && record.size_bytes > limits.expansion_free_bytes &&
       record.size_bytes / limits.expansion_ratio > record.stored_bytes) {

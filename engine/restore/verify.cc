@@ -11,7 +11,6 @@
 #include "engine/restore/crc_pass.h"
 #include "engine/restore/image.h"
 #include "engine/restore/record_reader.h"
-#include "io/archive/damage_remedy.h"
 #include "io/archive/pickle_reader.h"
 #include "io/archive/record_names.h"
 
@@ -69,7 +68,8 @@ class Verification {
     for (const DamagedExtent& damaged : damaged_) {
       VerifyProblem problem{.extent = damaged.index,
                             .offset = damaged.extent.file_offset,
-                            .text = without_damage_remedy(damaged.status.message())};
+                            .text = std::string(damaged.status.message()),
+                            .remedy = std::string(damaged.status.remedy())};
       for (const ArchiveRecord& record : index_.records) {
         if (!overlaps(record, damaged)) continue;
         const auto found = tensors_by_record_.find(record.name);
@@ -92,9 +92,10 @@ class Verification {
   }
 
   void add_problem(std::string record, uint64_t offset, const Status& status) {
-    VerifyProblem problem{
-        .record = std::move(record), .offset = offset, .text = std::string(status.message())};
-    if (!problem.record.empty()) problem.text = without_damage_remedy(problem.text);
+    VerifyProblem problem{.record = std::move(record),
+                          .offset = offset,
+                          .text = std::string(status.message()),
+                          .remedy = std::string(status.remedy())};
     const auto found = tensors_by_record_.find(problem.record);
     if (found != tensors_by_record_.end()) problem.tensors = found->second;
     report_.problems.push_back(std::move(problem));
@@ -247,11 +248,12 @@ std::string problem_text(const VerifyProblem& problem) {
 
 }  // namespace
 
-std::string VerifyReport::summary() const {
-  if (problems.empty()) return {};
-  const bool is_structural =
-      problems.size() == 1 && problems[0].record.empty() && !problems[0].extent.has_value();
-  if (is_structural) return problems[0].text;
+Status VerifyReport::status() const {
+  if (problems.empty()) return Status::ok();
+  const VerifyProblem& first = problems.front();
+  if (problems.size() == 1 && first.record.empty() && !first.extent.has_value()) {
+    return Status::corruption(first.text).with_remedy(first.remedy);
+  }
   std::string text = fmt::format("'{}' is damaged", path);
   for (size_t i = 0; i < std::min(problems.size(), kShownProblems); ++i) {
     text += (i == 0 ? ": " : "; ") + problem_text(problems[i]);
@@ -259,7 +261,7 @@ std::string VerifyReport::summary() const {
   if (problems.size() > kShownProblems) {
     text += fmt::format("; and {} more problems", problems.size() - kShownProblems);
   }
-  return fmt::format("{}; {}", text, kDamageRemedy);
+  return Status::corruption(text).with_remedy(first.remedy);
 }
 
 Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
@@ -273,7 +275,8 @@ Result<VerifyReport> verify(std::unique_ptr<ByteSource> file, const VerifyOption
   const auto image = image_of(std::move(file), options.limits, options.reading.is_interrupted);
   if (image.is_ok()) return Verification(*image, options).run();
   if (image.status().code() != StatusCode::corruption) return image.status();
-  unreadable.problems.push_back({.text = std::string(image.status().message())});
+  unreadable.problems.push_back({.text = std::string(image.status().message()),
+                                 .remedy = std::string(image.status().remedy())});
   return unreadable;
 }
 

@@ -28,7 +28,8 @@ struct VerifyProblem {
   std::string record;            // "data/3"; empty for the file's structure and for an extent
   std::optional<size_t> extent;  // of a compressed file: its number
   uint64_t offset = 0;           // of what is damaged: an extent's in the file, else in the image
-  std::string text;              // what is wrong, and what to do where that is known
+  std::string text;              // what is wrong
+  std::string remedy;            // what to do about it; empty where nothing is known
   std::vector<std::string> tensors;  // what it costs: names as Archive::tensors has them
 };
 
@@ -44,8 +45,8 @@ struct VerifyReport {
   std::vector<std::string> notes;  // odd but tolerated: CRC 0 (not computed), comment, zeros behind
 
   bool is_ok() const { return problems.empty(); }
-  // All problems in one text for an error, the first few in full; empty where there is none.
-  std::string summary() const;
+  // All problems as one error, the first few in full; ok where there is none.
+  Status status() const;
 };
 
 // A damaged or cut off file is a report with problems. A Status only for what cannot be judged: the

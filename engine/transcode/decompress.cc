@@ -12,7 +12,6 @@
 #include "engine/transcode/source_stream.h"
 #include "engine/transcode/transcode.h"
 #include "io/archive/compressed_form.h"
-#include "io/archive/damage_remedy.h"
 #include "io/archive/extent_decoder.h"
 #include "io/archive/zstd_stream.h"
 
@@ -45,7 +44,7 @@ class ExtentDecompression final : public PieceWork {
     }
     const Status status =
         slot.decoder->decode(slot.extent, encoded, slot.plain.first(slot.extent.plain_bytes));
-    if (!status.is_ok()) return with_damage_remedy(status.with_context("'" + name_ + "'"));
+    if (!status.is_ok()) return status.with_context("'" + name_ + "'");
     meter_.input_bytes += encoded.size();
     return Status::ok();
   }

@@ -55,8 +55,9 @@ Result<bool> PlanesStreamFeed::next(IndexedExtent& extent, AlignedBuffer& encode
     return false;
   }
   if (found->plain_bytes > largest_plain_bytes_) {
-    return Status::unsupported(fmt::format(
-        "'{}' has extents that grow, which a stream may not; name the file instead", name_));
+    return Status::unsupported(
+        fmt::format("'{}' has extents that grow, which a stream may not", name_),
+        "name the file instead");
   }
   extent = *found;
   extent.file_offset = file_offset_;

@@ -36,9 +36,9 @@ Status check_distinct(FileSystem& file_system, const TranscodeInput& input,
   if (standing.status().code() == StatusCode::not_found) return Status::ok();
   TINTYPE_RETURN_IF_ERROR(standing.status());
   if (standing->device != read.device || standing->inode != read.inode) return Status::ok();
-  return Status::invalid_argument(
-             fmt::format("'{}' and '{}': input and output are the same file; name another output",
-                         input.path, output.path))
+  return Status::invalid_argument(fmt::format("'{}' and '{}': input and output are the same file",
+                                              input.path, output.path),
+                                  "name another output")
       .with_path(target.path);
 }
 

@@ -45,8 +45,7 @@ Status check_range(const ByteSource& source, uint64_t offset, uint64_t size_byte
     return Status::ok();
   }
   return Status::corruption(
-      fmt::format("'{}' ends at byte {}, but {} bytes at {} are needed: it is "
-                  "cut off; copy or download it again",
+      fmt::format("'{}' ends at byte {}, but {} bytes at {} are needed: it is cut off",
                   source.name(), source.size_bytes(), size_bytes, offset));
 }
 

@@ -66,10 +66,11 @@ ByteVector planes_table(std::span<const EncodedExtent> extents) {
 
 Status check_extent_count(uint64_t extent_count) {
   if (extent_count <= kExtentCountMax) return Status::ok();
-  return Status::unsupported(fmt::format(
-      "a compressed form would cut this into {} extents, and no reader takes more than {}: raise "
-      "extent_bytes",
-      extent_count, kExtentCountMax));
+  return Status::unsupported(
+      fmt::format(
+          "a compressed form would cut this into {} extents, and no reader takes more than {}",
+          extent_count, kExtentCountMax),
+      "raise extent_bytes");
 }
 
 ByteVector file_head(FileForm form) {

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "io/archive/damage_remedy.h"
 #include "io/archive/zip_end.h"
 
 namespace tintype {
@@ -40,7 +39,7 @@ constexpr size_t kTarMagicOffset = 257;
 constexpr size_t kSafetensorsHeaderOffset = 8;
 
 Status of_another_kind(const ByteSource& source, std::string_view what, std::string_view remedy) {
-  return Status::unsupported(fmt::format("'{}' is {}; {}", source.name(), what, remedy));
+  return Status::unsupported(fmt::format("'{}' is {}", source.name(), what), std::string(remedy));
 }
 
 }  // namespace
@@ -49,18 +48,16 @@ Status explain_foreign_file(const ByteSource& source) {
   const uint64_t size_bytes = source.size_bytes();
   if (size_bytes == 0) {
     return Status::corruption(fmt::format(
-        "'{}' is empty (0 bytes): its writer or a copy of it did not finish; copy it again, or "
-        "load an older checkpoint",
-        source.name()));
+        "'{}' is empty (0 bytes): its writer or a copy of it did not finish", source.name()));
   }
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes,
                            read_range(source, 0, std::min(size_bytes, kHeadBytes)));
   const std::string_view head = as_text(bytes);
   if (head.starts_with("PK\x03\x04")) {
-    return with_damage_remedy(Status::corruption(fmt::format(
+    return Status::corruption(fmt::format(
         "'{}' is cut off: it begins as an archive, but no end record stands at the end of its {} "
         "bytes",
-        source.name(), size_bytes)));
+        source.name(), size_bytes));
   }
   for (const KnownBeginning& known : kKnownBeginnings) {
     if (head.starts_with(known.bytes)) return of_another_kind(source, known.what, known.remedy);
@@ -73,9 +70,9 @@ Status explain_foreign_file(const ByteSource& source) {
     return of_another_kind(source, "a safetensors file",
                            "read it with safetensors.torch.load_file");
   }
-  return Status::corruption(fmt::format(
-      "'{}' is no checkpoint: it neither begins nor ends as one; check the path, or copy it again",
-      source.name()));
+  return Status::corruption(
+             fmt::format("'{}' is no checkpoint: it neither begins nor ends as one", source.name()))
+      .with_remedy("check the path, or copy it again");
 }
 
 Status explain_ordinary_zip(const ByteSource& source) {

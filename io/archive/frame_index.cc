@@ -34,16 +34,16 @@ class IndexReader {
  private:
   Status damaged(std::string_view what) const { return damaged_file(source_.name(), what); }
 
-  Status over_limit(std::string_view what) const {
-    return Status::unsupported(fmt::format("'{}' {}", source_.name(), what));
+  Status over_limit(std::string_view what,
+                    std::string remedy = "decompress it with `zstd -d`") const {
+    return Status::unsupported(fmt::format("'{}' {}", source_.name(), what), std::move(remedy));
   }
 
   Status check_count(uint64_t frame_count) const {
     if (frame_count <= limits_.frame_count) return Status::ok();
-    return over_limit(fmt::format(
-        "has {} frames, over the limit of {} that are looked up; read it front to back: "
-        "`tintype decompress -o NEW - < FILE`",
-        frame_count, limits_.frame_count));
+    return over_limit(fmt::format("has {} frames, over the limit of {} that are looked up",
+                                  frame_count, limits_.frame_count),
+                      "read it front to back: `tintype decompress -o NEW - < FILE`");
   }
 
   // --- planes ---
@@ -187,10 +187,9 @@ class IndexReader {
     }
     if (file_offset != table_offset) return misfit(file_offset, table_offset);
     if (unseen_bytes != 0) {  // no extent's decoder would look at what zstd decodes
-      return over_limit(
-          fmt::format("begins with {} bytes that are empty by its seek table, which does not show "
-                      "it; decompress it with `zstd -d`",
-                      unseen_bytes));
+      return over_limit(fmt::format(
+          "begins with {} bytes that are empty by its seek table, which does not show it",
+          unseen_bytes));
     }
     return check_frames();
   }
@@ -203,10 +202,11 @@ class IndexReader {
                                read_range(source_, table_offset - covered_bytes, sizeof(uint32_t)));
       const auto magic = load_little_endian<uint32_t>(begin, 0);
       if (magic == kZstdMagic || is_skippable_magic(magic)) {
-        return over_limit(fmt::format(
-            "has a seek table of its last {} bytes only, as several files of zstd one behind the "
-            "other have; `tintype decompress` makes one of what they hold",
-            source_.size_bytes() - table_offset + covered_bytes));
+        return over_limit(
+            fmt::format("has a seek table of its last {} bytes only, as several files of zstd one "
+                        "behind the other have",
+                        source_.size_bytes() - table_offset + covered_bytes),
+            "`tintype decompress` makes one of what they hold");
       }
     }
     return damaged(fmt::format("has a seek table over {} bytes in front of it instead of {}",
@@ -219,14 +219,12 @@ class IndexReader {
       if (extent.payload_bytes == 0) return impossible(i);
       if (extent.plain_bytes > kPlainExtentBytesMax) {
         return over_limit(
-            fmt::format("has a frame of {} bytes, over the limit of {} that are decoded "
-                        "at once; decompress it with `zstd -d`",
+            fmt::format("has a frame of {} bytes, over the limit of {} that are decoded at once",
                         extent.plain_bytes, kPlainExtentBytesMax));
       }
       if (extent.encoded_bytes > encoded_limit_bytes(extent.plain_bytes)) {
         return over_limit(fmt::format(
-            "has a frame that takes {} bytes with its padding for {} bytes, over the "
-            "limit of {}; decompress it with `zstd -d`",
+            "has a frame that takes {} bytes with its padding for {} bytes, over the limit of {}",
             extent.encoded_bytes, extent.plain_bytes, encoded_limit_bytes(extent.plain_bytes)));
       }
     }

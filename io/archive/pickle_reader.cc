@@ -15,10 +15,9 @@ namespace {
 Status refuse_opcode(uint8_t opcode) {
   constexpr std::string_view kKnown = "IFLSVPgpdio\x82\x83\x84\x97\x98";
   if (kKnown.find(static_cast<char>(opcode)) != std::string_view::npos) {
-    return Status::unsupported(fmt::format(
-        "the pickle uses opcode {:#04x}, which torch.save never writes; save it again with pickle "
-        "protocol 2",
-        opcode));
+    return Status::unsupported(
+        fmt::format("the pickle uses opcode {:#04x}, which torch.save never writes", opcode),
+        "save it again with pickle protocol 2");
   }
   return Status::corruption(fmt::format("the pickle is damaged: {:#04x} is no opcode", opcode));
 }

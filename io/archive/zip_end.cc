@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "io/archive/damage_remedy.h"
 #include "io/archive/read_limits.h"
 
 namespace tintype {
@@ -20,8 +19,7 @@ constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
 constexpr uint16_t kSaturated16 = 0xFFFF;
 
 Status damaged(const ByteSource& source, std::string_view what) {
-  return with_damage_remedy(
-      Status::corruption(fmt::format("'{}' is damaged: {}", source.name(), what)));
+  return Status::corruption(fmt::format("'{}' is damaged: {}", source.name(), what));
 }
 
 // What the 22 bytes at the end say.

@@ -109,9 +109,10 @@ void append_end_records(const ZipLayout& layout, uint64_t directory_bytes, ByteV
 Result<ZipLayout> lay_out_zip(std::vector<RecordSize> sizes, uint64_t alignment) {
   if (alignment == 0 || alignment > kMaxAlignment) {
     return Status::invalid_argument(
-        fmt::format("storage_alignment {} is outside 1..{}, up to which padding always fits its "
-                    "field; set torch.utils.serialization.config.save.storage_alignment",
-                    alignment, kMaxAlignment));
+        fmt::format(
+            "storage_alignment {} is outside 1..{}, up to which padding always fits its field",
+            alignment, kMaxAlignment),
+        "set torch.utils.serialization.config.save.storage_alignment");
   }
   ZipLayout layout;
   layout.alignment = alignment;

@@ -94,9 +94,8 @@ class DirectoryReader {
     }
     if (at_ != directory_.size()) {
       return Status::corruption(
-          fmt::format("'{}': its directory has {} bytes more than its {} "
-                      "entries; copy or download it again",
-                      source_.name(), directory_.size() - at_, place_.record_count));
+          fmt::format("'{}': its directory has {} bytes more than its {} entries", source_.name(),
+                      directory_.size() - at_, place_.record_count));
     }
     TINTYPE_RETURN_IF_ERROR(check_order());
     for (uint32_t i = 0; i < index_.records.size(); ++i) {
@@ -136,10 +135,8 @@ class DirectoryReader {
   Status read_entry() {
     const ByteView rest = ByteView(directory_).subspan(at_);
     if (rest.size() < kEntryBytes || as_text(rest).substr(0, 4) != "PK\x01\x02") {
-      return Status::corruption(
-          fmt::format("'{}' is damaged: no directory entry at byte {}; copy or "
-                      "download it again",
-                      source_.name(), place_.offset + at_));
+      return Status::corruption(fmt::format("'{}' is damaged: no directory entry at byte {}",
+                                            source_.name(), place_.offset + at_));
     }
     const size_t name_bytes = load_little_endian<uint16_t>(rest, 28);
     const size_t extra_bytes = load_little_endian<uint16_t>(rest, 30);

@@ -56,10 +56,9 @@ Status ZstdStream::fault(size_t result, uint64_t offset) const {
     return damaged_file(name_,
                         fmt::format("is damaged at about byte {}: {}", offset, status.message()));
   }
-  const bool is_window = status.code() == StatusCode::unsupported;
-  return status.with_context(
-      fmt::format("'{}' at about byte {}{}", name_, offset,
-                  is_window ? "; decompress it with `zstd -d --memory=2GB`" : ""));
+  const Status placed = status.with_context(fmt::format("'{}' at about byte {}", name_, offset));
+  if (status.code() != StatusCode::unsupported) return placed;
+  return placed.with_remedy("decompress it with `zstd -d --memory=2GB`");  // a window too large
 }
 
 Status ZstdStream::check_expansion() const {
@@ -69,10 +68,11 @@ Status ZstdStream::check_expansion() const {
   if (output_bytes_ <= free_bytes || output_bytes_ / kExpansionMax <= packed_bytes) {
     return Status::ok();
   }
-  return Status::unsupported(fmt::format(
-      "'{}' expands to more than {} times its size: it may be made to fill memory or disk; "
-      "if you trust it, decompress it with `zstd -d`",
-      name_, kExpansionMax));
+  return Status::unsupported(
+      fmt::format(
+          "'{}' expands to more than {} times its size: it may be made to fill memory or disk",
+          name_, kExpansionMax),
+      "if you trust it, decompress it with `zstd -d`");
 }
 
 Status ZstdStream::finish() const {

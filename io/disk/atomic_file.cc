@@ -75,7 +75,7 @@ void AtomicFile::State::abandon() {
   if (!temp_name.empty()) {
     const Status status = directory().remove(temp_name);
     if (!status.is_ok() && status.code() != StatusCode::not_found) {
-      log_warning(status.with_context("a temporary file stays").message());
+      log_warning(status.with_context("a temporary file stays").to_string());
     }
     temp_name.clear();
   }
@@ -87,11 +87,11 @@ void AtomicFile::State::abandon() {
 Status AtomicFile::State::check_space(uint64_t planned_bytes) {
   const auto available = directory().available_bytes();
   if (!available.is_ok() || planned_bytes <= *available) return Status::ok();
-  return {StatusCode::out_of_space,
-          fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]; free space on "
-                      "this file system or save elsewhere",
-                      target.path, planned_bytes, *available, ENOSPC),
-          ENOSPC};
+  return Status(StatusCode::out_of_space,
+                fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]", target.path,
+                            planned_bytes, *available, ENOSPC),
+                ENOSPC)
+      .with_remedy("free space on this file system or save elsewhere");
 }
 
 // Of an unnamed file a killed writer leaves nothing behind.
@@ -269,7 +269,7 @@ void AtomicFile::State::drop_replaced() {
   const Status status = directory().remove(temp_name);
   temp_name.clear();
   if (!status.is_ok() && status.code() != StatusCode::not_found) {
-    log_warning(status.with_context("the replaced file stays").message());
+    log_warning(status.with_context("the replaced file stays").to_string());
   }
 }
 

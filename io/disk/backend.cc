@@ -13,7 +13,7 @@ ChosenBackend choose_write_queue(uint32_t depth) {
   auto ring = make_uring_write_queue(depth);
   if (ring.is_ok()) return {std::move(ring).value(), ""};
   return {make_pwrite_queue(depth, kPwriteThreads),
-          std::string(ring.status().message()) + "; writing with pwrite threads"};
+          ring.status().to_string() + "; writing with pwrite threads"};
 }
 
 }  // namespace tintype

@@ -48,9 +48,7 @@ FileInfo file_info_from(const struct stat& status) {
 }
 
 Status unsupported_status(int error_number, std::string_view operation, std::string_view path) {
-  const Status status = errno_status(error_number, operation, path);
-  return Status(StatusCode::unsupported, std::string(status.message()), error_number)
-      .with_path(std::string(path));
+  return errno_status(error_number, operation, path).with_code(StatusCode::unsupported);
 }
 
 Result<std::unique_ptr<File>> PosixFile::open(const std::function<int()>& open,

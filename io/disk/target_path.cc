@@ -77,8 +77,9 @@ Result<bool> is_symlink(Directory& directory, const std::string& name, const std
       return errno_status(EISDIR, purpose.operation, path, purpose.on_directory);
     case FileInfo::Kind::other: break;
   }
-  return Status::unsupported(fmt::format("{} '{}': it is a device, pipe or socket; {}",
-                                         purpose.operation, path, purpose.on_device))
+  return Status::unsupported(
+             fmt::format("{} '{}': it is a device, pipe or socket", purpose.operation, path),
+             std::string(purpose.on_device))
       .with_path(path);
 }
 
@@ -94,8 +95,8 @@ Result<TargetPath> resolve(FileSystem& file_system, const std::string& path, con
                            bool is_symlink_followed) {
   if (path.empty() || path.find('\0') != std::string::npos) {
     return Status::invalid_argument(
-        fmt::format("{}: the path is empty or has a NUL byte in it; give the name of a file",
-                    purpose.operation));
+        fmt::format("{}: the path is empty or has a NUL byte in it", purpose.operation),
+        "give the name of a file");
   }
   std::string current = absolute(path);
   for (int hop = 0; hop < kSymlinksMax; ++hop) {

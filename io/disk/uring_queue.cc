@@ -253,11 +253,11 @@ Status UringQueue::register_buffers(std::span<const MutableBytes> buffers) {
     return Status::ok();
   }
   registered_.clear();
-  return {StatusCode::resource_exhausted,
-          fmt::format("io_uring buffers are not registered: {} bytes refused [{}, errno {}]; raise "
-                      "`ulimit -l` to use them",
-                      total_bytes, errno_name(-result), -result),
-          -result};
+  return Status(StatusCode::resource_exhausted,
+                fmt::format("io_uring buffers are not registered: {} bytes refused [{}, errno {}]",
+                            total_bytes, errno_name(-result), -result),
+                -result)
+      .with_remedy("raise `ulimit -l` to use them");
 }
 
 }  // namespace

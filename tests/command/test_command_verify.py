@@ -58,7 +58,7 @@ def test_damage_names_the_record_and_every_tensor_it_costs(checkpoint: Path) -> 
     (file,) = report["files"]
     assert (report["ok"], file["verdict"]) == (False, "damaged")
     (problem,) = file["problems"]
-    assert list(problem) == ["record", "extent", "offset", "text", "tensors"]
+    assert list(problem) == ["record", "extent", "offset", "text", "remedy", "tensors"]
     assert problem["record"] == record["name"]
     assert sorted(problem["tensors"]) == ["embedding", "head"]
     done = run_command("verify", checkpoint)

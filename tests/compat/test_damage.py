@@ -114,8 +114,13 @@ def test_a_damaged_payload_names_record_offset_and_tensors(tmp_path: Path) -> No
     assert tintype.load(path, verify=False)["model"]["a"].sum() == 7
     archive = tintype.inspect(path)
     assert archive.read("model/a").sum() == 7
-    with pytest.raises(tintype.CorruptCheckpointError, match="data/1"):
+    with pytest.raises(tintype.CorruptCheckpointError, match="data/1") as read:
         archive.read("model/view")
+    assert (
+        report.remedy == problem.remedy == "copy or download it again, or load an older checkpoint"
+    )
+    assert caught.value.remedy == read.value.remedy == report.remedy
+    assert str(read.value) == f"{read.value.message}; {report.remedy}"
 
 
 def test_a_damaged_pickle_is_named(image: bytes, tmp_path: Path) -> None:

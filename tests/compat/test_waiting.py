@@ -257,6 +257,8 @@ def test_errors_survive_pickling_to_another_process(
     copy = pickle.loads(pickle.dumps(caught.value))
     assert isinstance(copy, tintype.TintypeIOError) and isinstance(copy, IsADirectoryError)
     assert str(copy) == str(caught.value) and copy.errno == caught.value.errno
+    assert copy.remedy == "give a file name, not a directory"
+    assert str(copy) == f"{copy.message}; {copy.remedy}"
 
 
 def test_save_whose_disk_does_nothing_fails_in_time_and_the_program_goes_on(

@@ -124,10 +124,10 @@ bool is_tolerated(const FaultInjector::Operation& operation, const std::string& 
 void expect_good_error(const Status& status, int error_number,
                        const FaultInjector::Operation& operation, const Bench& bench) {
   EXPECT_EQ(status.error_number(), error_number);
-  EXPECT_THAT(std::string(status.message()), HasSubstr(errno_name(error_number)));
-  EXPECT_THAT(std::string(status.message()), HasSubstr(operation.name));
+  EXPECT_THAT(status.to_string(), HasSubstr(errno_name(error_number)));
+  EXPECT_THAT(status.to_string(), HasSubstr(operation.name));
   EXPECT_THAT(std::string(status.path()), testing::StartsWith(bench.root()));
-  EXPECT_THAT(std::string(status.message()), HasSubstr(bench.root()));
+  EXPECT_THAT(status.to_string(), HasSubstr(bench.root()));
 }
 
 void expect_untouched_or_saved(const Scenario& scenario, Bench& bench, const Status& status,

@@ -271,7 +271,7 @@ class EngineFaults : public testing::TestWithParam<Backend> {
 
   void expect_good_error(const Status& status, const Fault& fault) {
     if (status.is_ok()) return;
-    const std::string message(status.message());
+    const std::string message = status.to_string();
     EXPECT_EQ(status.error_number(), fault.error_number);
     EXPECT_THAT(message, HasSubstr("[" + errno_name(fault.error_number) + ", errno "));
     EXPECT_THAT(message, HasSubstr("]; ")) << "no remedy";

@@ -97,7 +97,7 @@ Status durable(const Result<std::shared_ptr<Snapshot>>& snapshot) {
 void expect_stall_error(const Status& status, const std::string& path) {
   EXPECT_EQ(status.error_number(), ETIMEDOUT);
   EXPECT_EQ(status.code(), StatusCode::io_error);
-  const std::string message(status.message());
+  const std::string message = status.to_string();
   EXPECT_THAT(message, HasSubstr("save '" + path + "'"));
   EXPECT_THAT(message, HasSubstr("[ETIMEDOUT, errno "));
   EXPECT_THAT(message, HasSubstr("; the storage did not answer in time")) << "no remedy";
@@ -122,7 +122,7 @@ class Stalls : public testing::TestWithParam<std::string> {
     const Status status = durable(SeededSave(2).start(*engine_, path()));
     EXPECT_TRUE(disk_->has_hung());
     expect_stall_error(status, path());
-    EXPECT_THAT(std::string(status.message()), HasSubstr("no progress for 0.3 s"));
+    EXPECT_THAT(status.to_string(), HasSubstr("no progress for 0.3 s"));
     EXPECT_EQ(engine_->stats().saves_stalled, 1u);
     EXPECT_OK(engine_->wait());
 
@@ -130,7 +130,7 @@ class Stalls : public testing::TestWithParam<std::string> {
     const Status refused = SeededSave(3).start(*engine_, path()).status();
     EXPECT_LT(std::chrono::steady_clock::now() - start, kBusyMachine);
     expect_stall_error(refused, path());
-    EXPECT_THAT(std::string(refused.message()), HasSubstr("refused"));
+    EXPECT_THAT(refused.to_string(), HasSubstr("refused"));
     expect_stall_error(engine_->prepare(1 << 20), "");
 
     disk_->answer();
@@ -171,7 +171,7 @@ TEST_P(Stalls, from_8b_on_the_error_says_that_the_new_file_may_stand) {
     const Status status = durable(snapshot);
     EXPECT_TRUE(disk_->has_hung());
     expect_stall_error(status, path());
-    EXPECT_THAT(std::string(status.message()), HasSubstr("the new file may stand")) << operation;
+    EXPECT_THAT(status.to_string(), HasSubstr("the new file may stand")) << operation;
     EXPECT_EQ((*snapshot)->report().state, SnapshotState::failed);
     disk_->answer();
     EXPECT_TRUE(is_soon([&] { return engine_->stats().saves_stalled == 0; }));
@@ -252,7 +252,7 @@ TEST_P(Stalls, a_hang_while_publishing_leaves_the_files_durable) {
   ASSERT_TRUE(published.has_value());
   EXPECT_TRUE(disk_->has_hung());
   EXPECT_EQ(published->error_number(), ETIMEDOUT);
-  EXPECT_THAT(std::string(published->message()), HasSubstr("its files are durable"));
+  EXPECT_THAT(published->to_string(), HasSubstr("its files are durable"));
   EXPECT_EQ((*run)->save(*engine_, {3, 3, .3}).error_number(), ETIMEDOUT);
   disk_->answer();
   EXPECT_TRUE(is_soon([&] { return engine_->stats().saves_stalled == 0; }));

@@ -128,7 +128,7 @@ TEST_F(Targets, a_read_only_file_system_is_an_error_until_it_is_writable) {
   const Status status = SeededSave(2).run(*engine_, path);
   EXPECT_EQ(status.error_number(), EROFS);
   EXPECT_THAT(status, IsStatus(StatusCode::io_error, HasSubstr("read-only: save elsewhere")));
-  EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+  EXPECT_THAT(status.to_string(), HasSubstr(path));
   EXPECT_TRUE(SeededSave(1).is_held_by(path));
   mount->set_read_only(false);
   EXPECT_OK(SeededSave(3).run(*engine_, path));

@@ -45,7 +45,7 @@ TEST_F(ThreadLimits, a_refused_thread_is_a_status_and_signals_still_arrive) {
     ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &wanted, nullptr), 0);
     const auto thread = start_thread("tintype-test", [] {});
     EXPECT_THAT(thread.status(), IsStatus(StatusCode::resource_exhausted, HasSubstr("ulimit -u")));
-    EXPECT_THAT(std::string(thread.status().message()), HasSubstr("tintype-test"));
+    EXPECT_THAT(thread.status().to_string(), HasSubstr("tintype-test"));
     EXPECT_EQ(thread.status().error_number(), EAGAIN);
     sigset_t standing;
     ASSERT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &standing), 0);

@@ -31,7 +31,7 @@ inline void check_refusal(const Status& status) {
 // Two readings of the same bytes.
 inline void check_same(const Status& one, const Status& other) {
   TINTYPE_CHECK(one.code() == other.code());
-  TINTYPE_CHECK(one.message() == other.message());
+  TINTYPE_CHECK(one.to_string() == other.to_string());
 }
 
 // Bytes in memory that the readers take for a pipe or a slow disk: no thread is started for them,

@@ -19,7 +19,7 @@ class GpuKernels : public testing::Test {
  protected:
   void SetUp() override {
     const auto count = api_.device_count();
-    if (!count.is_ok()) GTEST_SKIP() << count.status().message();
+    if (!count.is_ok()) GTEST_SKIP() << count.status().to_string();
     gpu_ = Gpu::open(api_, pinned_, 0).value();
     const CurrentDevice current(api_, 0);
     ASSERT_OK(current.status());

@@ -243,7 +243,7 @@ class Schedule {
       } else {
         EXPECT_EQ(::access(save.path.c_str(), F_OK), -1);
       }
-      EXPECT_TRUE(status.code() != StatusCode::torn || save.is_lied_about) << status.message();
+      EXPECT_TRUE(status.code() != StatusCode::torn || save.is_lied_about) << status.to_string();
       EXPECT_TRUE(status.code() != StatusCode::cancelled || save.is_cancelled);
       ::unlink(save.path.c_str());
     }

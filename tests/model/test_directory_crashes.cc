@@ -54,7 +54,7 @@ class Aftermath {
   std::string violation(bool is_saved_again) {
     if (std::string text = before_the_start(); !text.empty()) return text;
     auto run = CheckpointRun::open(options());
-    if (!run.is_ok()) return "cannot start again: " + std::string(run.status().message());
+    if (!run.is_ok()) return "cannot start again: " + run.status().to_string();
     if (std::string text = after_the_start((*run)->directory()); !text.empty()) return text;
     return is_saved_again ? save_again(**run) : "";
   }
@@ -86,10 +86,10 @@ class Aftermath {
     const auto point = directory.find_resume_point("last");
     if (!point.is_ok()) {
       if (acknowledged_ == 0) return "";
-      return "nothing to resume: " + std::string(point.status().message());
+      return "nothing to resume: " + point.status().to_string();
     }
     const Status status = directory.resumed_from(*point);
-    if (!status.is_ok()) return "cannot resume: " + std::string(status.message());
+    if (!status.is_ok()) return "cannot resume: " + status.to_string();
     const Labels labels = labels_in(disk_, kFolder, kStorageBytes);
     const std::string name = point->path.substr(point->path.rfind('/') + 1);
     newest_ = version_of_label(labels.at(name));
@@ -156,7 +156,7 @@ class Aftermath {
     auto engine = std::move(Engine::create(std::move(options)).value());
     const Version next{1000, newest_ + 1, 2.0};
     const Status status = run.save(*engine, next);
-    if (!status.is_ok()) return "saving again fails: " + std::string(status.message());
+    if (!status.is_ok()) return "saving again fails: " + status.to_string();
     return unlike(labels_in(disk_, kFolder, kStorageBytes), "last", next.number);
   }
 

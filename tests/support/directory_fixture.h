@@ -56,12 +56,12 @@ class CheckpointDirectoryTest : public testing::Test {
 
   void open(bool is_resumed = false) {
     const Status status = try_open(is_resumed);
-    ASSERT_TRUE(status.is_ok()) << status.message();
+    ASSERT_TRUE(status.is_ok()) << status.to_string();
   }
 
   EpochPlan plan(const std::string& stage, uint64_t epoch, double loss) {
     Result<EpochPlan> made = directory_->plan_epoch(stage, epoch, {{"loss", loss}});
-    EXPECT_TRUE(made.is_ok()) << made.status().message();
+    EXPECT_TRUE(made.is_ok()) << made.status().to_string();
     return std::move(made).value();
   }
 
@@ -83,7 +83,7 @@ class CheckpointDirectoryTest : public testing::Test {
 
   void publish(EpochPlan& plan) {
     const Status status = plan.publisher->publish();
-    EXPECT_TRUE(status.is_ok()) << status.message();
+    EXPECT_TRUE(status.is_ok()) << status.to_string();
     if (status.is_ok()) plan.publisher->evict();
     plan.publisher.reset();
   }
@@ -105,7 +105,7 @@ class CheckpointDirectoryTest : public testing::Test {
 
   void resume(const std::string& what) {
     const auto point = directory_->find_resume_point(what);
-    ASSERT_TRUE(point.is_ok()) << point.status().message();
+    ASSERT_TRUE(point.is_ok()) << point.status().to_string();
     ASSERT_TRUE(directory_->resumed_from(*point).is_ok());
   }
 

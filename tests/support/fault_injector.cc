@@ -76,8 +76,7 @@ Status FaultInjector::check(std::string_view name, std::string_view path) {
   if (error_number == 0) return Status::ok();
   const Status status = errno_status(error_number, name, path);
   if (error_number != EOPNOTSUPP) return status;
-  return Status(StatusCode::unsupported, std::string(status.message()), error_number)
-      .with_path(std::string(path));
+  return status.with_code(StatusCode::unsupported);
 }
 
 }  // namespace tintype

@@ -155,8 +155,7 @@ TEST_F(CheckpointDirectoryTest, bad_epochs_are_refused_with_the_reason) {
             StatusCode::invalid_argument);
   const Status status = directory_->plan_epoch("train", 1, {{"acc", 1}, {"f1", 2}}).status();
   EXPECT_EQ(status.code(), StatusCode::invalid_argument);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("'loss' is not among the metrics (acc, f1)"));
+  EXPECT_THAT(status.to_string(), HasSubstr("'loss' is not among the metrics (acc, f1)"));
   EXPECT_EQ(names().size(), 1u) << "nothing was written";
 }
 

@@ -56,7 +56,7 @@ Status parse_with(const std::string& pointer, const std::string& value) {
 TEST(CheckpointIndex, everything_survives_the_round_trip) {
   const std::string text = render_index(sample());
   const Result<CheckpointIndex> parsed = parse_index(text);
-  ASSERT_TRUE(parsed.is_ok()) << parsed.status().message();
+  ASSERT_TRUE(parsed.is_ok()) << parsed.status().to_string();
   EXPECT_EQ(render_index(*parsed), text);
   EXPECT_EQ(parsed->run_id, "0123456789abcdef");
   EXPECT_FALSE(parsed->is_metric_minimized);
@@ -79,7 +79,7 @@ TEST(CheckpointIndex, any_number_of_metrics_is_read_in_order) {
   for (int i = 0; i < kCount; ++i) metrics += "\"m" + std::to_string(i) + "\": 1, ";
   text.insert(text.find("\"loss\": 0.1"), metrics);
   const Result<CheckpointIndex> parsed = parse_index(text);
-  ASSERT_TRUE(parsed.is_ok()) << parsed.status().message();
+  ASSERT_TRUE(parsed.is_ok()) << parsed.status().to_string();
   ASSERT_EQ(parsed->kept[0].metrics.size(), kCount + 2u);
   EXPECT_EQ(parsed->kept[0].metrics[kCount - 1].first, "m499999");
   EXPECT_EQ(parsed->kept[0].metrics[kCount].first, "loss");
@@ -91,7 +91,7 @@ TEST(CheckpointIndex, a_key_that_stands_twice_is_corruption) {
     std::string damaged = text;
     damaged.insert(text.find(key), key + "1, ");
     EXPECT_EQ(parse_index(damaged).status().code(), StatusCode::corruption) << key;
-    EXPECT_THAT(std::string(parse_index(damaged).status().message()), HasSubstr("a key twice"));
+    EXPECT_THAT(parse_index(damaged).status().to_string(), HasSubstr("a key twice"));
   }
 }
 
@@ -101,7 +101,7 @@ TEST(CheckpointIndex, the_form_is_named_where_it_is_not_plain) {
   for (const FileForm form : {FileForm::zstd, FileForm::planes}) {
     index.form = form;
     const Result<CheckpointIndex> parsed = parse_index(render_index(index));
-    ASSERT_TRUE(parsed.is_ok()) << parsed.status().message();
+    ASSERT_TRUE(parsed.is_ok()) << parsed.status().to_string();
     EXPECT_EQ(parsed->form, form);
   }
   for (const char* other : {"\"plain\"", "\"lz4\"", "1", "null"}) {
@@ -112,7 +112,7 @@ TEST(CheckpointIndex, the_form_is_named_where_it_is_not_plain) {
 TEST(CheckpointIndex, an_empty_index_survives) {
   CheckpointIndex empty;
   const Result<CheckpointIndex> parsed = parse_index(render_index(empty));
-  ASSERT_TRUE(parsed.is_ok()) << parsed.status().message();
+  ASSERT_TRUE(parsed.is_ok()) << parsed.status().to_string();
   EXPECT_FALSE(parsed->best.has_value());
   EXPECT_TRUE(parsed->kept.empty());
 }
@@ -185,7 +185,7 @@ TEST(CheckpointIndex, fields_that_do_not_fit_are_named) {
   for (const auto& [pointer, value] : cases) {
     const Status status = parse_with(pointer, value);
     EXPECT_EQ(status.code(), StatusCode::corruption) << pointer << " = " << value;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("bad or missing")) << pointer;
+    EXPECT_THAT(status.to_string(), HasSubstr("bad or missing")) << pointer;
   }
 }
 
@@ -198,7 +198,7 @@ TEST(CheckpointIndex, one_stem_twice_is_corruption) {
 TEST(CheckpointIndex, a_newer_version_is_unsupported) {
   const Status status = parse_with("/version", "2");
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("version 2"));
+  EXPECT_THAT(status.to_string(), HasSubstr("version 2"));
 }
 
 TEST(CheckpointIndex, random_damage_never_does_more_than_fail) {
@@ -281,7 +281,7 @@ TEST(CheckpointLayout, stage_names_that_cannot_be_file_names_are_refused_with_th
         std::string("best_full"), std::string("train_full"), std::string(129, 'a')}) {
     const Status status = check_stage_name(stage);
     EXPECT_EQ(status.code(), StatusCode::invalid_argument) << stage;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("1 to 128 letters"));
+    EXPECT_THAT(status.to_string(), HasSubstr("1 to 128 letters"));
   }
   for (const char* stage : {"train", "stage1", "1", "Stage-2.a_b", "best2", "full"}) {
     EXPECT_TRUE(check_stage_name(stage).is_ok()) << stage;

@@ -47,7 +47,7 @@ Result<FrameIndex> index_of(FileForm form, ByteView file) {
   return read_frame_index(source, form);
 }
 
-std::string text_of(const Status& status) { return std::string(status.message()); }
+std::string text_of(const Status& status) { return status.to_string(); }
 
 class CompressedLayout : public testing::TestWithParam<FileForm> {};
 INSTANTIATE_TEST_SUITE_P(Forms, CompressedLayout, testing::Values(FileForm::zstd, FileForm::planes),

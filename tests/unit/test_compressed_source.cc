@@ -213,7 +213,7 @@ TEST_P(CompressedSourceTest, a_checked_reader_hands_out_the_plain_image) {
 TEST_P(CompressedSourceTest, verify_counts_the_extents_of_a_sound_file) {
   const auto report = verify(posix_file_system(), put(file_));
   ASSERT_OK(report);
-  EXPECT_TRUE(report->is_ok()) << report->summary();
+  EXPECT_TRUE(report->is_ok()) << report->status().to_string();
   EXPECT_EQ(report->form, GetParam());
   EXPECT_EQ(report->file_bytes, file_.size());
   EXPECT_EQ(report->size_bytes, plain_.size());
@@ -231,13 +231,14 @@ TEST_P(CompressedSourceTest, verify_names_damaged_extents_and_what_they_cost) {
   EXPECT_EQ(report->problems[0].offset, extent(5).file_offset);
   EXPECT_THAT(report->problems[0].text, HasSubstr("extent 5 is damaged"));
   EXPECT_THAT(report->problems[0].text, Not(HasSubstr("copy or download")));
-  EXPECT_THAT(report->summary(), EndsWith("; copy or download it again, or load an older "
-                                          "checkpoint"));
+  EXPECT_THAT(report->status().to_string(),
+              EndsWith("; copy or download it again, or load an older "
+                       "checkpoint"));
   EXPECT_THAT(report->problems[0].tensors, ElementsAre("model/a"));
   EXPECT_EQ(report->problems[1].extent, 31u);
   EXPECT_THAT(report->problems[1].tensors, Contains("model/c"));
   EXPECT_EQ(report->extent_count, divide_up(plain_.size(), kExtentBytes) - 2);
-  EXPECT_THAT(report->summary(), HasSubstr("it costs the tensor model/a"));
+  EXPECT_THAT(report->status().to_string(), HasSubstr("it costs the tensor model/a"));
 }
 
 TEST_P(CompressedSourceTest, verify_judges_a_file_whose_directory_is_lost) {
@@ -260,8 +261,8 @@ TEST_P(CompressedSourceTest, damage_reaches_the_reader_as_corruption) {
   const auto archive = Archive::open(posix_file_system(), put(file_)).value();
   const auto lost = archive->read_tensor(*archive->find_tensor("model/a"));
   EXPECT_THAT(lost, IsStatus(StatusCode::corruption, HasSubstr("extent 5 is damaged")));
-  EXPECT_THAT(lost.status().message(), EndsWith("; copy or download it again, or load an older "
-                                                "checkpoint"));
+  EXPECT_THAT(lost.status().to_string(), EndsWith("; copy or download it again, or load an older "
+                                                  "checkpoint"));
   EXPECT_OK(archive->read_tensor(*archive->find_tensor("model/b")));
   EXPECT_OK(archive->read_tensor(*archive->find_tensor("model/c")));
 }

@@ -43,7 +43,7 @@ TEST_F(CheckpointDirectoryTest, a_damaged_newest_file_sends_resume_to_an_older_o
               ElementsAre(AllOf(HasSubstr(": 'train.3_full.pth' is cut off"),
                                 EndsWith("; last is now train.2, best train.2"))));
   const auto point = directory_->find_resume_point("last");
-  ASSERT_TRUE(point.is_ok()) << point.status().message();
+  ASSERT_TRUE(point.is_ok()) << point.status().to_string();
   EXPECT_EQ(point->epoch, 2u);
   EXPECT_EQ(shown_by("last"), "train.2") << "last.pth is a complete file again";
   EXPECT_EQ(shown_by("best"), "train.2");
@@ -80,7 +80,7 @@ TEST_F(CheckpointDirectoryTest, a_garbled_index_is_an_error_that_says_what_to_do
   std::ofstream(folder_ + "/.tintype.json") << "{\"format\":";
   const Status status = try_open(true);
   EXPECT_EQ(status.code(), StatusCode::corruption);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("move it away"));
+  EXPECT_THAT(status.to_string(), HasSubstr("move it away"));
   open(false);
   EXPECT_TRUE(directory_->has_foreign_run());
   EXPECT_EQ(shown_by("train.1"), "train.1");
@@ -118,7 +118,7 @@ TEST_F(CheckpointDirectoryTest, files_without_index_and_run_still_let_last_be_re
   };
   open(true);
   const auto point = directory_->find_resume_point("last");
-  ASSERT_TRUE(point.is_ok()) << point.status().message();
+  ASSERT_TRUE(point.is_ok()) << point.status().to_string();
   EXPECT_EQ(point->epoch, 4u);
   EXPECT_THAT(point->notes, ElementsAre(HasSubstr("not in the index")));
 }
@@ -128,7 +128,7 @@ TEST_F(CheckpointDirectoryTest, a_file_that_cannot_be_read_just_now_is_not_given
   save("train", 1, .1);
   options_.check_file = [](const std::string& path) { return errno_status(EMFILE, "read", path); };
   const Status status = try_open(true);
-  EXPECT_EQ(status.code(), StatusCode::resource_exhausted) << status.message();
+  EXPECT_EQ(status.code(), StatusCode::resource_exhausted) << status.to_string();
   options_.check_file = nullptr;
   open(true);
   EXPECT_EQ(directory_->entries().size(), 1u);

@@ -21,9 +21,9 @@ TEST_F(CheckpointDirectoryTest, a_second_writer_is_told_who_holds_the_lock) {
   const auto second = CheckpointDirectory::open(options_);
   ASSERT_FALSE(second.is_ok());
   EXPECT_EQ(second.status().code(), StatusCode::locked);
-  EXPECT_THAT(std::string(second.status().message()),
+  EXPECT_THAT(second.status().to_string(),
               HasSubstr("process " + std::to_string(::getpid()) + " on "));
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr(" since 20"));
+  EXPECT_THAT(second.status().to_string(), HasSubstr(" since 20"));
 }
 
 TEST_F(CheckpointDirectoryTest, another_process_is_locked_out) {
@@ -55,7 +55,7 @@ TEST_F(CheckpointDirectoryTest, a_forked_child_does_not_hold_the_lock) {
   ::close(pipe_ends[0]);
   directory_.reset();
   const Status status = try_open(true);
-  EXPECT_TRUE(status.is_ok()) << status.message();
+  EXPECT_TRUE(status.is_ok()) << status.to_string();
   ::close(pipe_ends[1]);
   int state = 0;
   ASSERT_EQ(::waitpid(child, &state, 0), child);

@@ -32,7 +32,7 @@ TEST_F(CheckpointDirectoryTest, resume_goes_on_where_the_run_was) {
   EXPECT_THAT(directory_->notes(), IsEmpty());
   EXPECT_EQ(names(), before);
   const auto point = directory_->find_resume_point("last");
-  ASSERT_TRUE(point.is_ok()) << point.status().message();
+  ASSERT_TRUE(point.is_ok()) << point.status().to_string();
   EXPECT_EQ(point->path, folder_ + "/last_full.pth");
   EXPECT_EQ(point->epoch, 3u);
   ASSERT_TRUE(directory_->resumed_from(*point).is_ok());
@@ -61,7 +61,7 @@ TEST_F(CheckpointDirectoryTest, a_run_keeps_its_form) {
     options_.form = {.form = form};
     const Status refused = try_open(true);
     EXPECT_EQ(refused.code(), StatusCode::invalid_argument);
-    EXPECT_THAT(std::string(refused.message()), HasSubstr(".pth.ttz"));
+    EXPECT_THAT(refused.to_string(), HasSubstr(".pth.ttz"));
     EXPECT_EQ(names(), expected);
   }
   open(false);
@@ -93,12 +93,12 @@ TEST_F(CheckpointDirectoryTest, without_its_index_a_run_keeps_its_form_too) {
   options_.form = {};
   const Status refused = try_open(true);
   EXPECT_EQ(refused.code(), StatusCode::invalid_argument);
-  EXPECT_THAT(std::string(refused.message()), HasSubstr(".pth.ttz"));
+  EXPECT_THAT(refused.to_string(), HasSubstr(".pth.ttz"));
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/.tintype.json")) << "nothing was written";
   options_.form = {.form = FileForm::planes};
   open(true);
   const auto point = directory_->find_resume_point("last");
-  ASSERT_TRUE(point.is_ok()) << point.status().message();
+  ASSERT_TRUE(point.is_ok()) << point.status().to_string();
   EXPECT_EQ(point->epoch, 1u);
 }
 
@@ -139,7 +139,7 @@ TEST_F(CheckpointDirectoryTest, best_and_stems_and_paths_name_their_files) {
   for (const std::string& what : {std::string("train.2"), std::string("train.2_full"),
                                   std::string("train.2_full.pth"), folder_ + "/train.2_full.pth"}) {
     const auto point = directory_->find_resume_point(what);
-    ASSERT_TRUE(point.is_ok()) << what << ": " << point.status().message();
+    ASSERT_TRUE(point.is_ok()) << what << ": " << point.status().to_string();
     EXPECT_EQ(point->path, folder_ + "/train.2_full.pth");
     EXPECT_EQ(point->epoch, 2u);
     EXPECT_TRUE(point->is_named);
@@ -156,7 +156,7 @@ TEST_F(CheckpointDirectoryTest, a_file_of_another_directory_can_be_resumed_from)
           .is_ok());
   open(true);
   const auto point = directory_->find_resume_point(other);
-  ASSERT_TRUE(point.is_ok()) << point.status().message();
+  ASSERT_TRUE(point.is_ok()) << point.status().to_string();
   EXPECT_EQ(point->epoch, 9u);
   EXPECT_EQ(point->sequence, 0u);
 }
@@ -165,7 +165,7 @@ TEST_F(CheckpointDirectoryTest, an_empty_directory_has_nothing_to_resume_from) {
   open(true);
   const Status status = directory_->find_resume_point("last").status();
   EXPECT_EQ(status.code(), StatusCode::not_found);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("no checkpoint to resume from"));
+  EXPECT_THAT(status.to_string(), HasSubstr("no checkpoint to resume from"));
 }
 
 TEST_F(CheckpointDirectoryTest, the_file_that_was_resumed_from_by_name_is_not_deleted) {
@@ -223,7 +223,7 @@ TEST_F(CheckpointDirectoryTest, a_main_metric_that_no_epoch_has_is_refused_and_c
   options_.main_metric = "lss";
   const Status status = try_open(true);
   EXPECT_EQ(status.code(), StatusCode::invalid_argument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("they have loss: set main_metric"));
+  EXPECT_THAT(status.to_string(), HasSubstr("they have loss; set main_metric"));
   EXPECT_EQ(shown_by("best"), "train.1");
   EXPECT_EQ(read(folder_ + "/.tintype.json"), index);
 }

@@ -89,7 +89,7 @@ TEST_F(EngineTest, saved_file_is_the_planned_image) {
   auto engine = make_engine();
   for (size_t size : {0u, 1u, 4095u, 1u << 20, (9u << 20) + 17}) {
     auto snapshot = engine->save_async(request("x.pth", size, size)).value();
-    ASSERT_TRUE(wait(snapshot).is_ok()) << wait(snapshot).message();
+    ASSERT_TRUE(wait(snapshot).is_ok()) << wait(snapshot).to_string();
     ASSERT_EQ(content("x.pth"), expected("x.pth", size, size)) << size;
     const SnapshotReport report = snapshot->report();
     EXPECT_EQ(report.state, SnapshotState::published);
@@ -182,7 +182,7 @@ TEST_F(EngineTest, missing_directory_is_refused_at_the_call) {
   ASSERT_FALSE(result.is_ok());
   EXPECT_EQ(result.status().code(), StatusCode::not_found);
   EXPECT_EQ(result.status().error_number(), ENOENT);
-  EXPECT_THAT(std::string(result.status().message()), testing::HasSubstr("create the directory"));
+  EXPECT_THAT(result.status().to_string(), testing::HasSubstr("create the directory"));
 }
 
 TEST_F(EngineTest, busy_engine_skips_or_raises_as_asked) {
@@ -208,7 +208,7 @@ TEST_F(EngineTest, save_that_was_waited_for_has_given_its_place_back) {
   auto engine = make_engine({.max_in_flight = 1, .when_busy = WhenBusy::raise});
   for (uint64_t i = 0; i < 200; ++i) {
     auto snapshot = engine->save_async(request("x.pth", i, 1000));
-    ASSERT_TRUE(snapshot.is_ok()) << i << ": " << snapshot.status().message();
+    ASSERT_TRUE(snapshot.is_ok()) << i << ": " << snapshot.status().to_string();
     ASSERT_TRUE(snapshot.value()->wait_durable(std::nullopt)->is_ok());
     EXPECT_EQ(engine->stats().saves_published, i + 1);
   }

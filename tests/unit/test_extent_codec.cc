@@ -88,7 +88,7 @@ TEST_P(ExtentCodec, every_content_and_size_comes_back_in_aligned_pieces) {
       EXPECT_GE(encoded.extent.encoded_bytes, size / kExpansionMax);
       ByteVector back;
       const Status status = decode(GetParam(), encoded, back);
-      ASSERT_TRUE(status.is_ok()) << status.message();
+      ASSERT_TRUE(status.is_ok()) << status.to_string();
       EXPECT_EQ(back, plain);
     }
   }
@@ -112,7 +112,7 @@ TEST_P(ExtentCodec, random_mixtures_of_elements_come_back) {
     const Encoded encoded = encode(GetParam(), plain, runs);
     ByteVector back;
     const Status status = decode(GetParam(), encoded, back);
-    ASSERT_TRUE(status.is_ok()) << "round " << round << ": " << status.message();
+    ASSERT_TRUE(status.is_ok()) << "round " << round << ": " << status.to_string();
     EXPECT_EQ(back, plain) << "round " << round;
   }
 }
@@ -262,7 +262,7 @@ TEST(ExtentEncoder, options_that_mean_nothing_are_refused) {
   for (const int level : {0, 23, -1}) {
     const auto encoder = ExtentEncoder::create({.form = FileForm::zstd, .zstd_level = level});
     EXPECT_EQ(encoder.status().code(), StatusCode::invalid_argument);
-    EXPECT_THAT(std::string(encoder.status().message()), HasSubstr(std::to_string(level)));
+    EXPECT_THAT(encoder.status().to_string(), HasSubstr(std::to_string(level)));
   }
 }
 

@@ -48,7 +48,7 @@ TEST_P(ExtentCount, as_many_extents_as_are_written_are_read) {
   constexpr size_t kExtents = 1'200'000;
   const HollowFile file(GetParam(), kExtents);
   const auto index = read_frame_index(file, GetParam());
-  ASSERT_TRUE(index.is_ok()) << index.status().message();
+  ASSERT_TRUE(index.is_ok()) << index.status().to_string();
   EXPECT_EQ(index->extents.size(), kExtents);
   EXPECT_EQ(index->plain_bytes, kExtents * 4096);
 }
@@ -57,7 +57,7 @@ TEST(ExtentCountLimit, is_what_a_seek_table_may_list) {
   EXPECT_TRUE(check_extent_count(uint64_t{1} << 26).is_ok());
   const Status status = check_extent_count((uint64_t{1} << 26) + 1);
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("raise extent_bytes"));
+  EXPECT_THAT(status.to_string(), HasSubstr("raise extent_bytes"));
   EXPECT_EQ(ReadLimits().frame_count, 2 * (uint64_t{1} << 26));
 }
 

@@ -101,7 +101,7 @@ TEST(GoldenFiles, are_sound_checkpoints) {
   for (const GoldenFile& file : golden_files()) {
     const auto report = verify(posix_file_system(), kGolden + "/" + file.name);
     ASSERT_OK(report);
-    EXPECT_TRUE(report->is_ok()) << report->summary();
+    EXPECT_TRUE(report->is_ok()) << report->status().to_string();
     EXPECT_EQ(report->form, file.form);
   }
 }

@@ -182,7 +182,7 @@ TEST(Plan, a_compressed_file_of_more_extents_than_readers_take_is_refused) {
   request.files[0].form = {.form = FileForm::zstd};
   const Status status = plan_save(request, 4096).status();
   EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("raise extent_bytes"));
+  EXPECT_THAT(status.to_string(), testing::HasSubstr("raise extent_bytes"));
   EXPECT_TRUE(plan_save(request, uint64_t{8} << 20).is_ok());
 }
 
@@ -192,7 +192,7 @@ TEST(Plan, alignment_out_of_range_is_refused_with_the_setting_to_change) {
   const auto plan = plan_save(request, 4096);
   ASSERT_FALSE(plan.is_ok());
   EXPECT_EQ(plan.status().code(), StatusCode::invalid_argument);
-  EXPECT_THAT(std::string(plan.status().message()), testing::HasSubstr("storage_alignment"));
+  EXPECT_THAT(plan.status().to_string(), testing::HasSubstr("storage_alignment"));
 }
 
 }  // namespace

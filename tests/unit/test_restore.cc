@@ -112,8 +112,8 @@ TEST_F(Restore, what_cannot_be_read_is_told_in_words_of_reading) {
            {"", 0, "read: the path is empty"}}) {
     const Status status = verify(posix_file_system(), c.path).status();
     EXPECT_EQ(status.error_number(), c.error_number) << c.path;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(c.text));
-    EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("save")));
+    EXPECT_THAT(status.to_string(), HasSubstr(c.text));
+    EXPECT_THAT(status.to_string(), testing::Not(HasSubstr("save")));
     EXPECT_EQ(Archive::open(posix_file_system(), c.path).status().message(), status.message());
   }
 }
@@ -159,7 +159,7 @@ TEST_F(Restore, packed_tensors_stay_within_their_storage) {
 TEST_F(Restore, a_sound_file_verifies) {
   const auto report = check(archive_of(records_of(kTensors)));
   ASSERT_OK(report);
-  EXPECT_TRUE(report->is_ok()) << report->summary();
+  EXPECT_TRUE(report->is_ok()) << report->status().to_string();
   EXPECT_THAT(report->notes, IsEmpty());
   EXPECT_EQ(report->record_count, 5u);
   EXPECT_EQ(report->checked_bytes, pickle_of(kTensors).size() + 6 + 24 + 4 + 2);
@@ -175,7 +175,7 @@ TEST_F(Restore, every_damaged_record_is_reported_with_its_tensors) {
   ASSERT_EQ(report->problems.size(), 1u);
   EXPECT_EQ(report->problems[0].record, "data/0");
   EXPECT_THAT(report->problems[0].tensors, ElementsAre("model/a", "model/t", "model/tail"));
-  EXPECT_THAT(report->summary(), HasSubstr("CRC-32"));
+  EXPECT_THAT(report->status().to_string(), HasSubstr("CRC-32"));
   const auto archive = open(bytes);
   ASSERT_OK(archive);
   EXPECT_THAT((*archive)->read_tensor(*(*archive)->find_tensor("model/a")),
@@ -205,7 +205,7 @@ TEST_F(Restore, large_records_are_checked_in_pieces_by_any_number_of_threads) {
   for (const uint32_t threads : {1u, 2u, 5u}) {
     const auto report = check(bytes, {.reading = {.thread_count = threads}});
     ASSERT_OK(report);
-    EXPECT_TRUE(report->is_ok()) << report->summary();
+    EXPECT_TRUE(report->is_ok()) << report->status().to_string();
   }
   bytes[bytes.size() - 4096] ^= std::byte{1};
   const auto report = check(bytes);

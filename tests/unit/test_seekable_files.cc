@@ -177,7 +177,7 @@ TEST_F(SeekableFiles, a_table_that_begins_between_frames_is_damage) {
   ByteVector longer = file.bytes();
   longer.insert(longer.begin() + 500, std::byte{0});
   for (const auto& status : {open(longer).status(), decompressed(longer).status()}) {
-    EXPECT_EQ(status.code(), StatusCode::corruption) << status.message();
+    EXPECT_EQ(status.code(), StatusCode::corruption) << status.to_string();
   }
 }
 

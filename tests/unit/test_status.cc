@@ -42,5 +42,35 @@ TEST(Status, an_errno_is_told_with_operation_path_and_remedy) {
   EXPECT_EQ(own.error_number(), ENOENT);
 }
 
+TEST(Status, a_remedy_stands_beside_the_message_and_last_in_the_text) {
+  const Status status =
+      errno_status(ENOENT, "read", "/x.pth", "ask the owner").with_context("load");
+  EXPECT_EQ(status.message(), "load: read '/x.pth': No such file or directory [ENOENT, errno 2]");
+  EXPECT_EQ(status.remedy(), "ask the owner");
+  EXPECT_EQ(status.to_string(), std::string(status.message()) + "; ask the owner");
+  EXPECT_EQ(Status::internal("no idea").to_string(), "no idea");
+  EXPECT_EQ(Status().with_remedy("none needed").to_string(), "");
+}
+
+TEST(Status, one_field_is_replaced_and_the_others_stay) {
+  const Status status = errno_status(ENOENT, "read", "/x.pth", "ask the owner");
+  const Status changed =
+      status.with_code(StatusCode::unsupported).with_path("/y.pth").with_remedy("go home");
+  EXPECT_EQ(changed.code(), StatusCode::unsupported);
+  EXPECT_EQ(changed.path(), "/y.pth");
+  EXPECT_EQ(changed.remedy(), "go home");
+  EXPECT_EQ(changed.message(), status.message());
+  EXPECT_EQ(changed.error_number(), ENOENT);
+  EXPECT_EQ(status.remedy(), "ask the owner");
+}
+
+TEST(Status, corruption_says_where_a_sound_file_may_come_from) {
+  EXPECT_THAT(
+      Status::corruption("CRC-32 differs").with_context("record 'data/0'"),
+      IsStatus(StatusCode::corruption,
+               "record 'data/0': CRC-32 differs; copy or download it again, or load an older "
+               "checkpoint"));
+}
+
 }  // namespace
 }  // namespace tintype

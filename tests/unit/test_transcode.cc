@@ -142,7 +142,7 @@ TEST_P(Transcode, every_truncation_is_found) {
       } else {
         unsupported += result.status().code() == StatusCode::unsupported ? 1 : 0;
         EXPECT_TRUE(result.status().code() == StatusCode::corruption || size_bytes < 8)
-            << size_bytes << ": " << result.status().message();
+            << size_bytes << ": " << result.status().to_string();
       }
     }
   }

@@ -97,7 +97,7 @@ ExitCode run(const Options& options, Output& output) {
   };
   const Result<Report> report = self_test::run(test);
   if (!report.is_ok()) {
-    output.print_error(printable(report.status().message()));
+    output.print_error(report.status());
     if (report.status().code() == StatusCode::resource_exhausted) {
       output.print_error("a smaller state needs less of all: -s N");
     }

@@ -67,7 +67,7 @@ void print_json(Output& output, const std::vector<CleanedFolder>& folders, const
 ExitCode run(const Options& options, Output& output) {
   const auto folders = clean_directory(posix_file_system(), options.logdir, options.is_dry_run);
   if (!folders.is_ok()) {
-    output.print_error(printable(folders.status().message()));
+    output.print_error(folders.status());
     return exit_code_for(folders.status());
   }
   if (options.is_json) {

@@ -214,7 +214,7 @@ Result<ArchiveDiff> compare(const Options& options, Output& output) {
 ExitCode run(const Options& options, Output& output) {
   const Result<ArchiveDiff> diff = compare(options, output);
   if (!diff.is_ok()) {
-    output.print_error(printable(diff.status().message()));
+    output.print_error(diff.status());
     return exit_code_for(diff.status());
   }
   if (options.is_json) {

@@ -305,7 +305,7 @@ ExitCode run(const Options& options, Output& output) {
     status =
         options.is_json ? print_json(output, *opened, options) : print(output, *opened, options);
   }
-  if (!status.is_ok()) output.print_error(printable(status.message()));
+  if (!status.is_ok()) output.print_error(status);
   return exit_code_for(status);
 }
 

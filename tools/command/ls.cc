@@ -99,7 +99,8 @@ void print_table(Output& output, const DirectoryListing& listing) {
 
 void print_problem(Output& output, const std::optional<ListedFile>& file) {
   if (!file.has_value() || file->status.is_ok()) return;
-  output.print(fmt::format("  {}: {}\n", printable(file->name), printable(file->status.message())));
+  output.print(
+      fmt::format("  {}: {}\n", printable(file->name), printable(file->status.to_string())));
 }
 
 void print(Output& output, const DirectoryListing& listing) {
@@ -131,7 +132,7 @@ Json to_json(const std::optional<ListedFile>& file) {
   if (!file.has_value()) return nullptr;
   return {{"name", file->name},
           {"size_bytes", file->size_bytes},
-          {"problem", file->status.is_ok() ? Json() : Json(file->status.message())}};
+          {"problem", file->status.is_ok() ? Json() : Json(file->status.to_string())}};
 }
 
 Json to_json(const ListedCheckpoint& checkpoint) {
@@ -184,7 +185,7 @@ void print_json(Output& output, const DirectoryListing& listing) {
 ExitCode run(const Options& options, Output& output) {
   const Result<DirectoryListing> listing = list_checkpoints(posix_file_system(), options.logdir);
   if (!listing.is_ok()) {
-    output.print_error(printable(listing.status().message()));
+    output.print_error(listing.status());
     return exit_code_for(listing.status());
   }
   if (options.is_json) {

@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tools/command/text.h"
+
 namespace tintype::command {
 namespace {
 
@@ -69,6 +71,8 @@ void Output::print_error(std::string_view text) {
   clear_progress();
   write_to(stderr, fmt::format("tintype: {}\n", text));
 }
+
+void Output::print_error(const Status& status) { print_error(printable(status.to_string())); }
 
 Status Output::finish() {
   clear_progress();

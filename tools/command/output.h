@@ -26,6 +26,7 @@ class Output {
   void show_progress(std::string_view text);
   void clear_progress();
   void print_error(std::string_view text);
+  void print_error(const Status& status);
 
   // Flushes standard output. A reader that has gone away (`| head`) is no error; a full disk is.
   Status finish();

@@ -74,7 +74,7 @@ ExitCode run_to_end(const Command& command, Output& output) {
     refused = errno_status(error.code().value(), "run", command.arguments->get_name(),
                            "see `ulimit -a` for a limit that is too low");
   }
-  output.print_error(refused.message());
+  output.print_error(refused);
   return exit_code_for(refused);
 }
 

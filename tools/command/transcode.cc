@@ -64,10 +64,11 @@ uint64_t size_of(const std::string& path) {
 // Compressed bytes on a terminal, and a prompt that waits for a whole file, help nobody.
 Status check_terminals(const TranscodeArguments& arguments, const TranscodeTask& task) {
   if (is_standard(task.input) && ::isatty(STDIN_FILENO) == 1) {
-    return Status::invalid_argument("standard input is a terminal; name a file, or pipe one in");
+    return Status::invalid_argument("standard input is a terminal", "name a file, or pipe one in");
   }
   if (is_standard(task.output) && !arguments.may_replace && ::isatty(STDOUT_FILENO) == 1) {
-    return Status::invalid_argument("standard output is a terminal; name a file, or insist by -f");
+    return Status::invalid_argument("standard output is a terminal",
+                                    "name a file, or insist by -f");
   }
   return Status::ok();
 }
@@ -83,16 +84,18 @@ Status check_removal(const TranscodeTask& task) {
   const auto index = place->directory->info(kIndexName);
   if (index.status().code() == StatusCode::not_found) return Status::ok();
   TINTYPE_RETURN_IF_ERROR(index.status());
-  return Status::invalid_argument(fmt::format(
-      "'{}' is not to be removed: beside it stands '{}', the index of a run, which needs the files "
-      "that it names; leave --rm out, or give CheckpointCallback `compression=`",
-      task.input, kIndexName));
+  return Status::invalid_argument(
+      fmt::format(
+          "'{}' is not to be removed: beside it stands '{}', the index of a run, which needs "
+          "the files that it names",
+          task.input, kIndexName),
+      "leave --rm out, or give CheckpointCallback `compression=`");
 }
 
 // What stands under the output's name is dealt with by options of ours.
 Status with_our_remedy(const Status& status) {
   if (status.code() != StatusCode::already_exists) return status;
-  return errno_status(EEXIST, "create", status.path(), "-f replaces it, -o FILE names another");
+  return status.with_remedy("-f replaces it, -o FILE names another");
 }
 
 struct Done {
@@ -168,7 +171,7 @@ Json to_json(const TranscodeArguments& arguments, const std::string& input,
   json["error"] = {
       {"code", to_string(status.code())},
       {"errno", status.error_number() == 0 ? Json() : Json(errno_name(status.error_number()))},
-      {"message", status.message()}};
+      {"message", status.to_string()}};
   return json;
 }
 
@@ -211,7 +214,7 @@ class Batch {
     if (done.is_ok()) {
       print(output_, arguments_, *task, *done);
     } else if (!was_interrupted(done.status())) {
-      output_.print_error(printable(done.status().message()));
+      output_.print_error(done.status());
     }
     return exit_code_for(done.status());
   }
@@ -249,7 +252,7 @@ class Batch {
 ExitCode run(const TranscodeArguments& arguments, Output& output) {
   const Status sensible = check(arguments);
   if (!sensible.is_ok()) {
-    output.print_error(sensible.message());
+    output.print_error(sensible);
     return exit_code_for(sensible);
   }
   return Batch(arguments, output).run();

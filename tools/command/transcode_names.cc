@@ -29,8 +29,8 @@ Result<TranscodeTask> compression_of(const TranscodeArguments& arguments,
   TranscodeTask task{
       .input = input, .output = arguments.output, .form = form_for(arguments, input)};
   if (!is_standard(input) && form_of_name(input) != FileForm::plain) {
-    return Status::invalid_argument(
-        fmt::format("'{}' is compressed already, by its name; decompress it first", input));
+    return Status::invalid_argument(fmt::format("'{}' is compressed already, by its name", input),
+                                    "decompress it first");
   }
   if (arguments.level != 0 && task.form != FileForm::zstd) {
     return Status::invalid_argument("levels are of the zstd form: --form zstd, or a name in .zst");
@@ -49,8 +49,8 @@ Result<TranscodeTask> decompression_of(const TranscodeArguments& arguments,
   if (task.output.empty()) {
     const FileForm form = form_of_name(input);
     if (form == FileForm::plain) {
-      return Status::invalid_argument(
-          fmt::format("'{}' ends in neither .zst nor .ttz; name the output: -o FILE", input));
+      return Status::invalid_argument(fmt::format("'{}' ends in neither .zst nor .ttz", input),
+                                      "name the output: -o FILE");
     }
     task.output = input.substr(0, input.size() - suffix_of(form).size());
   }
@@ -70,13 +70,13 @@ bool has_data_on_stdout(const TranscodeArguments& arguments) {
 
 Status check(const TranscodeArguments& arguments) {
   if (arguments.inputs.size() > 1 && !arguments.output.empty()) {
-    return Status::invalid_argument("one output cannot take several inputs; leave -o out");
+    return Status::invalid_argument("one output cannot take several inputs", "leave -o out");
   }
   if (arguments.is_to_stdout && !arguments.output.empty() && !is_standard(arguments.output)) {
     return Status::invalid_argument("-c and -o name two outputs");
   }
   if (arguments.is_json && has_data_on_stdout(arguments)) {
-    return Status::invalid_argument("JSON and data cannot share standard output; name a file");
+    return Status::invalid_argument("JSON and data cannot share standard output", "name a file");
   }
   return Status::ok();
 }

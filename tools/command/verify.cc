@@ -83,6 +83,8 @@ void print(Output& output, const VerifyReport& report, const Options& options) {
   }
   for (const VerifyProblem& problem : report.problems) output.print(text_of(problem));
   if (options.is_quiet) return;
+  const std::string remedy(report.status().remedy());
+  if (!remedy.empty()) output.print(fmt::format("  remedy: {}\n", remedy));
   for (const std::string& note : report.notes) {
     output.print(fmt::format("  note: {}\n", printable(note)));
   }
@@ -93,6 +95,7 @@ Json to_json(const VerifyProblem& problem) {
           {"extent", problem.extent.has_value() ? Json(*problem.extent) : Json()},
           {"offset", problem.offset},
           {"text", problem.text},
+          {"remedy", problem.remedy},
           {"tensors", problem.tensors}};
 }
 
@@ -120,7 +123,7 @@ Json to_json(const std::string& path, const Outcome& outcome) {
           {"error",
            {{"code", to_string(status.code())},
             {"errno", error_number == 0 ? Json() : Json(errno_name(error_number))},
-            {"message", status.message()}}}};
+            {"message", status.to_string()}}}};
 }
 
 Outcome judge(const std::string& path, const VerifyOptions& options) {
@@ -140,7 +143,7 @@ ExitCode run(const Options& options, Output& output) {
         fmt::format("verifying {} of {}: {}", i + 1, options.paths.size(), printable(path)));
     Outcome outcome = judge(path, verify_options);
     code = worse_of(code, exit_code_of(outcome));
-    if (!outcome.is_ok()) output.print_error(printable(outcome.status().message()));
+    if (!outcome.is_ok()) output.print_error(outcome.status());
     if (options.is_json) {
       files.push_back(to_json(path, outcome));
     } else if (outcome.is_ok()) {

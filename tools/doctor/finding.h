@@ -54,12 +54,12 @@ inline Finding missing(std::string topic, std::string detail, Consequence conseq
           .remedy = std::string(consequence.remedy)};
 }
 
-// The texts of errors end with their remedy.
 inline Finding unusable(std::string topic, const Status& status) {
   return {.topic = std::move(topic),
           .verdict = Verdict::unusable,
           .detail = std::string(status.message()),
           .cost = "saves to this directory fail",
+          .remedy = std::string(status.remedy()),
           .error_number = status.error_number()};
 }
 

@@ -43,21 +43,22 @@ Status check_room(const Options& options) {
   const auto disk_bytes = directory->available_bytes();
   const uint64_t on_disk_bytes = kCopiesOnDisk * options.size_bytes;
   if (disk_bytes.is_ok() && *disk_bytes < on_disk_bytes) {
-    return {StatusCode::out_of_space,
-            fmt::format(
-                "'{}' has {} free, and this needs {} for a while [ENOSPC, errno {}]; choose "
-                "a smaller size",
-                options.directory, format_size(*disk_bytes), format_size(on_disk_bytes), ENOSPC),
-            ENOSPC};
+    return Status(StatusCode::out_of_space,
+                  fmt::format("'{}' has {} free, and this needs {} for a while [ENOSPC, errno {}]",
+                              options.directory, format_size(*disk_bytes),
+                              format_size(on_disk_bytes), ENOSPC),
+                  ENOSPC)
+        .with_remedy("choose a smaller size");
   }
   const uint64_t memory_bytes = available_memory_bytes();
   const uint64_t staging_bytes = staging_bytes_for(options.size_bytes, staging_budget_bytes());
   if (memory_bytes >= options.size_bytes + staging_bytes) return Status::ok();
-  return {StatusCode::resource_exhausted,
-          fmt::format("{} of memory are available, and this needs {} [ENOMEM, errno {}]; free some",
-                      format_size(memory_bytes), format_size(options.size_bytes + staging_bytes),
-                      ENOMEM),
-          ENOMEM};
+  return Status(StatusCode::resource_exhausted,
+                fmt::format("{} of memory are available, and this needs {} [ENOMEM, errno {}]",
+                            format_size(memory_bytes),
+                            format_size(options.size_bytes + staging_bytes), ENOMEM),
+                ENOMEM)
+      .with_remedy("free some");
 }
 
 // Random, so that no file system makes it smaller.

@@ -18,7 +18,7 @@ void tell_once(const Status& reason) {
   static std::atomic<bool> is_told = false;
   if (!is_built_with_cuda() || is_told.exchange(true)) return;
   log_warning("tensors of CUDA devices are copied to the host by torch, which holds the job: " +
-              std::string(reason.message()));
+              reason.to_string());
 }
 
 }  // namespace
