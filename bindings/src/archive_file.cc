@@ -87,6 +87,7 @@ class ArchiveFile {
   static Result<std::unique_ptr<CheckedReader>> open_reader(std::unique_ptr<ByteSource> source,
                                                             CheckedReadOptions options) {
     TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source), {}, is_signal_pending));
+    options.limits = ReadLimits().in_proportion_to(image.file_bytes);
     return CheckedReader::open(std::move(image.source), std::move(options));
   }
 

@@ -37,7 +37,8 @@ Status check_end_records(File& file) {
   TINTYPE_ASSIGN_OR_RETURN(const auto source, FileSource::over(file));
   TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(*source));
   if (form != FileForm::plain) return read_frame_index(*source, form).status();
-  TINTYPE_ASSIGN_OR_RETURN(const ZipIndex index, read_zip_index(*source));
+  const ReadLimits limits = ReadLimits().in_proportion_to(source->size_bytes());
+  TINTYPE_ASSIGN_OR_RETURN(const ZipIndex index, read_zip_index(*source, limits));
   if (index.start_offset == 0 && index.end_offset == source->size_bytes()) return Status::ok();
   return Status::corruption("'" + file.path() +
                             "' has bytes before or behind its archive; it is "

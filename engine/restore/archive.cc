@@ -63,13 +63,13 @@ Result<std::unique_ptr<Archive>> Archive::open(Image image, const ReadLimits& li
 }
 
 Status Archive::load() {
-  TINTYPE_ASSIGN_OR_RETURN(index_, read_zip_index(*image_.source, limits_));
+  const ReadLimits limits = limits_.in_proportion_to(file_bytes());
+  TINTYPE_ASSIGN_OR_RETURN(index_, read_zip_index(*image_.source, limits));
   const auto in_file = [&](const Status& status) {
     return status.with_context(fmt::format("'{}'", path()));
   };
   TINTYPE_ASSIGN_OR_RETURN(byte_order_, check_kind(*image_.source, index_));
   const ArchiveRecord& record = *index_.find(kPickleRecord);
-  const ReadLimits limits = limits_.in_proportion_to(file_bytes());
   auto pickle = read_small_payload(*image_.source, index_, record, limits.pickle_bytes);
   if (!pickle.is_ok()) return in_file(pickle.status());
   const auto tree = read_pickle(std::move(*pickle), limits);

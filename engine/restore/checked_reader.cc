@@ -18,7 +18,7 @@ constexpr uint64_t kCommentLengthBytes = 2;  // the last field of the end record
 
 Result<std::unique_ptr<CheckedReader>> CheckedReader::open(std::unique_ptr<ByteSource> source,
                                                            CheckedReadOptions options) {
-  TINTYPE_ASSIGN_OR_RETURN(ZipIndex index, read_zip_index(*source));
+  TINTYPE_ASSIGN_OR_RETURN(ZipIndex index, read_zip_index(*source, options.limits));
   TINTYPE_RETURN_IF_ERROR(check_kind(*source, index).status());
   return std::unique_ptr<CheckedReader>(
       new CheckedReader(std::move(source), std::move(index), std::move(options)));

@@ -14,6 +14,7 @@
 #include "engine/restore/storage_choice.h"
 #include "engine/restore/window_source.h"
 #include "io/archive/byte_source.h"
+#include "io/archive/read_limits.h"
 #include "io/archive/zip_reader.h"
 
 namespace tintype {
@@ -22,6 +23,7 @@ struct CheckedReadOptions {
   ReadOptions reading;
   StorageChoice storages;
   bool is_checking = true;  // false: only the structure is looked at
+  ReadLimits limits;        // in proportion to the file
 };
 
 // Offsets are from the start of the archive, whatever stands before it in the source. It ends with

@@ -23,7 +23,10 @@ constexpr size_t kShownTensors = 5;
 class Verification {
  public:
   Verification(const Image& image, const VerifyOptions& options)
-      : image_(image), source_(*image.source), options_(options) {
+      : image_(image),
+        source_(*image.source),
+        options_(options),
+        limits_(options.limits.in_proportion_to(image.file_bytes)) {
     report_.path = source_.name();
     report_.form = image.form;
     report_.file_bytes = image.file_bytes;
@@ -31,7 +34,7 @@ class Verification {
   }
 
   Result<VerifyReport> run() {
-    auto index = read_zip_index(source_, options_.limits);
+    auto index = read_zip_index(source_, limits_);
     if (!index.is_ok()) return structural_damage(index.status());
     index_ = std::move(*index);
     report_.notes = index_.notes;
@@ -123,21 +126,17 @@ class Verification {
   Status read_contents() {
     const ArchiveRecord* record = index_.find(kPickleRecord);
     if (record == nullptr) return Status::ok();
-    const ReadLimits limits = options_.limits.in_proportion_to(image_.file_bytes);
-    auto pickle = read_small_payload(source_, index_, *record, limits.pickle_bytes);
+    auto pickle = read_small_payload(source_, index_, *record, limits_.pickle_bytes);
     if (!pickle.is_ok()) {
+      if (pickle.status().code() == StatusCode::unsupported) return note_unknown(pickle.status());
       return leaves_unjudged(pickle.status()) ? pickle.status() : Status::ok();
     }
-    const auto tree = read_pickle(std::move(*pickle), limits);
+    const auto tree = read_pickle(std::move(*pickle), limits_);
     auto contents =
-        tree.is_ok() ? find_contents(*tree, limits) : Result<CheckpointContents>(tree.status());
+        tree.is_ok() ? find_contents(*tree, limits_) : Result<CheckpointContents>(tree.status());
     if (!contents.is_ok()) {
-      if (contents.status().code() == StatusCode::corruption) {
-        add_problem(record->name, record->header_offset, contents.status());
-      } else {
-        report_.notes.push_back("which tensors the records hold is unknown: " +
-                                std::string(contents.status().message()));
-      }
+      if (contents.status().code() != StatusCode::corruption) return note_unknown(contents.status());
+      add_problem(record->name, record->header_offset, contents.status());
       return Status::ok();
     }
     contents_ = std::move(*contents);
@@ -145,6 +144,12 @@ class Verification {
       if (tensor.form == TensorEntry::Form::meta) continue;
       tensors_by_record_[storage_record(tensor.storage_key)].push_back(tensor.name);
     }
+    return Status::ok();
+  }
+
+  Status note_unknown(const Status& reason) {
+    report_.notes.push_back("which tensors the records hold is unknown: " +
+                            std::string(reason.message()));
     return Status::ok();
   }
 
@@ -225,6 +230,7 @@ class Verification {
   const Image& image_;
   const ByteSource& source_;
   const VerifyOptions& options_;
+  const ReadLimits limits_;
   ZipIndex index_;
   std::vector<DamagedExtent> damaged_;
   std::vector<uint32_t> wanted_;  // positions of the records that are checked

@@ -1,5 +1,5 @@
-// What a file may ask of its reader. Real checkpoints stay far below; a hostile one is refused
-// before memory or time is spent on it. Exceeding one is `unsupported`; the text names the limit.
+// What a file may ask of its reader: a hostile one is refused before memory or time is spent on it.
+// Exceeding one is `unsupported`; the text names the limit. docs/limits.md has them for users.
 #pragma once
 
 #include <algorithm>
@@ -28,13 +28,19 @@ struct ReadLimits {
   uint64_t streamed_image_bytes = uint64_t{1} << 30;  // of a `.zst` that must be kept in memory
   uint32_t streamed_window_log = 27;  // of such a file's frames: 128 MiB, as `zstd -d` allows
 
+  // No record of a plain archive, with its entry in the directory, takes less.
+  static constexpr uint64_t kStoredRecordBytesMin = 76;
+
   // The same for a file of this size: what a small one makes of its pickle stays small too, however
-  // well the pickle is compressed. A pickle that is stored as it is never comes near.
+  // well the pickle is compressed, and what a file stores as it is never comes near.
   ReadLimits in_proportion_to(uint64_t file_bytes) const {
     const auto lower = [&](uint64_t& limit, uint64_t free, uint64_t times) {
       if (file_bytes < limit / times) limit = std::min(limit, free + file_bytes * times);
     };
     ReadLimits limits = *this;
+    limits.record_count = std::max(record_count, file_bytes / kStoredRecordBytesMin);
+    limits.directory_bytes = std::max(directory_bytes, file_bytes);
+    limits.pickle_bytes = std::max(pickle_bytes, file_bytes);
     lower(limits.pickle_bytes, uint64_t{16} << 20, expansion_ratio);
     lower(limits.pickle_value_count, 500'000, 4);
     lower(limits.contents_bytes, uint64_t{16} << 20, 64);
