@@ -41,6 +41,8 @@ void Staging::begin(InterruptPoll& interrupts) {
   }
   if (is_rest_early_ && job_->tears != nullptr) {
     read_probes(job_->tears->probe(job_->request.storages, std::random_device{}()));
+    // Where all is in slabs the job may change it from now on, and before_mutation() does not ask.
+    if (status.is_ok() && !reads_job_memory()) job_->tears->ask_witness();
   }
   fail_on_error(status);
 }

@@ -1,5 +1,5 @@
-// Calls that wait for a device, on a simulated CUDA that does nothing meanwhile: they look for
-// signals, and end when their save does.
+// Saves from a device that does nothing meanwhile, on a simulated CUDA: calls that wait for it look
+// for signals and end when their save does, and what is in a slab may change.
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -7,9 +7,12 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "engine/device/cuda_device.h"
 #include "engine/engine.h"
+#include "tests/support/guarded_state.h"
 #include "tests/support/simulated_cuda.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -31,6 +34,7 @@ class DeviceWaits : public testing::TestWithParam<uint64_t> {
     std::mt19937_64 random(1);
     for (std::byte& byte : memory_) byte = static_cast<std::byte>(random());
     cuda_.add_device_memory(memory_);
+    cuda_.add_device_memory(slab_);
     write_text(path_, "old");
   }
   ~DeviceWaits() override {
@@ -71,6 +75,7 @@ class DeviceWaits : public testing::TestWithParam<uint64_t> {
   const TempDir directory_{fast_parent()};
   const std::string path_ = directory_ / "x.pth";
   ByteVector memory_;
+  ByteVector slab_ = ByteVector(8 << 20);
   SimulatedCuda cuda_{1, 1};
   CudaDevices devices_{cuda_};
   std::unique_ptr<Engine> engine_;
@@ -107,6 +112,24 @@ TEST_P(DeviceWaits, a_save_that_is_given_up_holds_nobody_whose_device_hangs) {
   cuda_.hold(false);
   while (engine_->stats().saves_stalled > 0) std::this_thread::sleep_for(kPeriod);
   ASSERT_OK(*engine_->save_async(request()).value()->wait_durable(std::nullopt));
+}
+
+TEST_P(DeviceWaits, a_guarded_save_is_not_torn_by_changes_to_what_is_in_its_slab_by_then) {
+  make_engine(0);
+  std::atomic<bool> is_changed = false;
+  WitnessRecord record;
+  record.changed = [&] { return std::vector<uint32_t>(is_changed ? 1 : 0, 0u); };
+  SaveRequest made = request();
+  made.devices[0].slab = slab_;
+  made.storages[0].is_lazy = true;
+  made.witness = std::make_unique<RecordingWitness>(record);
+  cuda_.hold(true);
+  const auto snapshot = engine_->save_async(std::move(made)).value();
+  ASSERT_OK(engine_->before_mutation());
+  is_changed = true;
+  cuda_.hold(false);
+  ASSERT_OK(*snapshot->wait_durable(std::nullopt));
+  EXPECT_EQ(record.asked, 1);
 }
 
 }  // namespace
