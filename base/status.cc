@@ -113,6 +113,12 @@ Status Status::with_remedy(std::string remedy) const {
   return changed([&](State& s) { s.remedy = std::move(remedy); });
 }
 
+Status Status::of_file(std::string_view path, std::string_view operation) const {
+  if (this->path() == path) return *this;
+  return with_context(fmt::format("{}{}'{}'", operation, operation.empty() ? "" : " ", path))
+      .with_path(std::string(path));
+}
+
 std::string errno_name(int error_number) {
   const char* name = strerrorname_np(error_number);
   return name != nullptr ? name : fmt::format("errno {}", error_number);

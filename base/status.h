@@ -50,7 +50,7 @@ class [[nodiscard]] Status {
   StatusCode code() const { return state_ ? state_->code : StatusCode::ok; }
   // The errno behind the failure; 0 where there is none.
   int error_number() const { return state_ ? state_->error_number : 0; }
-  // The path the failed operation was about; empty where there is none.
+  // The path the failed operation was about, which the message names; empty where there is none.
   std::string_view path() const { return state_ ? std::string_view(state_->path) : ""; }
   // What went wrong, for texts that say themselves how it goes on.
   std::string_view message() const { return state_ ? std::string_view(state_->message) : ""; }
@@ -65,6 +65,9 @@ class [[nodiscard]] Status {
   Status with_code(StatusCode code) const;
   Status with_path(std::string path) const;
   Status with_remedy(std::string remedy) const;
+  // The same failure as one of this file: "operation 'path': " in front, and path(), unless path()
+  // is it already, and the message names it.
+  Status of_file(std::string_view path, std::string_view operation = {}) const;
 
  private:
   struct State {

@@ -124,7 +124,7 @@ void Committer::publish(SaveJob& job) {
 Status Committer::commit_files(SaveJob& job) {
   StageTimer sync(job.trace, "sync");
   for (size_t i = 0; i < job.files.size(); ++i) {
-    TINTYPE_RETURN_IF_ERROR(seal_file(job, i).with_context("save " + job.request.files[i].path));
+    TINTYPE_RETURN_IF_ERROR(seal_file(job, i).of_file(job.request.files[i].path, "save"));
     job.core->note_progress();
   }
   const uint64_t sync_ns = sync.stop_ns();
@@ -158,7 +158,7 @@ Status Committer::expose_files(SaveJob& job) {
     Status status = job.files[i].target->expose();
     job.core->note_progress();
     if (status.is_ok()) continue;
-    status = status.with_context("save " + job.request.files[i].path);
+    status = status.of_file(job.request.files[i].path, "save");
     while (i-- > 0) {
       if (job.files[i].target->retract().is_ok()) continue;
       status = status.with_context("'" + job.request.files[i].path + "' stands all the same");

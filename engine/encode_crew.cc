@@ -120,9 +120,10 @@ void EncodeCrew::encode(Coder& coder, SealedExtent extent) {
   const ExtentRef ref = job.plan.order[extent.position];
   const Extent& place = job.filler.extent(extent.position);
   FileEncoding& encoding = *job.files[ref.image].encoding;
+  const std::string& path = job.request.files[ref.image].path;
   StageTimer timer(job.trace, "encode");
   auto encoder = coder.encoder_for(encoding.form().form);
-  if (!encoder.is_ok()) return job.core->fail(encoder.status());
+  if (!encoder.is_ok()) return job.core->fail(encoder.status().of_file(path, "save"));
   const ByteView bytes = extent.slot.bytes().first(place.size_bytes);
   const auto runs = encoding.elements().runs_in(place.offset, place.size_bytes);
   const Coding coding = coding_for(encoding.form());
@@ -131,8 +132,7 @@ void EncodeCrew::encode(Coder& coder, SealedExtent extent) {
           ? (*encoder)->encode_split(bytes, *extent.split, coder.spare.bytes(), coding)
           : (*encoder)->encode(bytes, runs, coder.spare.bytes(), coding);
   if (!encoded.is_ok()) {
-    return job.core->fail(
-        encoded.status().with_context("save " + job.request.files[ref.image].path));
+    return job.core->fail(encoded.status().of_file(path, "save"));
   }
   std::swap(coder.spare, extent.slot);
   const uint64_t encode_ns = timer.stop_ns();

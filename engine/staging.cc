@@ -27,7 +27,7 @@ Staging::Staging(std::shared_ptr<SaveJob> job, const StagingTools& tools)
 Staging::~Staging() { TINTYPE_CHECK(filled_.empty()); }
 
 void Staging::fail_on_error(const Status& status) {
-  if (!status.is_ok()) job_->core->fail(status.with_context("save " + job_->core->path()));
+  if (!status.is_ok()) job_->core->fail(status.of_file(job_->core->path(), "save"));
 }
 
 void Staging::begin(InterruptPoll& interrupts) {

@@ -130,7 +130,7 @@ bool Writer::start(SlotWrite& write) {
   JobFile& file = job.files[write.file];
   if (!file.is_begun) {
     if (auto status = begin_file(job, file); !status.is_ok()) {
-      job.core->fail(status.with_context("save " + job.request.files[write.file].path));
+      job.core->fail(status.of_file(job.request.files[write.file].path, "save"));
       drop(std::move(write));
       return true;
     }
@@ -174,9 +174,10 @@ void Writer::finish(FinishedWrite& finished) {
   if (finished.status.is_ok()) {
     core.add_written(write.counted_bytes);
   } else {
-    core.fail(finished.status.with_context(fmt::format("save {}: write {} bytes at {:#x}",
-                                                       write.job->request.files[write.file].path,
-                                                       write.size_bytes, write.offset)));
+    const std::string where =
+        fmt::format("write {} bytes at {:#x}", write.size_bytes, write.offset);
+    core.fail(finished.status.with_context(where).of_file(write.job->request.files[write.file].path,
+                                                          "save"));
   }
   count_for_report(done);
   drop(std::move(write));

@@ -50,17 +50,18 @@ class ElementReader {
       return uint32_t{0};
     }
     const ByteSource& source = compared_.archive().source();
-    if (is_crc_due_) return source.read_with_crc(target, offset_ + begin);
-    TINTYPE_RETURN_IF_ERROR(source.read_at(target, offset_ + begin));
-    return uint32_t{0};
+    auto crc = is_crc_due_ ? source.read_with_crc(target, offset_ + begin) : uint32_t{0};
+    Status read = crc.status();
+    if (!is_crc_due_) read = source.read_at(target, offset_ + begin);
+    TINTYPE_RETURN_IF_ERROR(read.of_file(compared_.archive().path()));
+    return crc;
   }
 
   Status finish(uint32_t crc) {
     if (!is_crc_due_) return Status::ok();
     compared_.mark_checked(*record_);
     if (crc == record_->crc32) return Status::ok();
-    return crc_mismatch(*record_, crc)
-        .with_context(fmt::format("'{}'", compared_.archive().path()));
+    return crc_mismatch(*record_, crc).of_file(compared_.archive().path());
   }
 
  private:
@@ -156,8 +157,7 @@ Status ComparedArchive::check(const ArchiveRecord& record, const ReadOptions& op
   TINTYPE_ASSIGN_OR_RETURN(
       const std::vector<RecordCheck> checks,
       check_records(archive_->source(), archive_->index(), {position}, options));
-  TINTYPE_RETURN_IF_ERROR(
-      checks.front().status.with_context(fmt::format("'{}'", archive_->path())));
+  TINTYPE_RETURN_IF_ERROR(checks.front().status.of_file(archive_->path()));
   mark_checked(record);
   return Status::ok();
 }

@@ -36,7 +36,7 @@ Status put_document(Directory& directory, std::string_view name, std::string_vie
   }
   if (status.is_ok()) status = directory.rename(temp, name);
   if (!status.is_ok() && has_name) static_cast<void>(directory.remove(temp));
-  return status.with_context("replace " + std::string(name));
+  return status.of_file(directory.path() + "/" + std::string(name), "replace");
 }
 
 }  // namespace tintype

@@ -65,17 +65,14 @@ Result<std::unique_ptr<Archive>> Archive::open(Image image, const ReadLimits& li
 Status Archive::load() {
   const ReadLimits limits = limits_.in_proportion_to(file_bytes());
   TINTYPE_ASSIGN_OR_RETURN(index_, read_zip_index(*image_.source, limits));
-  const auto in_file = [&](const Status& status) {
-    return status.with_context(fmt::format("'{}'", path()));
-  };
   TINTYPE_ASSIGN_OR_RETURN(byte_order_, check_kind(*image_.source, index_));
   const ArchiveRecord& record = *index_.find(kPickleRecord);
   auto pickle = read_small_payload(*image_.source, index_, record, limits.pickle_bytes);
-  if (!pickle.is_ok()) return in_file(pickle.status());
+  if (!pickle.is_ok()) return pickle.status().of_file(path());
   const auto tree = read_pickle(std::move(*pickle), limits);
-  if (!tree.is_ok()) return in_file(tree.status());
+  if (!tree.is_ok()) return tree.status().of_file(path());
   auto contents = find_contents(*tree, limits);
-  if (!contents.is_ok()) return in_file(contents.status());
+  if (!contents.is_ok()) return contents.status().of_file(path());
   contents_ = std::move(*contents);
   for (size_t i = 0; i < contents_.tensors.size(); ++i) {
     tensors_by_name_.emplace(contents_.tensors[i].name, i);
@@ -105,7 +102,9 @@ Result<const ArchiveRecord*> Archive::record_of(const TensorEntry& tensor) const
 }
 
 Result<uint64_t> Archive::payload_offset(const ArchiveRecord& record) const {
-  return locate_payload(*image_.source, index_, record);
+  auto offset = locate_payload(*image_.source, index_, record);
+  if (!offset.is_ok()) return offset.status().of_file(path());
+  return offset;
 }
 
 Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
@@ -141,7 +140,7 @@ Status Archive::read_record(const ArchiveRecord& record, MutableBytes target) co
                              locate_payload(*image_.source, index_, record));
     return read_payload(*image_.source, payload, record, target);
   };
-  return read().with_context(fmt::format("'{}'", path()));
+  return read().of_file(path());
 }
 
 }  // namespace tintype

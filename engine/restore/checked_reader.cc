@@ -67,7 +67,7 @@ std::vector<std::string> CheckedReader::compressed_storages() const {
 }
 
 Status CheckedReader::read(MutableBytes target, uint64_t offset) {
-  TINTYPE_RETURN_IF_ERROR(read_as_it_is(target, offset));
+  TINTYPE_RETURN_IF_ERROR(read_as_it_is(target, offset).of_file(source_->name()));
   const uint64_t field = size_bytes() - kCommentLengthBytes;
   for (uint64_t at = std::max(field, offset); at < offset + target.size(); ++at) {
     target[at - offset] = std::byte{0};
@@ -123,7 +123,7 @@ Status CheckedReader::finish() {
   for (uint32_t i = 0; i < states_.size(); ++i) {
     if (states_[i] == RecordState::unchecked) left.push_back(i);
   }
-  return check(left);
+  return check(left).of_file(source_->name());
 }
 
 Status CheckedReader::check(const std::vector<uint32_t>& positions) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "engine/restore/record_reader.h"
+#include "io/archive/file_faults.h"
 #include "io/archive/record_names.h"
 #include "io/archive/zip_end.h"
 
@@ -19,13 +20,14 @@ constexpr int kNewestVersion = 10;  // kMaxSupportedFileFormatVersion of torch 2
 
 Result<std::string> read_mark(const ByteSource& source, const ZipIndex& index,
                               const ArchiveRecord& record) {
-  TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes,
-                           read_small_payload(source, index, record, kMaxMarkBytes));
-  return std::string(as_text(bytes));
+  const auto bytes = read_small_payload(source, index, record, kMaxMarkBytes);
+  if (!bytes.is_ok()) return bytes.status().of_file(source.name());
+  return std::string(as_text(*bytes));
 }
 
 Status unsupported(const ByteSource& source, std::string_view what, std::string remedy) {
-  return Status::unsupported(fmt::format("'{}' {}", source.name(), what), std::move(remedy));
+  return Status::unsupported(fmt::format("'{}' {}", source.name(), what), std::move(remedy))
+      .with_path(source.name());
 }
 
 Status check_version(const ByteSource& source, const ZipIndex& index) {
@@ -39,8 +41,7 @@ Status check_version(const ByteSource& source, const ZipIndex& index) {
   int version = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), version);
   if (parsed.ec != std::errc() || version < kOldestVersion) {
-    return Status::corruption(
-        fmt::format("'{}' is damaged: its record 'version' holds no version", source.name()));
+    return damaged_file(source.name(), "is damaged: its record 'version' holds no version");
   }
   if (version <= kNewestVersion) return Status::ok();
   return unsupported(source,
@@ -55,8 +56,8 @@ Result<ByteOrder> read_byte_order(const ByteSource& source, const ZipIndex& inde
   TINTYPE_ASSIGN_OR_RETURN(const std::string text, read_mark(source, index, *record));
   if (text == "little") return ByteOrder::little;
   if (text == "big") return ByteOrder::big;
-  return Status::corruption(fmt::format(
-      "'{}' is damaged: its record 'byteorder' holds neither 'little' nor 'big'", source.name()));
+  return damaged_file(source.name(),
+                      "is damaged: its record 'byteorder' holds neither 'little' nor 'big'");
 }
 
 }  // namespace

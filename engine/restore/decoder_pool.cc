@@ -38,8 +38,8 @@ Status DecoderPool::decode(size_t extent, MutableBytes plain) {
   if (status.is_ok()) {
     status = worker->decoder->decode(indexed, encoded, plain);
     const bool is_damaged = status.code() == StatusCode::corruption;
-    status = status.with_context(
-        fmt::format("'{}': extent {}{}", file_.name(), extent, is_damaged ? " is damaged" : ""));
+    status =
+        status.with_context(fmt::format("extent {}{}", extent, is_damaged ? " is damaged" : ""));
   }
   if (status.is_ok()) is_sound_[extent] = true;
   return status;

@@ -1,5 +1,6 @@
 #include "engine/restore/file_source.h"
 
+#include "io/archive/file_faults.h"
 #include "io/disk/target_path.h"
 
 namespace tintype {
@@ -27,9 +28,7 @@ Status FileSource::read_at(MutableBytes target, uint64_t offset) const {
   while (!target.empty()) {
     TINTYPE_ASSIGN_OR_RETURN(const size_t count, file_->read_at(target, offset));
     if (count == 0) {
-      return Status::corruption(
-                 "'" + name() +
-                 "' became shorter while it was read: another process is writing to it")
+      return damaged_file(name(), "became shorter while it was read: another process writes to it")
           .with_remedy("load it again when that has ended");
     }
     target = target.subspan(count);

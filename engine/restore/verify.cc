@@ -279,7 +279,11 @@ Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
 Result<VerifyReport> verify(std::unique_ptr<ByteSource> file, const VerifyOptions& options) {
   VerifyReport unreadable{.path = file->name(), .file_bytes = file->size_bytes()};
   const auto image = image_of(std::move(file), options.limits, options.reading.is_interrupted);
-  if (image.is_ok()) return Verification(*image, options).run();
+  if (image.is_ok()) {
+    auto report = Verification(*image, options).run();
+    if (!report.is_ok()) return report.status().of_file(unreadable.path);
+    return report;
+  }
   if (image.status().code() != StatusCode::corruption) return image.status();
   unreadable.problems.push_back({.text = std::string(image.status().message()),
                                  .remedy = std::string(image.status().remedy())});

@@ -44,7 +44,7 @@ class ExtentDecompression final : public PieceWork {
     }
     const Status status =
         slot.decoder->decode(slot.extent, encoded, slot.plain.first(slot.extent.plain_bytes));
-    if (!status.is_ok()) return status.with_context("'" + name_ + "'");
+    if (!status.is_ok()) return status.of_file(name_);
     meter_.input_bytes += encoded.size();
     return Status::ok();
   }

@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "io/archive/compressed_faults.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/extent_decoder.h"
+#include "io/archive/file_faults.h"
 
 namespace tintype {
 

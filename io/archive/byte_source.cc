@@ -7,6 +7,7 @@
 
 #include "base/crc32_combine.h"
 #include "io/archive/crc32.h"
+#include "io/archive/file_faults.h"
 
 namespace tintype {
 namespace {
@@ -44,9 +45,9 @@ Status check_range(const ByteSource& source, uint64_t offset, uint64_t size_byte
   if (offset <= source.size_bytes() && size_bytes <= source.size_bytes() - offset) {
     return Status::ok();
   }
-  return Status::corruption(
-      fmt::format("'{}' ends at byte {}, but {} bytes at {} are needed: it is cut off",
-                  source.name(), source.size_bytes(), size_bytes, offset));
+  return damaged_file(source.name(),
+                      fmt::format("ends at byte {}, but {} bytes at {} are needed: it is cut off",
+                                  source.size_bytes(), size_bytes, offset));
 }
 
 Result<ByteVector> read_range(const ByteSource& source, uint64_t offset, uint64_t size_bytes) {

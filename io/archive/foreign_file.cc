@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "io/archive/file_faults.h"
 #include "io/archive/zip_end.h"
 
 namespace tintype {
@@ -39,7 +40,8 @@ constexpr size_t kTarMagicOffset = 257;
 constexpr size_t kSafetensorsHeaderOffset = 8;
 
 Status of_another_kind(const ByteSource& source, std::string_view what, std::string_view remedy) {
-  return Status::unsupported(fmt::format("'{}' is {}", source.name(), what), std::string(remedy));
+  return Status::unsupported(fmt::format("'{}' is {}", source.name(), what), std::string(remedy))
+      .with_path(source.name());
 }
 
 }  // namespace
@@ -47,17 +49,17 @@ Status of_another_kind(const ByteSource& source, std::string_view what, std::str
 Status explain_foreign_file(const ByteSource& source) {
   const uint64_t size_bytes = source.size_bytes();
   if (size_bytes == 0) {
-    return Status::corruption(fmt::format(
-        "'{}' is empty (0 bytes): its writer or a copy of it did not finish", source.name()));
+    return damaged_file(source.name(),
+                        "is empty (0 bytes): its writer or a copy of it did not finish");
   }
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes,
                            read_range(source, 0, std::min(size_bytes, kHeadBytes)));
   const std::string_view head = as_text(bytes);
   if (head.starts_with("PK\x03\x04")) {
-    return Status::corruption(fmt::format(
-        "'{}' is cut off: it begins as an archive, but no end record stands at the end of its {} "
-        "bytes",
-        source.name(), size_bytes));
+    return damaged_file(source.name(),
+                        fmt::format("is cut off: it begins as an archive, but no end record stands "
+                                    "at the end of its {} bytes",
+                                    size_bytes));
   }
   for (const KnownBeginning& known : kKnownBeginnings) {
     if (head.starts_with(known.bytes)) return of_another_kind(source, known.what, known.remedy);
@@ -70,8 +72,7 @@ Status explain_foreign_file(const ByteSource& source) {
     return of_another_kind(source, "a safetensors file",
                            "read it with safetensors.torch.load_file");
   }
-  return Status::corruption(
-             fmt::format("'{}' is no checkpoint: it neither begins nor ends as one", source.name()))
+  return damaged_file(source.name(), "is no checkpoint: it neither begins nor ends as one")
       .with_remedy("check the path, or copy it again");
 }
 

@@ -4,10 +4,10 @@
 
 #include <fmt/format.h>
 
-#include "io/archive/compressed_faults.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/compressed_layout.h"
 #include "io/archive/crc32.h"
+#include "io/archive/file_faults.h"
 
 namespace tintype {
 namespace {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "io/archive/file_faults.h"
 #include "io/archive/read_limits.h"
 
 namespace tintype {
@@ -19,7 +20,7 @@ constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
 constexpr uint16_t kSaturated16 = 0xFFFF;
 
 Status damaged(const ByteSource& source, std::string_view what) {
-  return Status::corruption(fmt::format("'{}' is damaged: {}", source.name(), what));
+  return damaged_file(source.name(), fmt::format("is damaged: {}", what));
 }
 
 // What the 22 bytes at the end say.

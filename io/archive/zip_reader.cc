@@ -19,11 +19,9 @@ constexpr uint16_t kFlagDescriptor = 0x0008;
 constexpr uint32_t kDosDirectory = 0x10;  // in the external attributes
 constexpr uint16_t kZip64ExtraId = 0x0001;
 
-// "record 'data/0' (byte 123 of 'x.pth'): what".
-Status damaged(const ByteSource& source, std::string_view name, uint64_t offset,
-               std::string_view what) {
-  return Status::corruption(
-      fmt::format("record '{}' (byte {} of '{}'): {}", name, offset, source.name(), what));
+// "record 'data/0' (byte 123): what".
+Status damaged(std::string_view name, uint64_t offset, std::string_view what) {
+  return Status::corruption(fmt::format("record '{}' (byte {}): {}", name, offset, what));
 }
 
 // Replaces those of `fields` that are saturated by the values of the zip64 extra, which has them in
@@ -93,9 +91,8 @@ class DirectoryReader {
       TINTYPE_RETURN_IF_ERROR(read_entry());
     }
     if (at_ != directory_.size()) {
-      return Status::corruption(
-          fmt::format("'{}': its directory has {} bytes more than its {} entries", source_.name(),
-                      directory_.size() - at_, place_.record_count));
+      return Status::corruption(fmt::format("its directory has {} bytes more than its {} entries",
+                                            directory_.size() - at_, place_.record_count));
     }
     TINTYPE_RETURN_IF_ERROR(check_order());
     for (uint32_t i = 0; i < index_.records.size(); ++i) {
@@ -108,7 +105,7 @@ class DirectoryReader {
   Status check_limits() const {
     const auto refuse = [&](uint64_t value, uint64_t limit, std::string_view what) {
       return Status::unsupported(
-          fmt::format("'{}' has {} {}, over the limit of {}", source_.name(), value, what, limit));
+          fmt::format("it has {} {}, over the limit of {}", value, what, limit));
     };
     if (place_.record_count > limits_.record_count) {
       return refuse(place_.record_count, limits_.record_count, "records");
@@ -129,14 +126,14 @@ class DirectoryReader {
   }
 
   Status entry_damaged(std::string_view name, std::string_view what) const {
-    return damaged(source_, name, place_.offset + at_, what);
+    return damaged(name, place_.offset + at_, what);
   }
 
   Status read_entry() {
     const ByteView rest = ByteView(directory_).subspan(at_);
     if (rest.size() < kEntryBytes || as_text(rest).substr(0, 4) != "PK\x01\x02") {
-      return Status::corruption(fmt::format("'{}' is damaged: no directory entry at byte {}",
-                                            source_.name(), place_.offset + at_));
+      return Status::corruption(
+          fmt::format("it is damaged: no directory entry at byte {}", place_.offset + at_));
     }
     const size_t name_bytes = load_little_endian<uint16_t>(rest, 28);
     const size_t extra_bytes = load_little_endian<uint16_t>(rest, 30);
@@ -231,13 +228,13 @@ class DirectoryReader {
       const uint64_t room = record.limit_offset - record.header_offset;
       const uint64_t header = kLocalHeaderBytes + index_.root.size() + 1 + record.name.size();
       if (header > room || record.stored_bytes > room - header) {
-        return damaged(source_, record.name, record.header_offset,
+        return damaged(record.name, record.header_offset,
                        fmt::format("its {} bytes reach into what follows at byte {}",
                                    record.stored_bytes, record.limit_offset));
       }
     }
     if (!records.empty() && records.front().header_offset != index_.start_offset) {
-      return damaged(source_, records.front().name, index_.start_offset,
+      return damaged(records.front().name, index_.start_offset,
                      "the archive does not begin with a record");
     }
     return Status::ok();
@@ -269,13 +266,15 @@ const ArchiveRecord* ZipIndex::find(std::string_view name) const {
 }
 
 Result<ZipIndex> read_zip_index(const ByteSource& source, const ReadLimits& limits) {
-  return DirectoryReader(source, limits).run();
+  auto index = DirectoryReader(source, limits).run();
+  if (!index.is_ok()) return index.status().of_file(source.name());
+  return index;
 }
 
 Result<uint64_t> locate_payload(const ByteSource& source, const ZipIndex& index,
                                 const ArchiveRecord& record) {
   const auto wrong = [&](std::string_view what) {
-    return damaged(source, record.name, record.header_offset, what);
+    return damaged(record.name, record.header_offset, what);
   };
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector header,
                            read_range(source, record.header_offset, kLocalHeaderBytes));
@@ -324,7 +323,7 @@ Status check_descriptor(const ByteSource& source, const ArchiveRecord& record,
       (is_narrow && as_text(bytes).starts_with(as_text(narrow)))) {
     return Status::ok();
   }
-  return damaged(source, record.name, offset,
+  return damaged(record.name, offset,
                  "the copy of CRC and sizes behind it differs from the directory");
 }
 

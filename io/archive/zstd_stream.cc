@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "io/archive/compressed_faults.h"
 #include "io/archive/compressed_form.h"
+#include "io/archive/file_faults.h"
 #include "io/archive/zstd_context.h"
 
 namespace tintype {

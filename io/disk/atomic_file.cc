@@ -66,7 +66,7 @@ struct AtomicFile::State {
   Status expose();
   Status retract();
   Status step(std::string_view name, const Status& status) const {
-    return status.is_ok() ? status : status.with_context(name).with_path(target.path);
+    return status.with_context(name).of_file(target.path, "save");
   }
 };
 
@@ -91,6 +91,7 @@ Status AtomicFile::State::check_space(uint64_t planned_bytes) {
                 fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]", target.path,
                             planned_bytes, *available, ENOSPC),
                 ENOSPC)
+      .with_path(target.path)
       .with_remedy("free space on this file system or save elsewhere");
 }
 
@@ -373,10 +374,10 @@ Status replace_file(FileSystem& file_system, const std::string& path, ByteView c
   const auto write = [&]() -> Status {
     TINTYPE_ASSIGN_OR_RETURN(auto target, AtomicFile::open(file_system, path, std::move(options)));
     TINTYPE_RETURN_IF_ERROR(target->begin(content.size()));
-    TINTYPE_RETURN_IF_ERROR(write_fully(target->file(), content, 0).with_path(path));
+    TINTYPE_RETURN_IF_ERROR(write_fully(target->file(), content, 0));
     return target->commit(content.size());
   };
-  return write().with_context("replace '" + path + "'");
+  return write().of_file(path, "replace");
 }
 
 }  // namespace tintype

@@ -13,6 +13,7 @@ namespace tintype {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 Result<std::vector<std::string>> three_names() {
   return std::vector<std::string>{"first, too long to lie in the string", "second", "third"};
@@ -62,6 +63,17 @@ TEST(Status, one_field_is_replaced_and_the_others_stay) {
   EXPECT_EQ(changed.message(), status.message());
   EXPECT_EQ(changed.error_number(), ENOENT);
   EXPECT_EQ(status.remedy(), "ask the owner");
+}
+
+TEST(Status, a_file_is_named_once_by_whoever_knows_it_first) {
+  const Status nameless = Status::corruption("record 'data/0': CRC-32 differs").of_file("/x.pth");
+  EXPECT_EQ(nameless.message(), "'/x.pth': record 'data/0': CRC-32 differs");
+  EXPECT_EQ(nameless.path(), "/x.pth");
+  EXPECT_EQ(nameless.of_file("/x.pth", "load").message(), nameless.message());
+  const Status of_another = errno_status(EIO, "write", "/(unnamed)").of_file("/x.pth", "save");
+  EXPECT_THAT(std::string(of_another.message()), StartsWith("save '/x.pth': write '/(unnamed)': "));
+  EXPECT_EQ(of_another.path(), "/x.pth");
+  EXPECT_OK(Status().of_file("/x.pth"));
 }
 
 TEST(Status, corruption_says_where_a_sound_file_may_come_from) {

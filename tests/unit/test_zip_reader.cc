@@ -210,7 +210,7 @@ TEST(ZipReader, a_local_header_that_differs_is_corruption) {
     const auto index = read_zip_index(source);
     ASSERT_OK(index);
     EXPECT_THAT(locate_payload(source, *index, index->records[0]),
-                IsStatus(StatusCode::corruption, HasSubstr("record 'data.pkl' (byte 0")));
+                IsStatus(StatusCode::corruption, HasSubstr("record 'data.pkl' (byte 0): ")));
   }
 }
 

@@ -1,4 +1,4 @@
-#include "io/archive/compressed_faults.h"
+#include "io/archive/file_faults.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 namespace tintype {
 
 Status damaged_file(std::string_view name, std::string_view what) {
-  return Status::corruption(fmt::format("'{}' {}", name, what));
+  return Status::corruption(fmt::format("'{}' {}", name, what)).with_path(std::string(name));
 }
 
 Status newer_planes_form(std::string_view name, uint32_t version) {

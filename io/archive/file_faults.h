@@ -1,4 +1,4 @@
-// What readers of the compressed forms say of a file that they cannot read.
+// What readers say of a file that they cannot read.
 #pragma once
 
 #include <cstdint>
