@@ -11,6 +11,7 @@
 #include "engine/restore/crc_pass.h"
 #include "engine/restore/image.h"
 #include "engine/restore/record_reader.h"
+#include "io/archive/compressed_form.h"
 #include "io/archive/pickle_reader.h"
 #include "io/archive/record_names.h"
 
@@ -28,7 +29,6 @@ class Verification {
         options_(options),
         limits_(options.limits.in_proportion_to(image.file_bytes)) {
     report_.path = source_.name();
-    report_.form = image.form;
     report_.file_bytes = image.file_bytes;
     report_.size_bytes = source_.size_bytes();
   }
@@ -277,14 +277,20 @@ Result<VerifyReport> verify(FileSystem& file_system, const std::string& path,
 }
 
 Result<VerifyReport> verify(std::unique_ptr<ByteSource> file, const VerifyOptions& options) {
-  VerifyReport unreadable{.path = file->name(), .file_bytes = file->size_bytes()};
+  TINTYPE_ASSIGN_OR_RETURN(FileForm form, detect_form(*file));
+  // What is cut off before the end of the longest magic number may have begun as its name says.
+  if (file->size_bytes() < kPlanesMagic.size()) form = form_of_name(file->name());
+  const std::string path = file->name();
+  const uint64_t file_bytes = file->size_bytes();
   const auto image = image_of(std::move(file), options.limits, options.reading.is_interrupted);
   if (image.is_ok()) {
     auto report = Verification(*image, options).run();
-    if (!report.is_ok()) return report.status().of_file(unreadable.path);
+    if (!report.is_ok()) return report.status().of_file(path);
+    report->form = form;
     return report;
   }
   if (image.status().code() != StatusCode::corruption) return image.status();
+  VerifyReport unreadable{.path = path, .form = form, .file_bytes = file_bytes};
   unreadable.problems.push_back({.text = std::string(image.status().message()),
                                  .remedy = std::string(image.status().remedy())});
   return unreadable;

@@ -68,6 +68,20 @@ def test_damage_names_the_record_and_every_tensor_it_costs(checkpoint: Path) -> 
     assert "    lost: embedding, head\n" in done.stdout
 
 
+@pytest.mark.parametrize(("suffix", "form"), [(".ttz", "planes"), (".zst", "zstd"), ("", "plain")])
+def test_a_cut_off_file_is_of_the_form_that_it_began_in(
+    tmp_path: Path, suffix: str, form: str
+) -> None:
+    whole = tmp_path / f"m.pth{suffix}"
+    tintype.save({"w": torch.rand(50_000)}, whole)
+    for length, name in ((9, "x.pth"), (5000, "x.pth"), (100_000, whole.name), (3, whole.name)):
+        cut = tmp_path / "cut" / name
+        cut.parent.mkdir(exist_ok=True)
+        cut.write_bytes(whole.read_bytes()[:length])
+        (file,) = run_json("verify", cut, expect=CORRUPT)["files"]
+        assert (file["verdict"], file["form"]) == ("damaged", form), length
+
+
 def test_every_bit_of_a_payload_counts(checkpoint: Path) -> None:
     record = record_of(checkpoint, "bias")
     places = range(record["offset"], record["offset"] + record["size_bytes"], 97)
