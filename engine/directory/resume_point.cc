@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -50,6 +51,40 @@ Status check_candidate(DirectoryState& state, const Candidate& candidate) {
   return check_full_file(state, *state.caller_directory, name);
 }
 
+// A file that an epoch cannot be resumed from, by all names that lead to it.
+struct Rejected {
+  uint64_t sequence = 0;
+  std::optional<uint64_t> inode;
+  std::string names;
+  Status reason;
+};
+
+std::optional<uint64_t> inode_of(const DirectoryState& state, const std::string& name) {
+  const Result<FileInfo> info = state.caller_directory->info(name);
+  return info.is_ok() ? std::optional(info->inode) : std::nullopt;
+}
+
+// The first that a job can go on from, and what stands before it. What is known to be damaged is
+// neither read nor told again under its other names.
+std::optional<Candidate> find_usable(DirectoryState& state,
+                                     const std::vector<Candidate>& candidates,
+                                     std::vector<Rejected>& rejected) {
+  for (const Candidate& candidate : candidates) {
+    const std::string name = state.full_name(candidate.base);
+    const uint64_t sequence = candidate.entry.sequence;
+    const std::optional<uint64_t> inode = inode_of(state, name);
+    if (inode.has_value() && !rejected.empty() && rejected.back().inode == inode &&
+        rejected.back().sequence == sequence) {
+      rejected.back().names += ", " + name;
+      continue;
+    }
+    Status status = check_candidate(state, candidate);
+    if (status.is_ok()) return candidate;
+    rejected.push_back({sequence, inode, name, std::move(status)});
+  }
+  return std::nullopt;
+}
+
 ResumePoint point_for(const DirectoryState& state, const Candidate& candidate) {
   return {.path = state.path_of(state.full_name(candidate.base)),
           .stage = candidate.entry.stage,
@@ -75,18 +110,18 @@ Result<ResumePoint> point_from_file(const DirectoryState& state, const std::stri
 
 Result<ResumePoint> locate_by_age_or_rank(DirectoryState& state, bool is_best_wanted) {
   const CheckpointIndex index = published_index(state);
+  std::vector<Rejected> rejected;
+  const std::optional<Candidate> usable =
+      find_usable(state, list_candidates(state, index, is_best_wanted), rejected);
   std::vector<std::string> notes;
-  for (const Candidate& candidate : list_candidates(state, index, is_best_wanted)) {
-    const Status status = check_candidate(state, candidate);
-    if (status.is_ok()) {
-      ResumePoint point = point_for(state, candidate);
-      for (std::string& note : notes)
-        note += "; resuming from " + candidate.entry.stem + " instead";
-      point.notes = std::move(notes);
-      return point;
-    }
-    notes.push_back(state.full_name(candidate.base) +
-                    " cannot be used: " + std::string(status.message()));
+  for (const Rejected& one : rejected) {
+    notes.push_back(one.names + " cannot be used: " + std::string(one.reason.message()));
+  }
+  if (usable.has_value()) {
+    ResumePoint point = point_for(state, *usable);
+    for (std::string& note : notes) note += "; resuming from " + usable->entry.stem + " instead";
+    point.notes = std::move(notes);
+    return point;
   }
   // Without an index, the names still mean what they say.
   const std::string name = state.full_name(is_best_wanted ? kBestBase : kLastBase);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -53,9 +54,12 @@ def test_damage_after_the_start_is_walked_around_too(tmp_path: Path) -> None:
     model = new_model()
     with open_callback(tmp_path, model, resume="best", save_n_best=2) as callback:
         flip_a_byte(folder / "best_full.pth")
-        with pytest.warns(UserWarning, match="cannot be used.*; resuming from train.1 instead$"):
+        with pytest.warns(UserWarning, match="; resuming from train.1 instead$") as caught:
             assert callback.on_stage_start("train") == 2
     assert model.weight.item() == 1
+    (warning,) = (str(one.message) for one in caught)  # of one file with three names
+    assert re.search("best_full.pth, [^:]*last_full.pth[^:]* cannot be used: ", warning)
+    assert "train.2_full.pth" in warning.partition(" cannot be used: ")[0]
 
 
 def test_a_truncated_and_a_missing_file_are_walked_around(tmp_path: Path) -> None:

@@ -58,7 +58,16 @@ TEST_F(CheckpointDirectoryTest, damage_after_the_start_is_walked_around_with_not
   open();
   save("train", 1, .3);
   save("train", 2, .1);
-  const auto point = directory_->find_resume_point("last");
+  auto point = directory_->find_resume_point("last");
+  ASSERT_TRUE(point.is_ok());
+  EXPECT_EQ(point->path, folder_ + "/train.1_full.pth");  // the others are the same file
+  EXPECT_THAT(point->notes, ElementsAre("last_full.pth, train.2_full.pth, best_full.pth cannot be "
+                                        "used: bad bytes; resuming from train.1 instead"));
+
+  const std::string copy = folder_ + "/last_full.pth";  // as where the file system has no links
+  ASSERT_TRUE(std::filesystem::remove(copy));
+  std::filesystem::copy_file(folder_ + "/train.2_full.pth", copy);
+  point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok());
   EXPECT_EQ(point->path, folder_ + "/train.2_full.pth");
   EXPECT_THAT(point->notes, ElementsAre("last_full.pth cannot be used: bad bytes; "
