@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -38,9 +39,10 @@ def test_the_table_has_a_line_for_each_row(tmp_path: Path) -> None:
     done = run_command("bench", tmp_path, "-s", 2, "-r", 1)
     assert done.returncode == OK and done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["SAVE", "ENGINE", "PLAIN", "PLAIN", "÷", "ENGINE", "(RANGE)"]
+    columns = ["SAVE", "MEDIAN ENGINE", "MEDIAN PLAIN", "MEDIAN OF PLAIN ÷ ENGINE (RANGE)"]
+    assert re.split("  +", lines[0]) == columns
     assert lines[1].startswith("2 MiB, durable") and lines[2].startswith("2 MiB, caller held")
-    assert "medians of 1 rounds" in lines[-1]
+    assert "; 1 rounds, in turns" in lines[-1]
 
 
 def test_too_little_space_and_no_directory_are_said(tmp_path: Path) -> None:

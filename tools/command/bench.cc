@@ -29,7 +29,7 @@ constexpr const char* kDescription =
     "\n"
     "Saves random bytes by the engine and, in turns, by buffered writes with fdatasync and "
     "rename,\n"
-    "and prints medians and the ratio of the two, with its range over the rounds. `durable` is\n"
+    "and prints the medians, and the median and range of their ratio in each round. `durable` is\n"
     "until a power cut loses nothing; `caller held` is how long save_async keeps the training\n"
     "loop, beside a plain save, which keeps it to the end. Needs four times the size on the\n"
     "disk and about twice in memory for a while, says so first where they are not there, and\n"
@@ -53,7 +53,7 @@ std::string rate_text(const Row& row, double seconds) {
 
 void print(Output& output, const Report& report, const Options& options) {
   Table table({Align::left, Align::right, Align::right, Align::left});
-  table.add({"SAVE", "ENGINE", "PLAIN", "PLAIN ÷ ENGINE (RANGE)"});
+  table.add({"SAVE", "MEDIAN ENGINE", "MEDIAN PLAIN", "MEDIAN OF PLAIN ÷ ENGINE (RANGE)"});
   for (const Row& row : report.rows) {
     const std::vector<double> ratios = self_test::ratios(row);
     table.add({fmt::format("{}, {}", format_size(row.size_bytes), row.name),
@@ -63,8 +63,8 @@ void print(Output& output, const Report& report, const Options& options) {
                            ratios.back())});
   }
   output.print(table.text());
-  output.print(fmt::format("\n{}: engine by {}; medians of {} rounds, in turns\n",
-                           printable(report.directory), report.backend, options.round_count));
+  output.print(fmt::format("\n{}: engine by {}; {} rounds, in turns\n", printable(report.directory),
+                           report.backend, options.round_count));
 }
 
 void print_json(Output& output, const Report& report) {
