@@ -3,11 +3,13 @@
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
@@ -88,12 +90,14 @@ Result<FullFileFacts> read_facts(const nb::callable& read, const std::string& pa
   return facts;
 }
 
+using Form = std::pair<std::string, bool>;  // its name, and whether it is adaptive
+// Of a file, of a file, and of a full file and the light one's path.
+using Callbacks = std::tuple<nb::callable, nb::callable, nb::callable>;
+
 std::unique_ptr<CheckpointDirectory> open(const std::string& logdir, uint32_t save_n_best,
                                           const std::string& main_metric, bool is_minimized,
                                           const std::string& metrics_filename, bool is_resumed,
-                                          const std::string& form, bool is_adaptive,
-                                          const nb::callable& facts, const nb::callable& check,
-                                          const nb::callable& make_light) {
+                                          const Form& form, const Callbacks& callbacks) {
   const PythonCall active;
   CheckpointDirectoryOptions options;
   options.logdir = logdir;
@@ -102,13 +106,15 @@ std::unique_ptr<CheckpointDirectory> open(const std::string& logdir, uint32_t sa
   options.is_metric_minimized = is_minimized;
   options.metrics_filename = metrics_filename;
   options.is_resumed = is_resumed;
-  options.form = {.form = form_named(form), .is_adaptive = is_adaptive};
+  options.form = {.form = form_named(form.first), .is_adaptive = form.second};
+  const auto& [facts, check, make_light] = callbacks;
   // They run on the thread that calls open() or find_resume_point(), which holds the GIL.
-  options.read_facts = [facts](const std::string& path) { return read_facts(facts, path); };
-  options.check_file = [check](const std::string& path) {
+  options.read_facts = [facts = facts](const std::string& path) { return read_facts(facts, path); };
+  options.check_file = [check = check](const std::string& path) {
     return call_python(path, [&] { check(path); });
   };
-  options.make_light = [make_light](const std::string& full, const std::string& light) {
+  options.make_light = [make_light = make_light](const std::string& full,
+                                                 const std::string& light) {
     return call_python(light, [&] { make_light(full, light); });
   };
   return value_or_raise(CheckpointDirectory::open(std::move(options)));

@@ -114,10 +114,12 @@ class CheckpointCallback:
             bool(minimize_metric),
             metrics_filename,
             self._resume is not None,
-            *self._form,
-            _read_facts,
-            _check_file,
-            functools.partial(_make_light, self._model_keys, light_layout),
+            self._form,
+            (
+                _read_facts,
+                _check_file,
+                functools.partial(_make_light, self._model_keys, light_layout),
+            ),
         )
         if self._resume is not None:
             self._resume = _resolve(self._resume, self._directory.path)

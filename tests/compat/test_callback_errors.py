@@ -313,11 +313,8 @@ def test_a_second_callback_of_one_process_closes_the_older(tmp_path: Path) -> No
             True,
             "_metrics.json",
             False,
-            "plain",
-            False,
-            print,
-            print,
-            print,
+            ("plain", False),
+            (print, print, print),
         )
     newer.close()
 
