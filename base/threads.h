@@ -61,7 +61,11 @@ class ThreadGroup {
 
   template <typename Body>
   Status start(const char* name, Body body) {
-    threads_.reserve(threads_.size() + 1);  // before: a thread that runs must have its place
+    try {
+      threads_.reserve(threads_.size() + 1);  // before: a thread that runs must have its place
+    } catch (const std::bad_alloc&) {
+      return no_memory("a thread");
+    }
     TINTYPE_ASSIGN_OR_RETURN(std::thread thread, start_thread(name, std::move(body)));
     threads_.push_back(std::move(thread));
     return Status::ok();
