@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,28 @@ def test_slab_that_finds_no_room_is_said_once_and_done_without(
         devices.attach(request)  # type: ignore[arg-type]
     assert request.slabs == [] and tried == ["cuda:0"]
     assert devices.current_streams() == [(0, 1000)]
+
+
+def test_saves_go_on_where_the_slab_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_empty = torch.empty
+
+    def refuse_on_devices(*size: Any, **options: Any) -> torch.Tensor:
+        if str(options.get("device", "")).startswith("cuda"):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real_empty(*size, **options)
+
+    monkeypatch.setattr(torch, "empty", refuse_on_devices)
+    monkeypatch.setattr(_tintype.Request, "cuda_devices", property(lambda request: [0]))
+    path = tmp_path / "x.pth"
+    engine = tintype.Engine(device_slab_bytes=1 << 20)
+    with pytest.warns(UserWarning, match="cuda:0 has no room.*CUDA out of memory") as caught:
+        for number in range(3):
+            engine.save_async({"number": torch.tensor(number)}, path).wait_durable()
+            assert torch.load(path, weights_only=True)["number"] == number
+    engine.close()
+    assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
 
 
 def test_without_the_option_there_is_no_slab_and_without_devices_no_stream() -> None:
