@@ -135,7 +135,8 @@ class Verification {
     auto contents =
         tree.is_ok() ? find_contents(*tree, limits_) : Result<CheckpointContents>(tree.status());
     if (!contents.is_ok()) {
-      if (contents.status().code() != StatusCode::corruption) return note_unknown(contents.status());
+      if (contents.status().code() != StatusCode::corruption)
+        return note_unknown(contents.status());
       add_problem(record->name, record->header_offset, contents.status());
       return Status::ok();
     }
