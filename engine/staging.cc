@@ -256,7 +256,7 @@ void Staging::complete() {
   if (job_->tears != nullptr && !job_->core->is_doomed()) judge_tears();
 }
 
-void Staging::read_probes(SourcePieces pieces) {
+void Staging::read_probes(const SourcePieces& pieces) {
   fail_on_error(job_->copies.copy(pieces, probe_copies_));
 }
 

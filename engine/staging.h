@@ -84,7 +84,7 @@ class Staging {
   void hand_on(size_t position, Filled& filled);
   bool find_next(CopiesInFlight& next);
   bool wait_while_wanted(const CopiesInFlight& copies, InterruptPoll* interrupts) const;
-  void read_probes(SourcePieces pieces);
+  void read_probes(const SourcePieces& pieces);
   void judge_tears();
 
   const std::shared_ptr<SaveJob> job_;
