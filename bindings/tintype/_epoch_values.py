@@ -42,8 +42,18 @@ def as_numbers(metrics: Any) -> dict[str, float]:
     for name, value in metrics.items():
         if not isinstance(name, str):
             raise TypeError(f"metric names must be str, not {type(name).__qualname__}: {name!r}")
+        if not _is_text(name):
+            raise ValueError(f"metric {name!r} has a name that cannot be written: no UTF-8")
         numbers[str.__str__(name)] = _as_float(name, value)
     return numbers
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def _as_float(name: str, value: Any) -> float:

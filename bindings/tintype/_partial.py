@@ -37,9 +37,12 @@ class NameFilter:
         """
         kept = self._prune(obj, None) if type(obj) in _CUTTABLE else None
         for key in self._keys:
-            if key not in self._cut_out:
+            if key not in self._cut_out and not self._is_within_another(key, archive):
                 raise _nothing_cut_out(key, archive)
         return kept
+
+    def _is_within_another(self, key: str, archive: Archive) -> bool:
+        return any(_leads_to(other, key) for other in self._cut_out) and _has(archive, key)
 
     def _prune(self, obj: Any, name: str | None) -> Any:
         if type(obj) in (list, tuple):
@@ -94,8 +97,12 @@ def _join(name: str | None, part: str) -> str:
     return part if name is None else f"{name}/{part}"
 
 
+def _has(archive: Archive, key: str) -> bool:
+    return any(_leads_to(key, name) for name in (*archive.tensors, *archive.values))
+
+
 def _nothing_cut_out(key: str, archive: Archive) -> Exception:
-    if any(_leads_to(key, name) for name in (*archive.tensors, *archive.values)):
+    if _has(archive, key):
         return UnsupportedError(
             f"{archive.path}: {key!r} cannot be loaded alone, since what it names has no place of "
             "its own among nested dicts, lists and tuples: choose what it lies in"

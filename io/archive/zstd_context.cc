@@ -27,7 +27,11 @@ Status zstd_status(size_t result, std::string_view operation) {
     case ZSTD_error_memory_allocation: return no_memory(fmt::format("zstd {}", operation));
     case ZSTD_error_parameter_outOfBound:
     case ZSTD_error_parameter_unsupported: return Status::invalid_argument(std::move(text));
-    case ZSTD_error_frameParameter_windowTooLarge: return Status::unsupported(std::move(text));
+    case ZSTD_error_dictionary_wrong:
+      return Status::unsupported("it was compressed with a dictionary of its own",
+                                 "decompress it with `zstd -d -D DICTIONARY`");
+    case ZSTD_error_frameParameter_windowTooLarge:
+      return Status::unsupported(std::move(text), "decompress it with `zstd -d --memory=2GB`");
     default: return Status::corruption(std::move(text));
   }
 }

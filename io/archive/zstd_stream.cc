@@ -56,9 +56,7 @@ Status ZstdStream::fault(size_t result, uint64_t offset) const {
     return damaged_file(name_,
                         fmt::format("is damaged at about byte {}: {}", offset, status.message()));
   }
-  const Status placed = status.with_context(fmt::format("'{}' at about byte {}", name_, offset));
-  if (status.code() != StatusCode::unsupported) return placed;
-  return placed.with_remedy("decompress it with `zstd -d --memory=2GB`");  // a window too large
+  return status.with_context(fmt::format("'{}' at about byte {}", name_, offset));
 }
 
 Status ZstdStream::check_expansion() const {

@@ -73,6 +73,10 @@ def test_version_names_what_was_built_in() -> None:
         (["verify", "--threads", "minus", "x"], "minus"),
         (["verify", "--threads", "-1", "x"], "-1"),
         (["diff", "a"], "SECOND is required; see `tintype diff --help`"),
+        (["diff", "--rtol", "nan", "a", "b"], "'nan' is no number from 0 on"),
+        (["compress", "-T", "-1", "a"], "Value -1 not in range"),
+        (["compress", ""], "the name of an input is empty"),
+        (["compress", "-c", "a", "b"], "cannot take several files of the planes form"),
         (["ls"], "LOGDIR is required; see `tintype ls --help`"),
         (["doctor", "a", "b"], "b; see `tintype doctor --help`"),
     ],
@@ -108,11 +112,11 @@ def test_a_reader_that_goes_away_is_no_failure(checkpoint: Path, words: list[str
     assert done.stderr == ""
 
 
-def test_a_full_disk_under_stdout_ends_with_5(checkpoint: Path) -> None:
+@pytest.mark.parametrize("word", ["inspect", "--version", "--help"])
+def test_a_full_disk_under_stdout_ends_with_5(checkpoint: Path, word: str) -> None:
+    words = (word, checkpoint) if word == "inspect" else (word,)
     with open("/dev/full", "wb") as full:
-        done = run_command(
-            "inspect", checkpoint, capture_output=False, stdout=full, stderr=subprocess.PIPE
-        )
+        done = run_command(*words, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == IO_ERROR
     assert "standard output" in done.stderr
     assert "ENOSPC" in done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from program import COMMAND, OK, USAGE, run_command
+from program import COMMAND, IO_ERROR, OK, UNSUPPORTED, USAGE, run_command
 
 # --- one file as input and output ---
 
@@ -138,3 +138,26 @@ def test_rm_keeps_the_input_of_what_goes_to_standard_output(plain: Path) -> None
     packed = subprocess.run([COMMAND, "compress", "--rm", "-c", plain], capture_output=True)
     assert packed.returncode == OK and packed.stdout
     assert plain.is_file()
+
+
+def test_a_file_that_needs_a_dictionary_is_unsupported(tmp_path: Path) -> None:
+    for number in range(20):
+        text = " ".join(f"{number * step} is a number" for step in range(100))
+        (tmp_path / f"{number}.txt").write_text(text)
+    texts = sorted(tmp_path.glob("*.txt"))
+    dictionary, packed = tmp_path / "words.dict", tmp_path / "packed.zst"
+    subprocess.run(
+        ["zstd", "-q", "--train", *texts, "--maxdict=1000", "-o", dictionary], check=True
+    )
+    subprocess.run(["zstd", "-q", "-D", dictionary, texts[0], "-o", packed], check=True)
+    for words in (["decompress", packed, "-o", tmp_path / "out"], ["verify", packed]):
+        done = run_command(*words)
+        assert done.returncode == UNSUPPORTED
+        assert "dictionary" in done.stderr and "zstd -d -D" in done.stderr
+
+
+def test_a_directory_is_no_input(tmp_path: Path) -> None:
+    done = run_command("compress", ".", cwd=tmp_path)
+    assert done.returncode == IO_ERROR
+    assert "EISDIR" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -36,6 +36,16 @@ def test_keys_load_only_these_parts(checkpoint: Path) -> None:
     assert equal(tintype.load(checkpoint, keys="model_state_dict"), model_only)
 
 
+def test_keys_may_overlap(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"m": torch.ones(2), "n": {"a": torch.ones(1), "b": torch.ones(2)}}, path)
+    whole = tintype.load(path, keys="n")
+    assert equal(tintype.load(path, keys=["n/a", "n"]), whole)
+    assert equal(tintype.load(path, keys=["n", "n/b", "n"]), whole)
+    with pytest.raises(KeyError, match="names nothing"):
+        tintype.load(path, keys=["n", "n/c"])
+
+
 def test_keys_do_not_choose_by_half_a_word(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     lists = [torch.ones(3), torch.ones(4)]

@@ -1,4 +1,4 @@
-#include <limits>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -231,7 +231,13 @@ Command add_diff(CLI::App& parent) {
   CLI::App* app = parent.add_subcommand("diff", "compare two checkpoints");
   app->formatter(std::make_shared<ExamplesFirst>(kDescription));
   auto options = std::make_shared<Options>();
-  const auto not_negative = CLI::Range(0.0, std::numeric_limits<double>::max());
+  const CLI::Validator not_negative(
+      [](const std::string& text) {
+        double value = 0;
+        const bool is_number = CLI::detail::lexical_cast(text, value) && std::isfinite(value);
+        return is_number && value >= 0 ? std::string() : "'" + text + "' is no number from 0 on";
+      },
+      "");
   app->add_option("FIRST", options->first, "checkpoint")->required();
   app->add_option("SECOND", options->second, "checkpoint")->required();
   app->add_option("--atol", options->tolerance.absolute, "absolute difference that counts as none")

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <new>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -42,7 +44,10 @@ constexpr const char* kVersion = "tintype " TINTYPE_VERSION
 // Help and version are answers, everything else that parsing throws is wrong usage.
 ExitCode answer(const CLI::App& app, const CLI::ParseError& error, Output& output) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
-    return app.exit(error) == 0 ? ExitCode::ok : ExitCode::failed;
+    std::ostringstream text;
+    app.exit(error, text, text);
+    output.print(text.str());
+    return ExitCode::ok;
   }
   const auto chosen = app.get_subcommands();
   output.print_error(fmt::format("{}; see `tintype{} --help`", error.what(),
@@ -78,6 +83,11 @@ ExitCode run_to_end(const Command& command, Output& output) {
   return exit_code_for(refused);
 }
 
+bool takes_value(std::string_view option) {
+  return option == "-o" || option == "--output" || option == "-T" || option == "--threads" ||
+         option == "-l" || option == "--level" || option == "--form";
+}
+
 // As zstd takes its levels: "-19" becomes "--level=19".
 std::vector<std::string> with_levels(int argument_count, char** arguments) {
   std::vector<std::string> words(arguments, arguments + argument_count);
@@ -85,7 +95,7 @@ std::vector<std::string> with_levels(int argument_count, char** arguments) {
   for (auto word = words.begin() + 2; word != words.end() && *word != "--"; ++word) {
     const bool is_level = word->size() >= 2 && word->size() <= 3 && word->front() == '-' &&
                           word->find_first_not_of("0123456789", 1) == std::string::npos;
-    if (is_level) word->replace(0, 1, "--level=");
+    if (is_level && !takes_value(*(word - 1))) word->replace(0, 1, "--level=");
   }
   return words;
 }

@@ -35,8 +35,9 @@ Result<TranscodeTask> compression_of(const TranscodeArguments& arguments,
   if (arguments.level != 0 && task.form != FileForm::zstd) {
     return Status::invalid_argument("levels are of the zstd form: --form zstd, or a name in .zst");
   }
-  if (task.output.empty()) task.output = input + std::string(suffix_of(task.form));
-  if (!is_standard(task.output) && form_of_name(task.output) != task.form) {
+  if (task.output.empty()) {
+    task.output = input + std::string(suffix_of(task.form));
+  } else if (!is_standard(task.output) && form_of_name(task.output) != task.form) {
     return wrong_name(task.output, fmt::format("the {} form, which ends in {}",
                                                to_string(task.form), suffix_of(task.form)));
   }
@@ -74,6 +75,18 @@ Status check(const TranscodeArguments& arguments) {
   }
   if (arguments.is_to_stdout && !arguments.output.empty() && !is_standard(arguments.output)) {
     return Status::invalid_argument("-c and -o name two outputs");
+  }
+  const auto is_planes = [&](const std::string& input) {
+    return form_for(arguments, input) == FileForm::planes;
+  };
+  if (arguments.is_compressing && arguments.is_to_stdout && arguments.inputs.size() > 1 &&
+      std::any_of(arguments.inputs.begin(), arguments.inputs.end(), is_planes)) {
+    return Status::invalid_argument("one output cannot take several files of the planes form",
+                                    "name the other form: --form zstd");
+  }
+  if (std::any_of(arguments.inputs.begin(), arguments.inputs.end(),
+                  [](const std::string& input) { return input.empty(); })) {
+    return Status::invalid_argument("the name of an input is empty");
   }
   if (arguments.is_json && has_data_on_stdout(arguments)) {
     return Status::invalid_argument("JSON and data cannot share standard output", "name a file");
