@@ -8,11 +8,13 @@
 #include <fmt/format.h>
 
 #include "engine/transcode/extent_feed.h"
+#include "engine/transcode/image_ends.h"
 #include "engine/transcode/line_size.h"
 #include "engine/transcode/source_stream.h"
 #include "engine/transcode/transcode.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/extent_decoder.h"
+#include "io/archive/file_faults.h"
 #include "io/archive/zstd_stream.h"
 
 namespace tintype {
@@ -120,6 +122,7 @@ class StreamDecompression final : public PieceWork {
 
   Status place(uint32_t number) override {
     const Slot& slot = slots_[number];
+    ends_.see(slot.plain.first(slot.size_bytes));
     return output_.append(slot.plain, slot.size_bytes, slot.offset);
   }
 
@@ -131,6 +134,7 @@ class StreamDecompression final : public PieceWork {
   }
 
   const Transcoded& total() const { return total_; }
+  const ImageEnds& ends() const { return ends_; }
 
  private:
   struct Slot {
@@ -153,6 +157,7 @@ class StreamDecompression final : public PieceWork {
   TranscodeMeter& meter_;
   ByteVector input_;
   ByteView rest_;  // of it
+  ImageEnds ends_;
   std::vector<Slot> slots_;
   Transcoded total_;
 };
@@ -179,13 +184,17 @@ class Decompression {
     return by_extents(feed, name, FileForm::planes, true, slot_bytes);
   }
 
-  // `decoder` is new.
-  Result<Transcoded> by_zstd_stream(InputStream& stream, ByteView begin, ZstdStream decoder) {
+  Result<Transcoded> by_zstd_stream(InputStream& stream, ByteView begin, const std::string& name,
+                                    std::optional<uint64_t> file_bytes) {
+    ZstdStream decoder(name, options_.limits, file_bytes);
     LineOptions line = line_for(options_, kStreamPieceBytes);
     line.slot_count = std::min(line.slot_count, 1 + kMovingPieces);  // one decodes, others write
     line.worker_count = line.slot_count;
     StreamDecompression work(stream, begin, std::move(decoder), output_, meter_, line.slot_count);
     TINTYPE_RETURN_IF_ERROR(run_line(work, line));
+    if (work.ends().is_cut_off()) {
+      return damaged_file(name, "is cut off between two frames: it holds a checkpoint without end");
+    }
     return work.total();
   }
 
@@ -237,8 +246,7 @@ Result<Transcoded> decompress(const ByteSource& source, PieceOutput& output,
   Decompression decompression(output, options);
   if (index.has_value()) return decompression.by_index(source, *index);
   SourceStream stream(source);
-  return decompression.by_zstd_stream(
-      stream, {}, ZstdStream(source.name(), options.limits, source.size_bytes()));
+  return decompression.by_zstd_stream(stream, {}, source.name(), source.size_bytes());
 }
 
 Result<Transcoded> decompress(InputStream& stream, const std::string& name, PieceOutput& output,
@@ -250,8 +258,7 @@ Result<Transcoded> decompress(InputStream& stream, const std::string& name, Piec
   Decompression decompression(output, options);
   switch (form) {
     case FileForm::plain: return not_compressed(name);
-    case FileForm::zstd:
-      return decompression.by_zstd_stream(stream, begin, ZstdStream(name, options.limits));
+    case FileForm::zstd: return decompression.by_zstd_stream(stream, begin, name, std::nullopt);
     case FileForm::planes: break;
   }
   return decompression.by_planes_stream(stream, begin, name);

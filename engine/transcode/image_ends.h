@@ -1,0 +1,21 @@
+// Whether a decoded image begins as a checkpoint and does not end as one. A zstd file that is cut
+// off between two frames is as whole as any, but what it holds is not.
+#pragma once
+
+#include "base/bytes.h"
+
+namespace tintype {
+
+// Sees an image piece by piece, in order.
+class ImageEnds {
+ public:
+  void see(ByteView piece);
+  // Of the pieces so far. An end record may have a comment behind it, or zeros.
+  bool is_cut_off() const;
+
+ private:
+  ByteVector head_;
+  ByteVector tail_;
+};
+
+}  // namespace tintype
