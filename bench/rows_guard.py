@@ -23,7 +23,7 @@ def guarded(scene: Scene) -> list[Row]:
 
 
 def _compute(seconds: float) -> None:
-    """Keeps one core busy, as a step does: after sleep, an idle core would wake up in the clock."""
+    """Keeps one core busy, as a step does."""
     factor = torch.ones(256, 256)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
