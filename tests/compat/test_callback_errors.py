@@ -69,6 +69,7 @@ BAD_EPOCHS: list[tuple[str, Any, Any, dict[str, Any], type[Exception], str]] = [
     ("array", 1, {"loss": numpy.ones(3)}, {}, TypeError, "3 elements"),
     ("meta", 1, {"loss": torch.ones((), device="meta")}, {}, TypeError, "'loss' is a Tensor"),
     ("metric name", 1, {"loss": 1.0, 3: 1.0}, {}, TypeError, "metric names"),
+    ("metric that is no text", 1, {"loss": 1.0, "\ud800": 1.0}, {}, ValueError, "no UTF-8"),
     ("reserved", 1, {"loss": 1.0}, {"run_id": 3}, ValueError, "run_id"),
     ("part", 1, {"loss": 1.0}, {"model_state_dict": 3}, ValueError, "model_state_dict"),
     ("object", 1, {"loss": 1.0}, {"x": [object()]}, UnsupportedError, r"x\[0\] is a .*object"),
