@@ -9,7 +9,9 @@ function(tintype_configure target)
     -Wno-missing-field-initializers  # designated initialisers name what differs from the default
     # g++ 12 is wrong about std::string
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
-    $<$<BOOL:${TINTYPE_WERROR}>:-Werror>)
+    $<$<BOOL:${TINTYPE_WERROR}>:-Werror>
+    # Lines for backtraces; all of -g is a fourth of the time to compile. The preset debug has it.
+    $<$<CONFIG:RelWithDebInfo>:-g1>)
   if(TINTYPE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${TINTYPE_SANITIZE} -fno-omit-frame-pointer
                            -fno-sanitize-recover=all)
@@ -21,6 +23,11 @@ function(tintype_configure target)
       $<$<CONFIG:Release,RelWithDebInfo>:-D_FORTIFY_SOURCE=2>)
     target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
   endif()
+endfunction()
+
+# For code that only calls what has to be fast: three quarters of the time to compile.
+function(tintype_compile_fast target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
 endfunction()
 
 # tintype_library(name SOURCES ... DEPENDS ...): a static library with the alias tintype::name.
@@ -38,8 +45,7 @@ function(tintype_test name)
   cmake_parse_arguments(ARG "" "KIND;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   tintype_configure(${name})
-  # Half the time to compile: what a test measures is in the libraries.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1> $<$<CONFIG:RelWithDebInfo>:-g1>)
+  tintype_compile_fast(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
