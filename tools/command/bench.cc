@@ -63,8 +63,9 @@ void print(Output& output, const Report& report, const Options& options) {
                            ratios.back())});
   }
   output.print(table.text());
-  output.print(fmt::format("\n{}: engine by {}; {} rounds, in turns\n", printable(report.directory),
-                           report.backend, options.round_count));
+  output.print(fmt::format("\n{}: engine by {}; {} {}, in turns\n", printable(report.directory),
+                           report.backend, options.round_count,
+                           options.round_count == 1 ? "round" : "rounds"));
 }
 
 void print_json(Output& output, const Report& report) {

@@ -249,10 +249,7 @@ Command add_diff(CLI::App& parent) {
       ->capture_default_str()
       ->check(not_negative);
   app->add_flag("-q,--quiet", options->is_quiet, "print nothing, answer by the exit code");
-  app->add_option("-T,--threads", options->thread_count, "how many threads read; 0: as many as pay")
-      ->type_name("N")
-      ->capture_default_str()
-      ->check(CLI::Range(0u, 1024u));
+  add_threads(*app, options->thread_count, "how many threads read; 0: as many as pay");
   app->add_flag("--json", options->is_json, "print JSON (docs/command.md)");
   return {app, [options](Output& output) { return run(*options, output); }};
 }

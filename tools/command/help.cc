@@ -12,6 +12,7 @@ namespace tintype::command {
 namespace {
 
 constexpr size_t kDistanceMax = 2;
+constexpr uint32_t kThreadsMax = 1024;
 
 // Levenshtein's: how many characters must be inserted, removed or replaced.
 size_t distance_between(const std::string& first, const std::string& second) {
@@ -46,6 +47,13 @@ std::string ExamplesFirst::make_option_desc(const CLI::Option* option) const {
   const ArgumentInfo info = describe(*option);
   return info.default_value.empty() ? info.text
                                     : fmt::format("{} (default {})", info.text, info.default_value);
+}
+
+void add_threads(CLI::App& app, uint32_t& thread_count, const char* help) {
+  app.add_option("-T,--threads", thread_count, help)
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(0u, kThreadsMax));
 }
 
 std::string closest_word(const std::string& word, const std::vector<std::string>& known) {

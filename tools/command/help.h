@@ -1,6 +1,7 @@
 // How help reads: examples first, and of each subcommand one line in the list of all.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -27,6 +28,9 @@ class ExamplesFirst final : public CLI::Formatter {
  private:
   std::string text_;
 };
+
+// The option -T of every command that has threads.
+void add_threads(CLI::App& app, uint32_t& thread_count, const char* help);
 
 // The word of `known` that `word` most likely was to be; empty where none is near.
 std::string closest_word(const std::string& word, const std::vector<std::string>& known);

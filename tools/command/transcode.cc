@@ -268,11 +268,8 @@ void add_common(CLI::App& app, TranscodeArguments& arguments) {
   app.add_flag_callback(
       "-k,--keep", [&arguments] { arguments.is_input_removed = false; },
       "keep the inputs, as is done anyway");
-  app.add_option("-T,--threads", arguments.thread_count,
-                 "how many threads code; 0: one for each processor")
-      ->type_name("N")
-      ->capture_default_str()
-      ->check(CLI::Range(0u, 64u));
+  add_threads(app, arguments.thread_count,
+              "how many threads code; 0: one for each processor, at most 8");
   app.add_flag("-q,--quiet", arguments.is_quiet, "say nothing of what went well");
   app.add_flag("--json", arguments.is_json, "print JSON (docs/command.md)");
 }

@@ -167,10 +167,7 @@ Command add_verify(CLI::App& parent) {
   auto options = std::make_shared<Options>();
   app->add_option("FILE", options->paths, "checkpoints")->required();
   app->add_flag("-q,--quiet", options->is_quiet, "say nothing of sound files");
-  app->add_option("-T,--threads", options->thread_count, "how many threads read; 0: as many as pay")
-      ->type_name("N")
-      ->capture_default_str()
-      ->check(CLI::Range(0u, 1024u));
+  add_threads(*app, options->thread_count, "how many threads read; 0: as many as pay");
   app->add_flag("--json", options->is_json, "print JSON (docs/command.md)");
   return {app, [options](Output& output) { return run(*options, output); }};
 }
