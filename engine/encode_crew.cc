@@ -117,7 +117,7 @@ Coding EncodeCrew::coding_for(const TargetForm& form) const {
 
 void EncodeCrew::encode(Coder& coder, SealedExtent extent) {
   SaveJob& job = *extent.job;
-  const ExtentRef ref = job.plan.order[extent.position];
+  const ExtentRef ref = job.plan->order[extent.position];
   const Extent& place = job.filler.extent(extent.position);
   FileEncoding& encoding = *job.files[ref.image].encoding;
   const std::string& path = job.request.files[ref.image].path;

@@ -65,13 +65,13 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   const TraceContext trace{trace_.get(), ++save_count_};
   trace.add("capture", core->started(), start);
   StageTimer timer(trace, "plan");
-  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, make_plan(request));
+  TINTYPE_ASSIGN_OR_RETURN(auto plan, make_plan(request));
   const uint64_t plan_ns = timer.stop_ns();
   core->update([&](SnapshotReport& report) {
     report.plan_ns = plan_ns;
-    report.total_bytes = plan.total_bytes;
-    report.storage_bytes = plan.storage_bytes;
-    report.file_count = plan.images.size();
+    report.total_bytes = plan->total_bytes;
+    report.storage_bytes = plan->storage_bytes;
+    report.file_count = plan->images.size();
     report.capture_path = request.capture_path;
     count_guarded(request, report);
     report.backend = queue_->name();
@@ -83,7 +83,7 @@ Result<std::shared_ptr<SaveJob>> Engine::Impl::make_job(SaveRequest request) {
   return job;
 }
 
-Result<SavePlan> Engine::Impl::make_plan(const SaveRequest& request) {
+Result<std::shared_ptr<const SavePlan>> Engine::Impl::make_plan(const SaveRequest& request) {
   uint64_t extent_bytes = pool_.slot_bytes();
   if (request.is_any_compressed()) {
     TINTYPE_ASSIGN_OR_RETURN(extent_bytes, encodable_extent_bytes(extent_bytes));
@@ -131,10 +131,15 @@ Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, b
 // For an image of this size, beside the slots that encoders hold.
 Status Engine::Impl::ensure_pool(uint64_t image_bytes, bool is_compressed) {
   image_bytes += encoders_.held_slots(is_compressed) * pool_.slot_bytes();
-  const uint64_t wanted = options_.staging_bytes != 0
-                              ? options_.staging_bytes
-                              : staging_bytes_for(image_bytes, staging_budget_bytes());
-  const uint64_t slots = std::max<uint64_t>(1, wanted / pool_.slot_bytes());
+  const auto slots_for = [&](uint64_t budget_bytes) {
+    const uint64_t wanted = options_.staging_bytes != 0
+                                ? options_.staging_bytes
+                                : staging_bytes_for(image_bytes, budget_bytes);
+    return std::max<uint64_t>(1, wanted / pool_.slot_bytes());
+  };
+  constexpr uint64_t kUnbounded = UINT64_MAX;  // to find out takes longer than all of this
+  if (slots_for(kUnbounded) <= pool_.slot_count()) return Status::ok();
+  const uint64_t slots = slots_for(staging_budget_bytes());
   return slots > pool_.slot_count() ? pool_.grow_to(slots) : Status::ok();
 }
 
@@ -150,7 +155,7 @@ void Engine::Impl::pin_pool(Device& device, const InterruptCheck& is_stopped) {
 // Staging memory for the job: enough, pinned for its devices, and the slots of those who encode.
 Status Engine::Impl::ready_pool(const SaveJob& job, InterruptPoll& interrupts) {
   const bool is_compressed = job.request.is_any_compressed();
-  TINTYPE_RETURN_IF_ERROR(ensure_pool(job.plan.total_bytes, is_compressed));
+  TINTYPE_RETURN_IF_ERROR(ensure_pool(job.plan->total_bytes, is_compressed));
   const auto is_stopped = [&] { return interrupts.poll() || job.core->is_doomed(); };
   if (!job.request.devices.empty() && wants_pinning()) {
     const StageTimer timer(job.trace, "pin memory");
@@ -185,7 +190,7 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
 // Says in the report, and once in the log, what before_mutation() will wait for. REQUIRES: slabs
 // are filled, those that are not too small.
 void Engine::Impl::forecast(SaveJob& job) {
-  HidingInputs inputs{.staged_bytes = job.plan.total_bytes,
+  HidingInputs inputs{.staged_bytes = job.plan->total_bytes,
                       .lazy_bytes = job.core->report().lazy_bytes,
                       .free_slot_bytes = pool_.free_bytes()};
   for (const SourceStorage& storage : job.request.storages) {

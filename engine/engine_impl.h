@@ -76,7 +76,7 @@ class Engine::Impl {
   Result<std::shared_ptr<SaveJob>> make_job(SaveRequest request);
   Status check_room(const SaveJob& job, bool& is_skipped) const;
   Status enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped);
-  Result<SavePlan> make_plan(const SaveRequest& request);
+  Result<std::shared_ptr<const SavePlan>> make_plan(const SaveRequest& request);
   Status ensure_pool(uint64_t image_bytes, bool is_compressed);
   bool wants_pinning() const {
     return !is_pinning_refused_ && pool_.pinned_bytes() < pool_.total_bytes();

@@ -38,7 +38,7 @@ Result<JobFile> open_target(FileSystem& file_system, const TargetFile& file, con
 
 Status open_targets(FileSystem& file_system, SaveJob& job) {
   for (const TargetFile& file : job.request.files) {
-    const FileImage& image = job.plan.images[job.files.size()];
+    const FileImage& image = job.plan->images[job.files.size()];
     auto opened = open_target(file_system, file, image, job.request.storages);
     if (!opened.is_ok()) return opened.status().of_file(file.path, "save");
     job.files.push_back(std::move(opened).value());

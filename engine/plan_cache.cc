@@ -1,6 +1,7 @@
 #include "engine/plan_cache.h"
 
-#include <algorithm>
+#include <array>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -42,33 +43,57 @@ struct PlanCache::Entry {
   SavePlan plan;
 };
 
-Result<SavePlan> PlanCache::plan(const SaveRequest& request, uint64_t extent_bytes) {
+// Entries that no save holds, the newest first: as many as a run's saves in flight by default.
+struct PlanCache::Shelf {
+  std::unique_ptr<Entry> take(const PlanKey& key) {
+    std::lock_guard lock(mutex);
+    for (std::unique_ptr<Entry>& entry : entries) {
+      if (entry == nullptr || entry->key != key) continue;
+      ++hit_count;
+      return std::move(entry);
+    }
+    return nullptr;
+  }
+
+  void put(std::unique_ptr<Entry> entry) {
+    std::lock_guard lock(mutex);
+    for (std::unique_ptr<Entry>& place : entries) {
+      entry.swap(place);
+      if (entry == nullptr) break;
+    }
+  }
+
+  std::mutex mutex;
+  std::array<std::unique_ptr<Entry>, 2> entries;  // guarded by mutex
+  uint64_t hit_count = 0;                         // guarded by mutex
+};
+
+PlanCache::PlanCache() : shelf_(std::make_shared<Shelf>()) {}
+
+std::shared_ptr<const SavePlan> PlanCache::lend(std::unique_ptr<Entry> entry) {
+  const std::shared_ptr<Entry> held(entry.release(), [shelf = shelf_](Entry* returned) {
+    shelf->put(std::unique_ptr<Entry>(returned));
+  });
+  return {held, &held->plan};
+}
+
+Result<std::shared_ptr<const SavePlan>> PlanCache::plan(const SaveRequest& request,
+                                                        uint64_t extent_bytes) {
   PlanKey key = key_of(request, extent_bytes);
-  std::shared_ptr<const Entry> last;
-  {
-    std::lock_guard lock(mutex_);
-    if (last_ != nullptr && last_->key == key) {
-      last = last_;
-      ++hit_count_;
-    }
+  std::unique_ptr<Entry> entry = shelf_->take(key);
+  if (entry == nullptr) {
+    TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, extent_bytes));
+    return lend(std::make_unique<Entry>(Entry{std::move(key), std::move(plan)}));
   }
-  if (last != nullptr) {
-    SavePlan plan = last->plan;
-    for (size_t i = 0; i < plan.images.size(); ++i) {
-      replace_pickle(plan.images[i], request.files[i].object.pickle);
-    }
-    return plan;
+  for (size_t i = 0; i < request.files.size(); ++i) {
+    replace_pickle(entry->plan.images[i], request.files[i].object.pickle);
   }
-  TINTYPE_ASSIGN_OR_RETURN(SavePlan plan, plan_save(request, extent_bytes));
-  auto entry = std::make_shared<const Entry>(Entry{std::move(key), plan});
-  std::lock_guard lock(mutex_);
-  last_ = std::move(entry);
-  return plan;
+  return lend(std::move(entry));
 }
 
 uint64_t PlanCache::hit_count() const {
-  std::lock_guard lock(mutex_);
-  return hit_count_;
+  std::lock_guard lock(shelf_->mutex);
+  return shelf_->hit_count;
 }
 
 }  // namespace tintype

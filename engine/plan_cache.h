@@ -1,9 +1,8 @@
-// The last plan of an engine, for the next save of the same structure.
+// The plans of saves that ended, for the next saves of the same structure.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 
 #include "base/status.h"
 #include "engine/plan.h"
@@ -15,17 +14,21 @@ namespace tintype {
 // as it was, and of what planning writes only the pickles differ.
 class PlanCache {
  public:
-  // As plan_save(): equal, whether it was planned or copied. All that planning reads is compared,
-  // but for the content of the pickles, which is written anew.
-  Result<SavePlan> plan(const SaveRequest& request, uint64_t extent_bytes);
+  PlanCache();
+
+  // Equal to what plan_save() makes, whether it is made or was there. All that planning reads is
+  // compared, but for the content of the pickles, which is written anew. The last holder lets go on
+  // any thread, also after the cache is gone; another save may have the plan then.
+  Result<std::shared_ptr<const SavePlan>> plan(const SaveRequest& request, uint64_t extent_bytes);
   uint64_t hit_count() const;
 
  private:
   struct Entry;
+  struct Shelf;
 
-  mutable std::mutex mutex_;
-  std::shared_ptr<const Entry> last_;  // guarded by mutex_
-  uint64_t hit_count_ = 0;             // guarded by mutex_
+  std::shared_ptr<const SavePlan> lend(std::unique_ptr<Entry> entry);
+
+  const std::shared_ptr<Shelf> shelf_;
 };
 
 }  // namespace tintype

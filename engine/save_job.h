@@ -28,11 +28,12 @@ struct JobFile {
 // Shared by the writer's extents and the committer. `request.storages` may be read only until the
 // staging is over.
 struct SaveJob {
-  SaveJob(std::shared_ptr<SnapshotCore> core_in, SaveRequest request_in, SavePlan plan_in)
+  SaveJob(std::shared_ptr<SnapshotCore> core_in, SaveRequest request_in,
+          std::shared_ptr<const SavePlan> plan_in)
       : core(std::move(core_in)),
         request(std::move(request_in)),
         plan(std::move(plan_in)),
-        filler(plan, request.storages),
+        filler(*plan, request.storages),
         copies(request.devices) {
     if (request.witness != nullptr) tears = std::make_shared<TearWatch>(std::move(request.witness));
   }
@@ -42,11 +43,11 @@ struct SaveJob {
 
   std::shared_ptr<SnapshotCore> core;
   SaveRequest request;
-  SavePlan plan;
+  std::shared_ptr<const SavePlan> plan;
   ImageFiller filler;
   SourceCopies copies;
   std::shared_ptr<TearWatch> tears;  // of a guarded save; null: of another
-  std::vector<JobFile> files;        // parallel to plan.images
+  std::vector<JobFile> files;        // parallel to plan->images
   TraceContext trace;
   Clock::time_point first_write = Clock::time_point::max();  // writer thread only
 

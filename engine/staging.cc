@@ -63,7 +63,7 @@ bool Staging::holds_caller() const {
 void Staging::issue(InterruptPoll& interrupts) {
   StageTimer timer(job_->trace, "stage");
   if (wait_while_wanted(early_copies_, &interrupts)) fail_on_error(early_copies_.wait());
-  if (job_->plan.total_bytes < kCrewThresholdBytes) {
+  if (job_->plan->total_bytes < kCrewThresholdBytes) {
     copy_extents(&interrupts);
   } else {
     tools_.crew.run([&](bool is_caller) { copy_extents(is_caller ? &interrupts : nullptr); },
@@ -125,7 +125,7 @@ bool Staging::take_position(size_t& position) {
 // Extents of the planes form are split by the device that they come from, where it can. Only out of
 // slabs: a job that waits for its copies has them by a copy engine.
 std::unique_ptr<SplitFilling> Staging::plan_split(size_t position, MutableBytes bytes) const {
-  const FileEncoding* encoding = job_->files[job_->plan.order[position].image].encoding.get();
+  const FileEncoding* encoding = job_->files[job_->plan->order[position].image].encoding.get();
   if (job_->request.devices.empty() || encoding == nullptr ||
       encoding->form().form != FileForm::planes) {
     return nullptr;
@@ -196,7 +196,7 @@ void Staging::compare_with_probes(size_t position, const Filled& filled) {
 
 void Staging::hand_on(size_t position, Filled& filled) {
   SlotLease slot = std::move(filled.slot);
-  const uint32_t file = job_->plan.order[position].image;
+  const uint32_t file = job_->plan->order[position].image;
   if (job_->files[file].encoding != nullptr) {
     auto split = filled.split == nullptr
                      ? nullptr

@@ -1,5 +1,6 @@
-// A plan that was copied is the plan that would have been made.
+// A plan that is used again is the plan that would have been made.
 #include <functional>
+#include <memory>
 #include <random>
 #include <utility>
 
@@ -52,7 +53,11 @@ class PlanCacheTest : public testing::Test {
   }
 
   void expect_fresh(const SaveRequest& request, uint64_t extent_bytes = kExtentBytes) {
-    const SavePlan ours = cache_.plan(request, extent_bytes).value();
+    expect_equal(*cache_.plan(request, extent_bytes).value(), request, extent_bytes);
+  }
+
+  static void expect_equal(const SavePlan& ours, const SaveRequest& request,
+                           uint64_t extent_bytes = kExtentBytes) {
     const SavePlan fresh = plan_save(request, extent_bytes).value();
     EXPECT_EQ(images_of(ours, request), images_of(fresh, request));
     EXPECT_EQ(ours.total_bytes, fresh.total_bytes);
@@ -64,7 +69,7 @@ class PlanCacheTest : public testing::Test {
   PlanCache cache_;
 };
 
-TEST_F(PlanCacheTest, same_structure_is_copied_with_the_new_pickles) {
+TEST_F(PlanCacheTest, same_structure_gets_the_same_plan_with_the_new_pickles) {
   SaveRequest made = request();
   expect_fresh(made);
   for (uint64_t hits = 1; hits <= 20; ++hits) {
@@ -74,7 +79,7 @@ TEST_F(PlanCacheTest, same_structure_is_copied_with_the_new_pickles) {
   }
 }
 
-TEST_F(PlanCacheTest, empty_pickle_is_copied_too) {
+TEST_F(PlanCacheTest, empty_pickle_is_no_exception) {
   SaveRequest made = request();
   made.files[1].object.pickle.clear();
   expect_fresh(made);
@@ -117,6 +122,39 @@ TEST_F(PlanCacheTest, any_change_of_structure_is_planned_anew) {
     expect_fresh(after);
     EXPECT_EQ(cache_.hit_count(), hits);
   }
+}
+
+TEST_F(PlanCacheTest, saves_at_the_same_time_have_plans_of_their_own) {
+  SaveRequest first = request();
+  SaveRequest second = request();
+  for (uint64_t hits = 0; hits <= 10; hits += 2) {
+    refill(first);
+    refill(second);
+    const auto first_plan = cache_.plan(first, kExtentBytes).value();
+    const auto second_plan = cache_.plan(second, kExtentBytes).value();
+    EXPECT_EQ(cache_.hit_count(), hits);
+    expect_equal(*first_plan, first);
+    expect_equal(*second_plan, second);
+  }
+}
+
+TEST_F(PlanCacheTest, two_structures_in_turns_are_both_kept) {
+  SaveRequest first = request();
+  SaveRequest second = request();
+  second.files.pop_back();
+  for (int round = 0; round < 3; ++round) {
+    expect_fresh(first);
+    expect_fresh(second);
+  }
+  EXPECT_EQ(cache_.hit_count(), 4u);
+}
+
+TEST_F(PlanCacheTest, plan_outlives_the_cache) {
+  const SaveRequest made = request();
+  auto cache = std::make_unique<PlanCache>();
+  const auto plan = cache->plan(made, kExtentBytes).value();
+  cache.reset();
+  expect_equal(*plan, made);
 }
 
 TEST_F(PlanCacheTest, other_extents_are_planned_anew) {
