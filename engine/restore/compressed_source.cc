@@ -1,10 +1,14 @@
 #include "engine/restore/compressed_source.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <mutex>
 #include <thread>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/crc32_combine.h"
 #include "io/archive/crc32.h"
@@ -47,10 +51,14 @@ SourceMemory share_memory(uint64_t plain_bytes, uint64_t encoded_bytes, uint32_t
 
 CompressedSource::CompressedSource(std::unique_ptr<ByteSource> file, FrameIndex index,
                                    const SourceMemory& memory)
-    : file_(std::move(file)),
+    : process_(::getpid()),
+      file_(std::move(file)),
       index_(std::move(index)),
-      decoders_(*file_, index_, memory.decoder_count),
-      cache_(decoders_, index_, memory.place_count, memory.ahead_count) {}
+      decoding_(std::make_unique<Decoding>(*file_, index_, memory)) {}
+
+CompressedSource::~CompressedSource() {
+  if (::getpid() != process_) static_cast<void>(decoding_.release());
+}
 
 Result<std::unique_ptr<CompressedSource>> CompressedSource::open(std::unique_ptr<ByteSource> file,
                                                                  FileForm form,
@@ -66,6 +74,10 @@ Result<std::unique_ptr<CompressedSource>> CompressedSource::open(std::unique_ptr
 template <typename Decoded, typename Copy>
 Status CompressedSource::read_parts(MutableBytes target, uint64_t offset, const Decoded& decoded,
                                     const Copy& copy) const {
+  if (::getpid() != process_) {
+    return Status::invalid_argument(
+        fmt::format("'{}' was opened by the parent process: a forked child opens it anew", name()));
+  }
   TINTYPE_RETURN_IF_ERROR(check_range(*this, offset, target.size()));
   while (!target.empty()) {
     const size_t i = index_.extent_at(offset);
@@ -73,11 +85,11 @@ Status CompressedSource::read_parts(MutableBytes target, uint64_t offset, const 
     const uint64_t skipped = offset - extent.plain_offset;
     const MutableBytes part =
         target.first(std::min<uint64_t>(target.size(), extent.plain_bytes - skipped));
-    if (part.size() == extent.plain_bytes && !cache_.has(i)) {
-      TINTYPE_RETURN_IF_ERROR(decoders_.decode(i, part));
+    if (part.size() == extent.plain_bytes && !decoding_->cache.has(i)) {
+      TINTYPE_RETURN_IF_ERROR(decoding_->decoders.decode(i, part));
       decoded(part, extent);
     } else {
-      TINTYPE_RETURN_IF_ERROR(cache_.with_extent(
+      TINTYPE_RETURN_IF_ERROR(decoding_->cache.with_extent(
           i, [&](ByteView plain) { copy(part, plain.subspan(skipped, part.size())); }));
     }
     target = target.subspan(part.size());
@@ -117,7 +129,8 @@ uint64_t CompressedSource::block_end(uint64_t offset) const {
 
 size_t CompressedSource::decoded_count() const {
   size_t count = 0;
-  for (size_t i = 0; i < index_.extents.size(); ++i) count += decoders_.is_sound(i) ? 1 : 0;
+  for (size_t i = 0; i < index_.extents.size(); ++i)
+    count += decoding_->decoders.is_sound(i) ? 1 : 0;
   return count;
 }
 
@@ -125,7 +138,7 @@ Result<std::vector<DamagedExtent>> CompressedSource::find_damaged_extents(
     const ReadOptions& options) const {
   std::vector<size_t> left;
   for (size_t i = 0; i < index_.extents.size(); ++i) {
-    if (!decoders_.is_sound(i)) left.push_back(i);
+    if (!decoding_->decoders.is_sound(i)) left.push_back(i);
   }
   std::vector<Status> statuses(left.size());
   const uint64_t plain_bytes = index_.largest_plain_bytes();
@@ -136,8 +149,8 @@ Result<std::vector<DamagedExtent>> CompressedSource::find_damaged_extents(
       for_each_piece(left.size(), thread_count, options, [&](size_t piece, uint32_t thread) {
         memory[thread].resize(plain_bytes);
         const MutableBytes plain = memory[thread];
-        statuses[piece] =
-            decoders_.decode(left[piece], plain.first(index_.extents[left[piece]].plain_bytes));
+        statuses[piece] = decoding_->decoders.decode(
+            left[piece], plain.first(index_.extents[left[piece]].plain_bytes));
       }));
   std::vector<DamagedExtent> damaged;
   for (size_t i = 0; i < left.size(); ++i) {

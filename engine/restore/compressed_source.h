@@ -2,6 +2,8 @@
 // are decoded, and of what is read front to back the next ones ahead, by background threads.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,8 +36,12 @@ struct SourceMemory {
 // than what is of use with so many processors. REQUIRES: the sizes are those of the largest extent.
 SourceMemory share_memory(uint64_t plain_bytes, uint64_t encoded_bytes, uint32_t processors);
 
+// Of no use in a forked child, which has none of its threads and locks in any state: reads fail
+// there, and its end lets the memory be.
 class CompressedSource final : public ByteSource {
  public:
+  ~CompressedSource() override;
+
   // Reads the file's tables; errors as read_frame_index.
   static Result<std::unique_ptr<CompressedSource>> open(std::unique_ptr<ByteSource> file,
                                                         FileForm form, const ReadLimits& limits);
@@ -62,10 +68,18 @@ class CompressedSource final : public ByteSource {
   Status read_parts(MutableBytes target, uint64_t offset, const Decoded& decoded,
                     const Copy& copy) const;
 
+  struct Decoding {
+    Decoding(const ByteSource& file, const FrameIndex& index, const SourceMemory& memory)
+        : decoders(file, index, memory.decoder_count),
+          cache(decoders, index, memory.place_count, memory.ahead_count) {}
+    DecoderPool decoders;
+    ExtentCache cache;
+  };
+
+  const pid_t process_;
   const std::unique_ptr<ByteSource> file_;
   const FrameIndex index_;
-  mutable DecoderPool decoders_;
-  mutable ExtentCache cache_;
+  std::unique_ptr<Decoding> decoding_;
 };
 
 }  // namespace tintype

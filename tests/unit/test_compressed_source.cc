@@ -16,6 +16,7 @@
 #include "engine/restore/image.h"
 #include "engine/restore/parallel_read.h"
 #include "engine/restore/verify.h"
+#include "tests/support/child_process.h"
 #include "tests/support/codec_data.h"
 #include "tests/support/compressed_file.h"
 #include "tests/support/small_archive.h"
@@ -106,6 +107,23 @@ class CompressedSourceTest : public testing::TestWithParam<FileForm> {
 INSTANTIATE_TEST_SUITE_P(Forms, CompressedSourceTest,
                          testing::Values(FileForm::zstd, FileForm::planes),
                          [](const auto& form) { return std::string(to_string(form.param)); });
+
+// The threads that decode ahead are the parent's, and wait with locks and conditions of the child's
+// copy of the memory.
+TEST_P(CompressedSourceTest, forked_child_may_drop_it_but_not_read_it) {
+  for (int round = 0; round < 10; ++round) {
+    auto source = open();
+    ByteVector bytes(1000);
+    for (uint64_t i = 0; i < 4; ++i) ASSERT_OK(source->read_at(bytes, i * kExtentBytes));
+    EXPECT_TRUE(passes_in_child([&] {
+      ::alarm(60);
+      EXPECT_THAT(source->read_at(bytes, 0),
+                  IsStatus(StatusCode::invalid_argument, HasSubstr("opened by the parent")));
+      source.reset();
+    }));
+    ASSERT_OK(source->read_at(bytes, 5 * kExtentBytes));
+  }
+}
 
 TEST_P(CompressedSourceTest, any_place_reads_as_in_the_plain_image) {
   const auto source = open();
