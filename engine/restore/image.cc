@@ -18,7 +18,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kPieceBytes = size_t{128} << 10;
-constexpr size_t kBeginBytes = 512;  // enough to tell what a file is
+constexpr size_t kBeginBytes = 512;        // enough to tell what a file is
+constexpr uint64_t kSuspiciousRatio = 64;  // no trained state shrinks so much; zeros do
 constexpr auto kAskInterval = std::chrono::milliseconds(20);
 
 // Bytes in memory of its own.
@@ -46,33 +47,53 @@ class WholeDecoder {
  public:
   WholeDecoder(const ByteSource& file, const ReadLimits& limits,
                const std::function<bool()>& is_interrupted)
-      : file_(file),
-        limits_(limits),
-        is_interrupted_(is_interrupted),
-        stream_(file.name(), limits, file.size_bytes()) {}
+      : file_(file), limits_(limits), is_interrupted_(is_interrupted) {}
 
   Result<std::unique_ptr<ByteSource>> run() {
-    const uint64_t size_bytes = file_.size_bytes();
-    for (uint64_t offset = 0; offset < size_bytes; offset += kPieceBytes) {
-      const uint64_t piece_bytes = std::min<uint64_t>(kPieceBytes, size_bytes - offset);
-      TINTYPE_ASSIGN_OR_RETURN(const ByteVector piece, read_range(file_, offset, piece_bytes));
-      TINTYPE_RETURN_IF_ERROR(decode(piece));
-    }
-    TINTYPE_RETURN_IF_ERROR(stream_.finish());
+    TINTYPE_RETURN_IF_ERROR(decode_all(
+        [this](ByteView decoded, uint64_t read_bytes) { return keep(decoded, read_bytes); }));
     return std::unique_ptr<ByteSource>(new OwnedBytes(std::move(plain_), file_.name()));
   }
 
  private:
-  Status decode(ByteView input) {
-    for (size_t count = 1; count != 0 || !input.empty();) {
-      TINTYPE_ASSIGN_OR_RETURN(count, stream_.decode(input, decoded_));
-      const bool is_begin = plain_.size() < kBeginBytes;
-      append_bytes(plain_, ByteView(decoded_).first(count));
-      if (is_begin && plain_.size() >= kBeginBytes) TINTYPE_RETURN_IF_ERROR(check_begin());
-      if (plain_.size() > limits_.streamed_image_bytes) return too_large();
-      if (is_interrupted()) return Status(StatusCode::interrupted, "reading was interrupted");
+  // Calls `use` with each piece that was decoded, and how much of the file was read for it.
+  template <typename Use>
+  Status decode_all(const Use& use) {
+    ZstdStream stream(file_.name(), limits_, file_.size_bytes());
+    ByteVector decoded(kPieceBytes);
+    for (uint64_t read_bytes = 0; read_bytes < file_.size_bytes();) {
+      const uint64_t piece_bytes = std::min<uint64_t>(kPieceBytes, file_.size_bytes() - read_bytes);
+      TINTYPE_ASSIGN_OR_RETURN(const ByteVector piece, read_range(file_, read_bytes, piece_bytes));
+      read_bytes += piece_bytes;
+      ByteView input = piece;
+      for (size_t count = 1; count != 0 || !input.empty();) {
+        TINTYPE_ASSIGN_OR_RETURN(count, stream.decode(input, decoded));
+        TINTYPE_RETURN_IF_ERROR(use(ByteView(decoded).first(count), read_bytes));
+        if (is_interrupted()) return Status(StatusCode::interrupted, "reading was interrupted");
+      }
     }
-    return Status::ok();
+    return stream.finish();
+  }
+
+  Status keep(ByteView decoded, uint64_t read_bytes) {
+    const bool is_begin = plain_.size() < kBeginBytes;
+    append_bytes(plain_, decoded);
+    if (is_begin && plain_.size() >= kBeginBytes) TINTYPE_RETURN_IF_ERROR(check_begin());
+    if (plain_.size() > limits_.streamed_image_bytes) return too_large();
+    const bool is_suspect =
+        plain_.size() > limits_.image_free_bytes && plain_.size() / kSuspiciousRatio > read_bytes;
+    return is_suspect ? check_expansion() : Status::ok();
+  }
+
+  // Decodes the file once more, all of it, and keeps nothing: what begins like this may be made to
+  // fill memory.
+  Status check_expansion() {
+    if (std::exchange(is_expansion_checked_, true)) return Status::ok();
+    uint64_t plain_bytes = 0;
+    return decode_all([&](ByteView decoded, uint64_t) {
+      plain_bytes += decoded.size();
+      return plain_bytes > limits_.streamed_image_bytes ? too_large() : Status::ok();
+    });
   }
 
   // Before much memory is spent on what is no archive.
@@ -106,9 +127,8 @@ class WholeDecoder {
   const ByteSource& file_;
   const ReadLimits& limits_;
   const std::function<bool()>& is_interrupted_;
-  ZstdStream stream_;
   ByteVector plain_;
-  ByteVector decoded_ = ByteVector(kPieceBytes);
+  bool is_expansion_checked_ = false;
   Clock::time_point asked_ = Clock::now();
 };
 

@@ -1,5 +1,7 @@
 #include "io/archive/pickle_builder.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace tintype {
@@ -13,6 +15,9 @@ struct Renamed {
 // A name is made anew for each use, out of texts that the pickle may hold once.
 constexpr size_t kMaxGlobalBytes = 512;
 constexpr size_t kMaxGlobals = 10'000;  // different ones; torch's files have a dozen
+// Whoever walks the tree stops far earlier (ReadLimits::nesting_depth). This is for pickles made of
+// nothing else, each byte of which would become a container.
+constexpr uint32_t kMaxDepth = 100'000;
 
 // Python 2's module names, which protocol 2 keeps.
 constexpr std::array kRenamedModules = {
@@ -146,15 +151,20 @@ Status PickleBuilder::mark() {
   return Status::ok();
 }
 
-void PickleBuilder::append_items(ValueId container, std::span<const ValueId> values) {
-  uint32_t& list = tree_.nodes_[container].items;
-  if (list == 0) {
-    list = static_cast<uint32_t>(tree_.lists_.size());
+Status PickleBuilder::append_items(ValueId container, std::span<const ValueId> values) {
+  Node& node = tree_.nodes_[container];
+  if (node.items == 0) {
+    node.items = static_cast<uint32_t>(tree_.lists_.size());
     tree_.lists_.emplace_back();
   }
-  auto& items = tree_.lists_[list];
+  auto& items = tree_.lists_[node.items];
   items.insert(items.end(), values.begin(), values.end());
   tree_.item_count_ += values.size();
+  for (const ValueId value : values) {
+    node.depth = std::max(node.depth, tree_.nodes_[value].depth + 1);
+  }
+  if (node.depth <= kMaxDepth) return Status::ok();
+  return Status::unsupported("the pickle is nested too deeply");
 }
 
 Status PickleBuilder::push_container(PickleKind kind, std::span<const ValueId> values) {
@@ -162,7 +172,7 @@ Status PickleBuilder::push_container(PickleKind kind, std::span<const ValueId> v
   node.kind = kind;
   node.has_pairs = kind == PickleKind::dict;
   TINTYPE_ASSIGN_OR_RETURN(const ValueId value, add(node));
-  if (!values.empty()) append_items(value, values);
+  if (!values.empty()) TINTYPE_RETURN_IF_ERROR(append_items(value, values));
   stack_.push_back(value);
   return Status::ok();
 }
@@ -199,8 +209,7 @@ Status PickleBuilder::extend(std::span<const ValueId> values, PickleKind exact_k
     return Status::unsupported("the pickle holds an object that is both a list and a dict");
   }
   node.has_pairs = has_pairs;
-  append_items(*container, values);
-  return Status::ok();
+  return append_items(*container, values);
 }
 
 Status PickleBuilder::add_items(size_t count, PickleKind kind) {
@@ -224,6 +233,7 @@ Status PickleBuilder::call() {
   node.kind = PickleKind::call;
   node.scalar.pair[0] = *callee;
   node.scalar.pair[1] = *arguments;
+  node.depth = std::max(tree_.nodes_[*callee].depth, tree_.nodes_[*arguments].depth);
   return push(node);
 }
 
@@ -241,6 +251,8 @@ Status PickleBuilder::build() {
     return broken(fmt::format("a state is given to a {}", to_string(tree_.kind(*object))));
   }
   tree_.states_[*object].push_back(*state);
+  Node& node = tree_.nodes_[*object];
+  node.depth = std::max(node.depth, tree_.nodes_[*state].depth);
   return Status::ok();
 }
 
@@ -250,6 +262,7 @@ Status PickleBuilder::push_persistent() {
   Node node;
   node.kind = PickleKind::persistent;
   node.scalar.pair[1] = *id;
+  node.depth = tree_.nodes_[*id].depth;
   return push(node);
 }
 

@@ -77,7 +77,7 @@ class PickleBuilder {
   Status push(const Node& node);
   Status push_shared(std::optional<ValueId>& shared, PickleKind kind, int64_t scalar);
   Status push_container(PickleKind kind, std::span<const ValueId> values);
-  void append_items(ValueId container, std::span<const ValueId> values);
+  Status append_items(ValueId container, std::span<const ValueId> values);
   Status extend(std::span<const ValueId> values, PickleKind exact_kind);
 
   // What lies above the last mark.

@@ -95,7 +95,9 @@ class PickleTree {
     uint32_t items = 0;  // into lists_; 0: none
     PickleKind kind = PickleKind::none;
     bool has_pairs = false;
+    uint32_t depth = 0;  // of containers at and below it, when it was put together
   };
+  static_assert(sizeof(Node) == 24);  // there are millions
 
   ByteVector pickle_;
   std::deque<std::string> strings_;  // texts that do not lie in the pickle

@@ -97,6 +97,8 @@ TEST(HostileFiles, forged_zips_are_refused_cheaply) {
 
 TEST(HostileFiles, pickles_that_unfold_are_refused_cheaply) {
   expect_cheap_pickle("nested 100,000 deep", nested_pickle(100'000));
+  expect_cheap_pickle("15,000,000 tuples, each in the next",
+                      "\x80\x02N" + std::string(15'000'000, '\x85') + ".");
   expect_cheap_pickle("billion laughs", billion_laughs_pickle(100, 10));
   expect_cheap_pickle("20,000 values under a key of 16,000 bytes",
                       long_names_pickle(16'000, 20'000));
@@ -133,6 +135,20 @@ TEST(HostileFiles, frames_that_expand_are_refused_cheaply) {
   constexpr uint8_t kWindow128Mib = 17 << 3;
   const ByteVector bomb = forged_frame(uint64_t{1} << 40, kWindow128Mib, 100'000);
   expect_cheap(fmt::format("12 GiB in {} bytes", bomb.size()), [&] { return open(bomb); });
+}
+
+// By their first bytes archives, so that more of them is decoded than their size allows.
+TEST(HostileFiles, archives_that_expand_are_refused_cheaply) {
+  constexpr uint8_t kWindow128Kib = 7 << 3;
+  constexpr size_t kBlocks = 16 << 10;
+  const std::string begin = "PK\x03\x04" + std::string(600, '\0');
+  ByteVector bomb;
+  append_text(bomb, "\x28\xb5\x2f\xfd\x00\x38"s);  // a frame without a size, the same window
+  append_little_endian(bomb, static_cast<uint16_t>(begin.size() << 3 | 1));  // one block, as it is
+  bomb.push_back(std::byte{0});
+  append_text(bomb, begin);
+  append_bytes(bomb, forged_frame(uint64_t{kBlocks} << 17, kWindow128Kib, kBlocks));
+  expect_cheap(fmt::format("2 GiB in {} bytes", bomb.size()), [&] { return open(bomb); });
 }
 
 TEST(HostileFiles, forged_tables_are_refused_cheaply) {
