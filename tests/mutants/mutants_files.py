@@ -151,7 +151,7 @@ FILE_MUTANTS = (
                 "engine/writer.cc",
                 "writes_.start(request, file.is_direct && direct_io_ == DirectIo::preferred);",
                 "writes_.start(request, file.is_direct && direct_io_ == DirectIo::preferred);"
-                " in_flight_.at(request.token).extent.slot = SlotLease();",
+                " in_flight_.at(request.token).write.slot = SlotLease();",
             ),
         ),
     ),
