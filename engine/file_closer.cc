@@ -1,5 +1,8 @@
 #include "engine/file_closer.h"
 
+#include <pthread.h>
+
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -9,6 +12,20 @@
 #include "base/threads.h"
 
 namespace tintype {
+namespace {
+
+constexpr std::chrono::milliseconds kLookInterval{1};
+
+// Files that a closer has taken and not closed yet, of all closers. A forked child has none of the
+// threads.
+std::atomic<size_t>& left_count() {
+  static std::atomic<size_t> count = 0;
+  static const int kIsRegistered = ::pthread_atfork(nullptr, nullptr, [] { left_count() = 0; });
+  static_cast<void>(kIsRegistered);
+  return count;
+}
+
+}  // namespace
 
 struct FileCloser::Queue {
   std::mutex mutex;
@@ -44,8 +61,16 @@ void FileCloser::close(std::unique_ptr<File> file) {
     std::lock_guard lock(queue_->mutex);
     if (queue_->files.size() >= kMaxWaiting) return;  // `file` closes as this returns, unlocked
     queue_->files.push_back(std::move(file));
+    ++left_count();
   }
   queue_->changed.notify_all();
+}
+
+void FileCloser::wait_for_all(std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (left_count() != 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kLookInterval);
+  }
 }
 
 void FileCloser::run(Queue& queue) {
@@ -57,6 +82,7 @@ void FileCloser::run(Queue& queue) {
     queue.files.pop_front();
     lock.unlock();
     file.reset();
+    --left_count();
     lock.lock();
   }
   queue.has_stopped = true;

@@ -24,6 +24,10 @@ class FileCloser {
 
   static constexpr size_t kMaxWaiting = 8;
 
+  // Waits until no file of any closer of this process is left, at most for `patience`. For who
+  // lacks the room on the disk that they free. Any thread.
+  static void wait_for_all(std::chrono::milliseconds patience);
+
   FileCloser(const FileCloser&) = delete;
   FileCloser& operator=(const FileCloser&) = delete;
 

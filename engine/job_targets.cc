@@ -1,5 +1,6 @@
 #include "engine/job_targets.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -7,9 +8,13 @@
 #include <fmt/format.h>
 
 #include "engine/element_runs.h"
+#include "engine/file_closer.h"
 
 namespace tintype {
 namespace {
+
+// For files that earlier saves have replaced to be gone: seconds on a slow disk.
+constexpr std::chrono::seconds kRoomPatience{30};
 
 // By the name at the end of the link the file would be taken for something else.
 Status check_form_of_link(const std::string& path, const std::string& resolved) {
@@ -26,7 +31,9 @@ Result<JobFile> open_target(FileSystem& file_system, const TargetFile& file, con
   JobFile opened{.planned_bytes = image.layout.total_bytes};
   TINTYPE_ASSIGN_OR_RETURN(
       opened.target,
-      AtomicFile::open(file_system, file.path, {.is_symlink_followed = file.is_symlink_followed}));
+      AtomicFile::open(file_system, file.path,
+                       {.is_symlink_followed = file.is_symlink_followed,
+                        .wait_for_room = [] { FileCloser::wait_for_all(kRoomPatience); }}));
   TINTYPE_RETURN_IF_ERROR(check_form_of_link(file.path, opened.target->path()));
   if (file.form.form != FileForm::plain) {
     opened.encoding = std::make_unique<FileEncoding>(file.form, element_map(image, storages));

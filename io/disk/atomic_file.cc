@@ -85,8 +85,13 @@ void AtomicFile::State::abandon() {
 // No margin: what the file system cannot do after all, step 3 finds out. Free space comes in whole
 // blocks, so comparing with the exact bytes compares blocks.
 Status AtomicFile::State::check_space(uint64_t planned_bytes) {
-  const auto available = directory().available_bytes();
-  if (!available.is_ok() || planned_bytes <= *available) return Status::ok();
+  auto available = directory().available_bytes();
+  const auto is_enough = [&] { return !available.is_ok() || planned_bytes <= *available; };
+  if (!is_enough() && options.wait_for_room) {
+    options.wait_for_room();
+    available = directory().available_bytes();
+  }
+  if (is_enough()) return Status::ok();
   return Status(StatusCode::out_of_space,
                 fmt::format("'{}' needs {} bytes, {} are available [ENOSPC, errno {}]", target.path,
                             planned_bytes, *available, ENOSPC),

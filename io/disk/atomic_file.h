@@ -34,6 +34,8 @@ struct AtomicFileOptions {
   bool may_replace = true;     // false: already_exists (EEXIST) where something stands, at any step
   // False: commit() leaves step 9a to the caller, who syncs the directory once for several files.
   bool is_directory_synced = true;
+  // Step 1, where there is too little room: may wait for what others free. Then it is looked again.
+  std::function<void()> wait_for_room = {};
   // For the removal of orphans, see orphans.h.
   SoundnessCheck is_sound = {};
 };

@@ -68,6 +68,22 @@ class LoopMount {
   bool is_mounted_ = false;
 };
 
+// A tmpfs of 8 MiB, where this process may mount.
+class SmallTmpfs {
+ public:
+  SmallTmpfs() : is_mounted_(run_command("mount -t tmpfs -o size=8m none " + base_.path())) {}
+  ~SmallTmpfs() {
+    if (is_mounted_) ::umount2(base_.path().c_str(), MNT_DETACH);
+  }
+
+  bool is_mounted() const { return is_mounted_; }
+  std::string path() const { return base_.path(); }
+
+ private:
+  TempDir base_;
+  bool is_mounted_;
+};
+
 class Targets : public testing::Test {
  protected:
   std::unique_ptr<Engine> engine_ = make_small_engine();
@@ -117,6 +133,18 @@ TEST_F(Targets, a_full_ext4_keeps_the_old_file_at_every_level_of_free_space) {
   std::filesystem::remove(mount->path() + "/filler");
   EXPECT_OK(SeededSave(7, kStateBytes).run(*engine_, path));
   EXPECT_TRUE(SeededSave(7, kStateBytes).is_held_by(path));
+}
+
+// A replaced file is freed behind the save that replaced it.
+TEST_F(Targets, room_for_the_old_and_the_new_file_is_enough_for_save_after_save) {
+  const SmallTmpfs mount;
+  if (!mount.is_mounted()) GTEST_SKIP() << "no tmpfs can be mounted here";
+  const std::string path = mount.path() + "/x.pth";
+  const SeededSave saves[] = {SeededSave(0, 7 << 19), SeededSave(1, 7 << 19)};
+  for (size_t i = 0; i < 100; ++i) {
+    ASSERT_OK(saves[i % 2].run(*engine_, path)) << "save " << i;
+  }
+  EXPECT_TRUE(saves[1].is_held_by(path));
 }
 
 TEST_F(Targets, a_read_only_file_system_is_an_error_until_it_is_writable) {

@@ -46,6 +46,22 @@ class ClosingFile final : public File {
   const std::string path_;
 };
 
+TEST(FileCloser, who_needs_their_room_waits_for_the_files_of_all_closers) {
+  const auto gate = std::make_shared<Gate>();
+  const auto closed = std::make_shared<std::atomic<int>>(0);
+  FileCloser first;
+  FileCloser second;
+  for (FileCloser* closer : {&first, &second}) {
+    closer->close(std::make_unique<ClosingFile>(gate, closed));
+  }
+  FileCloser::wait_for_all(milliseconds(20));
+  EXPECT_EQ(*closed, 0);
+  std::thread opener([&] { gate->open(); });
+  FileCloser::wait_for_all(std::chrono::minutes(1));
+  EXPECT_EQ(*closed, 2);
+  opener.join();
+}
+
 TEST(FileCloser, everything_is_closed_when_it_ends) {
   const auto gate = std::make_shared<Gate>();
   const auto closed = std::make_shared<std::atomic<int>>(0);
