@@ -134,7 +134,7 @@ class StreamDecompression final : public PieceWork {
   }
 
   const Transcoded& total() const { return total_; }
-  const ImageEnds& ends() const { return ends_; }
+  bool is_cut_off() const { return decoder_.may_lack_frames() && ends_.lacks_end(); }
 
  private:
   struct Slot {
@@ -192,7 +192,7 @@ class Decompression {
     line.worker_count = line.slot_count;
     StreamDecompression work(stream, begin, std::move(decoder), output_, meter_, line.slot_count);
     TINTYPE_RETURN_IF_ERROR(run_line(work, line));
-    if (work.ends().is_cut_off()) {
+    if (work.is_cut_off()) {
       return damaged_file(name, "is cut off between two frames: it holds a checkpoint without end");
     }
     return work.total();

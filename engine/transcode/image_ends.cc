@@ -21,7 +21,7 @@ void ImageEnds::see(ByteView piece) {
   tail_.insert(tail_.end(), kept.begin(), kept.end());
 }
 
-bool ImageEnds::is_cut_off() const {
+bool ImageEnds::lacks_end() const {
   const bool has_end = as_text(tail_).find(kEndRecord) != std::string_view::npos;
   return as_text(head_) == kLocalHeader && !has_end;
 }

@@ -1,5 +1,6 @@
 // Whether a decoded image begins as a checkpoint and does not end as one. A zstd file that is cut
-// off between two frames is as whole as any, but what it holds is not.
+// off between two frames is as whole as any, but what it holds is not. That alone tells nothing of
+// the file: also of part of a checkpoint, or of one with more behind it, a whole file can be made.
 #pragma once
 
 #include "base/bytes.h"
@@ -11,7 +12,7 @@ class ImageEnds {
  public:
   void see(ByteView piece);
   // Of the pieces so far. An end record may have a comment behind it, or zeros.
-  bool is_cut_off() const;
+  bool lacks_end() const;
 
  private:
   ByteVector head_;

@@ -2,6 +2,7 @@
 
 #include <zstd_errors.h>
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -36,12 +37,24 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
     if (ZSTD_isError(hint) != 0) return fault(hint, input_bytes_ + from.pos);
     if (from.pos == from_before && to.pos == to_before) break;
     is_within_frame_ = hint != 0;
+    if (!is_within_frame_) ++frame_count_;
   }
+  keep_end_of(input.first(from.pos));
   input = input.subspan(from.pos);
   input_bytes_ += from.pos;
   output_bytes_ += to.pos;
   TINTYPE_RETURN_IF_ERROR(check_expansion());
   return to.pos;
+}
+
+void ZstdStream::keep_end_of(ByteView used) {
+  const ByteView last = used.last(std::min(used.size(), end_.size()));
+  std::copy(end_.begin() + last.size(), end_.end(), end_.begin());
+  std::copy(last.begin(), last.end(), end_.end() - last.size());
+}
+
+bool ZstdStream::may_lack_frames() const {
+  return frame_count_ > 1 && load_little_endian<uint32_t>(end_, 0) != kSeekFooterMagic;
 }
 
 Status ZstdStream::fault(size_t result, uint64_t offset) const {

@@ -4,6 +4,7 @@
 
 #include <zstd.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +34,10 @@ class ZstdStream {
   // corruption where the input so far ends within a frame.
   Status finish() const;
 
+  // Whether frames may be missing behind those so far: where there are several, skippable ones
+  // included, and what came last is no seek table. A single frame is all that its writer made.
+  bool may_lack_frames() const;
+
  private:
   struct Free {
     void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
@@ -41,6 +46,7 @@ class ZstdStream {
   // What zstd's error at that byte of the file means.
   Status fault(size_t result, uint64_t offset) const;
   Status check_expansion() const;
+  void keep_end_of(ByteView used);
 
   std::string name_;
   ReadLimits limits_;
@@ -48,6 +54,8 @@ class ZstdStream {
   std::unique_ptr<ZSTD_DCtx, Free> context_;
   uint64_t input_bytes_ = 0;
   uint64_t output_bytes_ = 0;
+  uint64_t frame_count_ = 0;
+  std::array<std::byte, sizeof(uint32_t)> end_ = {};  // of the input so far
   bool is_within_frame_ = false;
 };
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from program import COMMAND, IO_ERROR, OK, UNSUPPORTED, USAGE, run_command
+from program import COMMAND, IO_ERROR, OK, UNSUPPORTED, USAGE, pipe, run_command
 
 # --- one file as input and output ---
 
@@ -154,6 +154,25 @@ def test_a_file_that_needs_a_dictionary_is_unsupported(tmp_path: Path) -> None:
         done = run_command(*words)
         assert done.returncode == UNSUPPORTED
         assert "dictionary" in done.stderr and "zstd -d -D" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd here")
+def test_whole_zstd_files_are_sound_whatever_they_hold(tmp_path: Path, original: Path) -> None:
+    """Of a checkpoint with more behind it, and of part of one."""
+    data = original.read_bytes()
+    longer, part = tmp_path / "longer", tmp_path / "part"
+    longer.write_bytes(data + os.urandom(100_000))
+    part.write_bytes(data[: len(data) // 3])
+    subprocess.run(["zstd", "-q", longer], check=True)
+    assert run_command("compress", "-q", "--form", "zstd", part).returncode == OK
+    for plain in (longer, part):
+        packed = plain.with_name(plain.name + ".zst")
+        done = run_command("decompress", packed, "-o", tmp_path / "back", "-f")
+        assert done.returncode == OK, done.stderr
+        assert (tmp_path / "back").read_bytes() == plain.read_bytes()
+        streamed = pipe("decompress", "-", data=packed.read_bytes())
+        assert (streamed.returncode, streamed.stderr) == (OK, b"")
+        assert streamed.stdout == plain.read_bytes()
 
 
 def test_a_directory_is_no_input(tmp_path: Path) -> None:

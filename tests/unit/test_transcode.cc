@@ -93,6 +93,13 @@ Result<std::string> by_stream(const std::string& file, const TranscodeOptions& o
   return text.text;
 }
 
+// As zstd itself makes one, without a seek table.
+std::string zstd_frame(const std::string& plain) {
+  std::string frame(ZSTD_compressBound(plain.size()), '\0');
+  frame.resize(ZSTD_compress(frame.data(), frame.size(), plain.data(), plain.size(), 3));
+  return frame;
+}
+
 class Transcode : public testing::TestWithParam<FileForm> {};
 INSTANTIATE_TEST_SUITE_P(Forms, Transcode, testing::Values(FileForm::zstd, FileForm::planes),
                          [](const auto& form) { return std::string(to_string(form.param)); });
@@ -170,6 +177,22 @@ TEST(Transcode, a_checkpoint_cut_off_between_frames_is_found) {
   EXPECT_EQ(found, 2u * 3);
 }
 
+// Nothing is missing of the file: the image was never a whole checkpoint, or has more behind it.
+TEST(Transcode, what_begins_as_a_checkpoint_need_not_end_as_one_in_a_whole_file) {
+  const std::string part = "PK\x03\x04" + floats(3 * kExtentBytes);
+  const std::string ended = part + "PK\x05\x06" + floats(10 * kExtentBytes);
+  for (const std::string& plain : {part, ended}) {
+    for (const std::string& file : {zstd_frame(plain), compressed(plain, FileForm::zstd)}) {
+      for (const auto& result : {by_index(file), by_stream(file)}) {
+        ASSERT_OK(result);
+        EXPECT_TRUE(*result == plain);
+      }
+    }
+    EXPECT_THAT(by_stream(zstd_frame(plain.substr(0, 1000)) + zstd_frame(plain.substr(1000))),
+                IsStatus(StatusCode::corruption, HasSubstr("between two frames")));
+  }
+}
+
 TEST_P(Transcode, a_flipped_bit_is_found_or_harmless) {
   const std::string plain = floats(2 * kExtentBytes + 5);
   const std::string file = compressed(plain, GetParam());
@@ -233,8 +256,7 @@ TEST(TranscodePlanes, a_stream_whose_extents_were_exchanged_or_left_out_is_damag
 
 TEST(TranscodeZstd, what_zstd_itself_made_is_read) {
   const std::string plain = floats(50 * kExtentBytes);
-  std::string frames(ZSTD_compressBound(plain.size()), '\0');
-  frames.resize(ZSTD_compress(frames.data(), frames.size(), plain.data(), plain.size(), 3));
+  const std::string frames = zstd_frame(plain);
   EXPECT_EQ(by_index(frames).value(), plain);
   EXPECT_EQ(by_stream(frames + frames).value(), plain + plain);
   EXPECT_THAT(by_index(frames.substr(0, frames.size() - 3)),
@@ -244,14 +266,13 @@ TEST(TranscodeZstd, what_zstd_itself_made_is_read) {
 // Zeros come first, and make next to nothing of the file.
 TEST(TranscodeZstd, an_expansion_is_judged_by_the_whole_file) {
   const std::string plain = std::string(size_t{70} << 20, '\0') + floats(1 << 20);
-  std::string frames(ZSTD_compressBound(plain.size()), '\0');
-  frames.resize(ZSTD_compress(frames.data(), frames.size(), plain.data(), plain.size(), 1));
+  const std::string frames = zstd_frame(plain);
   EXPECT_TRUE(by_index(frames).value() == plain);
   EXPECT_TRUE(by_stream(frames).value() == plain);
   EXPECT_THAT(by_stream(frames, {.limits = {.stream_free_bytes = 1 << 20}}),
               IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
-  frames.resize(ZSTD_compress(frames.data(), frames.size(), plain.data(), 70 << 20, 1));
-  EXPECT_THAT(by_index(frames), IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
+  EXPECT_THAT(by_index(zstd_frame(plain.substr(0, 70 << 20))),
+              IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
 }
 
 TEST(TranscodeOther, a_plain_file_is_not_decompressed) {
