@@ -5,8 +5,6 @@
 #include <string>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "engine/element_runs.h"
 #include "engine/file_closer.h"
 
@@ -16,16 +14,6 @@ namespace {
 // For files that earlier saves have replaced to be gone: seconds on a slow disk.
 constexpr std::chrono::seconds kRoomPatience{30};
 
-// By the name at the end of the link the file would be taken for something else.
-Status check_form_of_link(const std::string& path, const std::string& resolved) {
-  const FileForm at_end = form_of_name(resolved);
-  if (at_end == form_of_name(path)) return Status::ok();
-  return Status::invalid_argument(
-      fmt::format("it is a symlink to '{}', whose name asks for the {} form", resolved,
-                  to_string(at_end)),
-      "save to that name, or let the link lead to one that ends as its own does");
-}
-
 Result<JobFile> open_target(FileSystem& file_system, const TargetFile& file, const FileImage& image,
                             const std::vector<SourceStorage>& storages) {
   JobFile opened{.planned_bytes = image.layout.total_bytes};
@@ -34,7 +22,9 @@ Result<JobFile> open_target(FileSystem& file_system, const TargetFile& file, con
       AtomicFile::open(file_system, file.path,
                        {.is_symlink_followed = file.is_symlink_followed,
                         .wait_for_room = [] { FileCloser::wait_for_all(kRoomPatience); }}));
-  TINTYPE_RETURN_IF_ERROR(check_form_of_link(file.path, opened.target->path()));
+  TINTYPE_RETURN_IF_ERROR(
+      check_form_of_link(file.path, opened.target->path())
+          .with_remedy("save to that name, or let the link lead to one that ends as its own does"));
   if (file.form.form != FileForm::plain) {
     opened.encoding = std::make_unique<FileEncoding>(file.form, element_map(image, storages));
   }

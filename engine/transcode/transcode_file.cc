@@ -27,10 +27,9 @@ Result<mode_t> mode_of(FileSystem& file_system, const std::string& path) {
 
 // A file in the place of its own source: whoever removes the input afterwards has nothing left.
 Status check_distinct(FileSystem& file_system, const TranscodeInput& input,
-                      const TranscodeOutput& output) {
+                      const TranscodeOutput& output, const TargetPath& target) {
   if (input.stream != nullptr) return Status::ok();
   TINTYPE_ASSIGN_OR_RETURN(const TargetPath source, resolve_source(file_system, input.path));
-  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_target(file_system, output.path, true));
   TINTYPE_ASSIGN_OR_RETURN(const FileInfo read, source.directory->info(source.name));
   const auto standing = target.directory->info(target.name);
   if (standing.status().code() == StatusCode::not_found) return Status::ok();
@@ -40,6 +39,16 @@ Status check_distinct(FileSystem& file_system, const TranscodeInput& input,
                                               input.path, output.path),
                                   "name another output")
       .with_path(target.path);
+}
+
+// Where the output leads to, before anything is touched.
+Status check_target(FileSystem& file_system, const TranscodeInput& input,
+                    const TranscodeOutput& output) {
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_target(file_system, output.path, true));
+  TINTYPE_RETURN_IF_ERROR(check_distinct(file_system, input, output, target));
+  return check_form_of_link(output.path, target.path)
+      .with_remedy("name another output, or let the link lead to one that ends as its own does")
+      .of_file(output.path, "write");
 }
 
 // The input may be readable for less people than a new file would be.
@@ -54,7 +63,7 @@ Status take_over_mode(FileSystem& file_system, const TranscodeInput& input, File
 Result<Transcoded> into_file(FileSystem& file_system, const TranscodeInput& input,
                              const TranscodeOutput& output, uint64_t planned_bytes,
                              const TranscodeOptions& options, const Work& work) {
-  TINTYPE_RETURN_IF_ERROR(check_distinct(file_system, input, output));
+  TINTYPE_RETURN_IF_ERROR(check_target(file_system, input, output));
   TINTYPE_ASSIGN_OR_RETURN(
       const auto target,
       AtomicFile::open(file_system, output.path, {.may_replace = output.may_replace}));

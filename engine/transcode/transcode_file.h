@@ -31,7 +31,8 @@ struct FileTranscoded {
 // A file appears under its name when it is whole and durable, by the steps of
 // io/disk/atomic_file.h, or not at all; it gets the input's mode, or keeps that of the file that it
 // replaces. A stream has got what came before an error. Errors: those of compress(), and of both
-// ends; invalid_argument where the output leads to the input file, by whatever links.
+// ends; invalid_argument where the output leads to the input file, by whatever links, or by a
+// symlink to a name that asks for another form.
 Result<FileTranscoded> compress_file(FileSystem& file_system, const TranscodeInput& input,
                                      const TranscodeOutput& output,
                                      const CompressOptions& compress_options,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
 #include "base/bytes.h"
 #include "io/archive/compressed_form.h"
 
@@ -40,6 +42,13 @@ FileForm form_of_name(std::string_view path) {
   if (has_suffix(name, kZstdSuffix)) return FileForm::zstd;
   if (has_suffix(name, kPlanesSuffix)) return FileForm::planes;
   return FileForm::plain;
+}
+
+Status check_form_of_link(std::string_view path, std::string_view resolved) {
+  const FileForm at_end = form_of_name(resolved);
+  if (at_end == form_of_name(path)) return Status::ok();
+  return Status::invalid_argument(fmt::format(
+      "it is a symlink to '{}', whose name asks for the {} form", resolved, to_string(at_end)));
 }
 
 std::string_view suffix_of(FileForm form) {

@@ -25,6 +25,10 @@ std::string_view to_string(FileForm form);
 // and dots before the name do not count: ".zst" and "..ttz" are plain names.
 FileForm form_of_name(std::string_view path);
 
+// invalid_argument where the file that `path` leads to by symlinks, `resolved`, asks for another
+// form than it does: by that name what is written would be taken for something else.
+Status check_form_of_link(std::string_view path, std::string_view resolved);
+
 // ".zst", ".ttz", or nothing.
 std::string_view suffix_of(FileForm form);
 

@@ -85,6 +85,46 @@ def test_one_file_cannot_be_input_and_output(
     assert state_of(folder) == before
 
 
+# --- the name that a symlink leads to ---
+
+
+@pytest.mark.parametrize("options", [[], ["-f"], ["-f", "--rm"]], ids=" ".join)
+@pytest.mark.parametrize("standing", ["other", None], ids=["to_a_file", "dangling"])
+@pytest.mark.parametrize(
+    ("link", "target", "asks_for", "words"),
+    [
+        ("best.pth.ttz", "best.pth", "plain", ["compress", "in.pth"]),
+        ("best.pth.ttz", "best.pth.zst", "zstd", ["compress", "in.pth"]),
+        ("best.pth", "best.pth.ttz", "planes", ["decompress", "in.pth.ttz"]),
+        ("best.pth", "best.pth.zst", "zstd", ["decompress", "in.pth.ttz"]),
+    ],
+)
+def test_an_output_that_leads_to_a_name_of_another_form_is_refused(
+    tmp_path: Path,
+    original: Path,
+    link: str,
+    target: str,
+    asks_for: str,
+    words: list[str],
+    standing: str | None,
+    options: list[str],
+) -> None:
+    shutil.copy(original, tmp_path / "in.pth")
+    write_compressed(tmp_path, original, "in.pth.ttz")
+    if standing is not None:
+        (tmp_path / target).write_text(standing)
+    (tmp_path / link).symlink_to(target)
+    before = state_of(tmp_path)
+    done = run_command(*words, *options, "-o", link, cwd=tmp_path)
+    assert done.returncode == USAGE, done.stdout + done.stderr
+    assert f"write '{link}': it is a symlink to '{tmp_path / target}'" in done.stderr
+    assert f"asks for the {asks_for} form; name another output" in done.stderr
+    with (tmp_path / words[1]).open("rb") as stream:
+        done = run_command(words[0], "-f", "-o", link, "-", cwd=tmp_path, stdin=stream)
+    assert done.returncode == USAGE and "it is a symlink to" in done.stderr
+    assert state_of(tmp_path) == before
+
+
 # --- what --rm removes ---
 
 
