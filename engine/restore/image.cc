@@ -9,6 +9,7 @@
 #include "engine/restore/file_source.h"
 #include "engine/restore/read_ahead.h"
 #include "io/archive/compressed_layout.h"
+#include "io/archive/file_faults.h"
 #include "io/archive/zip_end.h"
 #include "io/archive/zstd_stream.h"
 
@@ -136,6 +137,7 @@ class WholeDecoder {
 
 Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limits,
                        const std::function<bool()>& is_interrupted) {
+  TINTYPE_RETURN_IF_ERROR(check_not_cut_short(*file));
   TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(*file));
   Image image{.source = nullptr, .form = form, .file_bytes = file->size_bytes()};
   if (form == FileForm::plain) {

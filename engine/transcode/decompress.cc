@@ -213,11 +213,15 @@ class Decompression {
   TranscodeMeter& meter_;
 };
 
-Status not_compressed(const std::string& name) {
+// One of the compressed forms.
+Result<FileForm> packed_form(const ByteSource& source) {
+  TINTYPE_RETURN_IF_ERROR(check_not_cut_short(source));
+  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(source));
+  if (form != FileForm::plain) return form;
   return Status::unsupported(fmt::format(
       "'{}' is neither of zstd's form nor of Tintype's planes form: there is nothing to "
       "decompress",
-      name));
+      source.name()));
 }
 
 // Nothing where the file is better read as a stream.
@@ -240,8 +244,7 @@ Result<std::optional<FrameIndex>> find_index(const ByteSource& source, FileForm 
 
 Result<Transcoded> decompress(const ByteSource& source, PieceOutput& output,
                               const TranscodeOptions& options) {
-  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(source));
-  if (form == FileForm::plain) return not_compressed(source.name());
+  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, packed_form(source));
   TINTYPE_ASSIGN_OR_RETURN(const auto index, find_index(source, form, options.limits));
   Decompression decompression(output, options);
   if (index.has_value()) return decompression.by_index(source, *index);
@@ -253,20 +256,18 @@ Result<Transcoded> decompress(InputStream& stream, const std::string& name, Piec
                               const TranscodeOptions& options) {
   ByteVector begin(kPlanesMagic.size());
   TINTYPE_ASSIGN_OR_RETURN(const size_t count, stream.read(begin));
+  if (count == 0) return damaged_file(name, "is cut off before its first byte: nothing came");
   begin.resize(count);
-  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(MemorySource(begin, name)));
+  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, packed_form(MemorySource(begin, name)));
   Decompression decompression(output, options);
-  switch (form) {
-    case FileForm::plain: return not_compressed(name);
-    case FileForm::zstd: return decompression.by_zstd_stream(stream, begin, name, std::nullopt);
-    case FileForm::planes: break;
+  if (form == FileForm::zstd) {
+    return decompression.by_zstd_stream(stream, begin, name, std::nullopt);
   }
   return decompression.by_planes_stream(stream, begin, name);
 }
 
 Result<uint64_t> plain_bytes_of(const ByteSource& source, const ReadLimits& limits) {
-  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(source));
-  if (form == FileForm::plain) return not_compressed(source.name());
+  TINTYPE_ASSIGN_OR_RETURN(const FileForm form, packed_form(source));
   TINTYPE_ASSIGN_OR_RETURN(const auto index, find_index(source, form, limits));
   return index.has_value() ? index->plain_bytes : 0;
 }

@@ -3,11 +3,21 @@
 #include <fmt/format.h>
 
 #include "io/archive/compressed_form.h"
+#include "io/archive/file_form.h"
 
 namespace tintype {
 
 Status damaged_file(std::string_view name, std::string_view what) {
   return Status::corruption(fmt::format("'{}' {}", name, what)).with_path(std::string(name));
+}
+
+Status check_not_cut_short(const ByteSource& source) {
+  const FileForm named = form_of_name(source.name());
+  if (named == FileForm::plain || source.size_bytes() >= kPlanesMagic.size()) return Status::ok();
+  return damaged_file(source.name(),
+                      fmt::format("is cut off: it has {} bytes, and no file of the {} form, which "
+                                  "its name asks for, is so short",
+                                  source.size_bytes(), to_string(named)));
 }
 
 Status newer_planes_form(std::string_view name, uint32_t version) {

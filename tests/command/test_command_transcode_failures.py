@@ -47,6 +47,29 @@ def test_every_truncation_is_found(packed: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "new.pth").exists()
 
 
+def test_what_is_cut_off_within_its_magic_number_is_known_by_its_name(
+    packed: Path, tmp_path: Path, form: str
+) -> None:
+    content = packed.read_bytes()
+    cut = tmp_path / ("cut.pth" + packed.suffix)
+    for size_bytes in range(8):
+        cut.write_bytes(content[:size_bytes])
+        for words in (["decompress", cut], ["verify", cut], ["inspect", cut]):
+            done = run_command(*words)
+            assert done.returncode == CORRUPT, (words, size_bytes)
+            said = done.stdout + done.stderr
+            assert f"'{cut}' is cut off: it has {size_bytes} bytes" in said
+            assert f"no file of the {form} form" in said
+    assert not (tmp_path / "cut.pth").exists()
+
+
+def test_a_stream_that_brings_nothing_is_cut_off(tmp_path: Path) -> None:
+    done = pipe("decompress", "-", "-o", tmp_path / "best.pth", data=b"")
+    assert done.returncode == CORRUPT
+    assert b"'standard input' is cut off before its first byte: nothing came" in done.stderr
+    assert names(tmp_path) == []
+
+
 def test_only_what_was_compressed_is_removed(plain: Path) -> None:
     done = run_command("compress", "--rm", plain.with_name("missing.pth"), plain)
     assert done.returncode == IO_ERROR and "ENOENT" in done.stderr
