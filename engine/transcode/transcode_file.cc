@@ -95,7 +95,8 @@ Status check_plain(const ByteSource& source) {
       fmt::format("'{}' is compressed already, in the {} form", source.name(), to_string(form)));
 }
 
-// By the tensors of a checkpoint; anything else can be compressed too, but not as well.
+// For the planes form, by the tensors of a checkpoint; anything else can be compressed too, but not
+// as well.
 Result<ElementMap> elements_of(FileSystem& file_system, const std::string& path,
                                std::vector<std::string>& notes) {
   const auto archive = Archive::open(file_system, path);
@@ -113,12 +114,13 @@ Result<FileTranscoded> compress_file(FileSystem& file_system, const TranscodeInp
                                      const TranscodeOutput& output,
                                      const CompressOptions& compress_options,
                                      const TranscodeOptions& options) {
+  const bool is_planes = compress_options.encoder.form == FileForm::planes;
   FileTranscoded done;
   std::unique_ptr<ByteSource> source;
   std::optional<SourceStream> from_source;
   ElementMap elements;
   if (input.stream != nullptr) {
-    if (compress_options.encoder.form == FileForm::planes) {
+    if (is_planes) {
       done.notes.push_back(input.path +
                            ": a stream cannot be looked through for tensors first, and is "
                            "compressed as plain bytes; name the file for a better ratio");
@@ -127,7 +129,9 @@ Result<FileTranscoded> compress_file(FileSystem& file_system, const TranscodeInp
     TINTYPE_ASSIGN_OR_RETURN(source, open_for_one_pass(file_system, input.path));
     TINTYPE_RETURN_IF_ERROR(check_plain(*source));
     from_source.emplace(*source);
-    TINTYPE_ASSIGN_OR_RETURN(elements, elements_of(file_system, input.path, done.notes));
+    if (is_planes) {
+      TINTYPE_ASSIGN_OR_RETURN(elements, elements_of(file_system, input.path, done.notes));
+    }
   }
   InputStream& stream = input.stream != nullptr ? *input.stream : *from_source;
   const Work work = [&](PieceOutput& target) {

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import tintype
+from bad_checkpoints import make_legacy
 from program import (
     COMMAND,
     ENDINGS,
@@ -257,6 +259,17 @@ def test_what_is_no_checkpoint_is_compressed_with_a_note(tmp_path: Path) -> None
     assert done.returncode == OK and "note: " in done.stderr
     assert run_command("decompress", "-f", "notes.txt.ttz", cwd=tmp_path).returncode == OK
     assert (tmp_path / "notes.txt").read_bytes() == b"some text " * 5000
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_bytes(b"some text"), make_legacy])
+def test_the_zstd_form_needs_no_checkpoint_and_says_nothing(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "x.bin")
+    done = run_command("compress", "-q", "--form", "zstd", tmp_path / "x.bin")
+    assert (done.returncode, done.stdout, done.stderr) == (OK, "", "")
+    (file,) = run_json("compress", "-f", "--form", "zstd", tmp_path / "x.bin")["files"]
+    assert file["notes"] == []
 
 
 # --- modes, links ---
