@@ -178,3 +178,19 @@ def test_it_starts_at_once(checkpoint: Path) -> None:
         return time.perf_counter() - start
 
     print(f"start-up: median {statistics.median(seconds() for _ in range(11)) * 1e3:.1f} ms")
+
+
+@pytest.mark.parametrize("words", [["inspect", "-"], ["verify", "-"], ["diff", "-", "model.pth"]])
+def test_what_reads_files_at_any_place_refuses_standard_input(
+    checkpoint: Path, words: list[str]
+) -> None:
+    with checkpoint.open("rb") as stream:
+        done = run_command(*words, cwd=checkpoint.parent, stdin=stream)
+    assert done.returncode == USAGE and done.stdout == ""
+    assert "reads files only" in done.stderr and "save the stream to a file first" in done.stderr
+    folder = checkpoint.parent / words[0]
+    folder.mkdir()
+    (folder / "-").write_bytes(checkpoint.read_bytes())
+    (folder / "model.pth").write_bytes(checkpoint.read_bytes())
+    by_path = ["./-" if word == "-" else word for word in words]
+    assert run_command(*by_path, cwd=folder).returncode == OK

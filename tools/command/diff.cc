@@ -8,6 +8,7 @@
 
 #include "engine/diff/archive_diff.h"
 #include "tools/command/commands.h"
+#include "tools/command/file_names.h"
 #include "tools/command/help.h"
 #include "tools/command/json_number.h"
 #include "tools/command/text.h"
@@ -238,8 +239,8 @@ Command add_diff(CLI::App& parent) {
         return is_number && value >= 0 ? std::string() : "'" + text + "' is no number from 0 on";
       },
       "");
-  app->add_option("FIRST", options->first, "checkpoint")->required();
-  app->add_option("SECOND", options->second, "checkpoint")->required();
+  app->add_option("FIRST", options->first, "checkpoint")->required()->check(refuse_stream);
+  app->add_option("SECOND", options->second, "checkpoint")->required()->check(refuse_stream);
   app->add_option("--atol", options->tolerance.absolute, "absolute difference that counts as none")
       ->type_name("X")
       ->capture_default_str()

@@ -13,6 +13,7 @@
 #include "engine/restore/image.h"
 #include "io/archive/record_names.h"
 #include "tools/command/commands.h"
+#include "tools/command/file_names.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
@@ -315,7 +316,7 @@ Command add_inspect(CLI::App& parent) {
   CLI::App* app = parent.add_subcommand("inspect", "list what a checkpoint holds");
   app->formatter(std::make_shared<ExamplesFirst>(kDescription));
   auto options = std::make_shared<Options>();
-  app->add_option("FILE", options->path, "checkpoint")->required();
+  app->add_option("FILE", options->path, "checkpoint")->required()->check(refuse_stream);
   app->add_flag("-a,--all", options->has_values, "show the values beside the tensors, too");
   app->add_flag("--records", options->has_records, "show the records and their offsets, too");
   app->add_flag("--json", options->is_json, "print JSON (docs/command.md)");

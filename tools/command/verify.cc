@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/command/commands.h"
+#include "tools/command/file_names.h"
 #include "tools/command/help.h"
 #include "tools/command/text.h"
 #include "tools/sizes.h"
@@ -165,7 +166,7 @@ Command add_verify(CLI::App& parent) {
   CLI::App* app = parent.add_subcommand("verify", "check every byte of checkpoints");
   app->formatter(std::make_shared<ExamplesFirst>(kDescription));
   auto options = std::make_shared<Options>();
-  app->add_option("FILE", options->paths, "checkpoints")->required();
+  app->add_option("FILE", options->paths, "checkpoints")->required()->check(refuse_stream);
   app->add_flag("-q,--quiet", options->is_quiet, "say nothing of sound files");
   add_threads(*app, options->thread_count, "how many threads read; 0: as many as pay");
   app->add_flag("--json", options->is_json, "print JSON (docs/command.md)");
