@@ -28,7 +28,7 @@ uint64_t file_bytes() {
 }
 
 std::unique_ptr<File> make_file(Directory& directory, bool is_direct) {
-  auto file = directory.create_unnamed(0600);
+  auto file = directory.create_unnamed("bench", 0600);
   TINTYPE_CHECK(file.is_ok() && (*file)->allocate(file_bytes()).is_ok());
   TINTYPE_CHECK((*file)->set_direct(is_direct).is_ok());
   return std::move(file).value();

@@ -22,7 +22,7 @@ Status fill(File& file, std::string_view text) {
 
 Status put_document(Directory& directory, std::string_view name, std::string_view text) {
   const std::string temp = temp_name_for(name);
-  auto file = directory.create_unnamed(kNewFileMode);
+  auto file = directory.create_unnamed(name, kNewFileMode);
   bool has_name = false;
   if (file.status().code() == StatusCode::unsupported) {
     file = directory.create(temp, kNewFileMode);

@@ -103,7 +103,7 @@ Status AtomicFile::State::check_space(uint64_t planned_bytes) {
 // Of an unnamed file a killed writer leaves nothing behind.
 Status AtomicFile::State::create_temp() {
   if (options.is_named_temp) return create_named_temp();
-  auto unnamed = directory().create_unnamed(kNewFileMode);
+  auto unnamed = directory().create_unnamed(target.name, kNewFileMode);
   if (unnamed.status().code() == StatusCode::unsupported) return create_named_temp();
   if (!unnamed.is_ok()) return unnamed.status();
   file = std::move(unnamed).value();

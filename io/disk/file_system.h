@@ -68,7 +68,9 @@ class Directory {
   virtual ~Directory() = default;
 
   // A file without a name (O_TMPFILE), gone when closed; unsupported where the file system cannot.
-  virtual Result<std::unique_ptr<File>> create_unnamed(mode_t mode) = 0;
+  // `wanted_name` is what it shall become: error texts call it so.
+  virtual Result<std::unique_ptr<File>> create_unnamed(std::string_view wanted_name,
+                                                       mode_t mode) = 0;
   // O_CREAT | O_EXCL, read and write.
   virtual Result<std::unique_ptr<File>> create(std::string_view name, mode_t mode) = 0;
   // Follows a symlink. Never waits for the other end of a FIFO.

@@ -66,7 +66,7 @@ class LinkMover {
     TINTYPE_ASSIGN_OR_RETURN(const auto source, directory_.open(existing_, false));
     const std::string temp = temp_name_for(link_name_);
     bool has_name = false;
-    auto target = directory_.create_unnamed(kNewFileMode);
+    auto target = directory_.create_unnamed(link_name_, kNewFileMode);
     if (target.status().code() == StatusCode::unsupported) {
       target = directory_.create(temp, kNewFileMode);
       has_name = target.is_ok();

@@ -28,7 +28,7 @@ class PosixDirectory final : public Directory {
 
   const Descriptor& descriptor() const { return descriptor_; }
 
-  Result<std::unique_ptr<File>> create_unnamed(mode_t mode) override;
+  Result<std::unique_ptr<File>> create_unnamed(std::string_view wanted_name, mode_t mode) override;
   Result<std::unique_ptr<File>> create(std::string_view name, mode_t mode) override;
   Result<std::unique_ptr<File>> open(std::string_view name, bool is_writable) override;
   Status link_unnamed(File& file, std::string_view name) override;
@@ -60,12 +60,13 @@ class PosixDirectory final : public Directory {
   const std::string path_;
 };
 
-Result<std::unique_ptr<File>> PosixDirectory::create_unnamed(mode_t mode) {
+Result<std::unique_ptr<File>> PosixDirectory::create_unnamed(std::string_view wanted_name,
+                                                             mode_t mode) {
   const auto open_it = [&] {
     return without_interrupts(
         [&] { return ::openat(number(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); });
   };
-  auto file = PosixFile::open(open_it, "create unnamed file", path_of("(unnamed)"));
+  auto file = PosixFile::open(open_it, "create unnamed file for", path_of(wanted_name));
   if (file.is_ok()) return file;
   const int error_number = file.status().error_number();
   // EISDIR: a kernel that does not know the flag and saw only "open a directory for writing".

@@ -83,6 +83,14 @@ def test_no_space_ends_with_5_and_leaves_nothing(packed: Path, tmp_path: Path) -
     (tmp_path / "model.pth").unlink()
     done = run_command("decompress", packed, preexec_fn=limit_files)
     assert done.returncode == IO_ERROR and "EFBIG" in done.stderr
+    assert f" '{tmp_path / 'model.pth'}': File too large" in done.stderr
+    content = os.urandom(4 * MIB)  # of a stream no size is known before it is written
+    done = run_command(
+        "compress", "-", "-o", tmp_path / "new.zst", preexec_fn=limit_files, text=False,
+        input=content,
+    )  # fmt: skip
+    assert done.returncode == IO_ERROR
+    assert f"write '{tmp_path / 'new.zst'}': File too large".encode() in done.stderr
     assert names(tmp_path) == [packed.name]
     with open("/dev/full", "wb") as full:
         done = run_command(

@@ -74,9 +74,9 @@ class FaultDirectory final : public Directory {
   FaultDirectory(std::unique_ptr<Directory> inner, FaultInjector& injector)
       : inner_(std::move(inner)), injector_(injector) {}
 
-  Result<std::unique_ptr<File>> create_unnamed(mode_t mode) override {
+  Result<std::unique_ptr<File>> create_unnamed(std::string_view wanted_name, mode_t mode) override {
     TINTYPE_RETURN_IF_ERROR(injector_.check("create_unnamed", inner_->path()));
-    return wrap(inner_->create_unnamed(mode));
+    return wrap(inner_->create_unnamed(wanted_name, mode));
   }
   Result<std::unique_ptr<File>> create(std::string_view name, mode_t mode) override {
     TINTYPE_RETURN_IF_ERROR(check("create", name));

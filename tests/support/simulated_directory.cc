@@ -136,10 +136,10 @@ class SimulatedDirectory final : public Directory {
   SimulatedDirectory(CorePointer core, std::shared_ptr<SimulatedFolder> folder, std::string path)
       : core_(std::move(core)), folder_(std::move(folder)), path_(std::move(path)) {}
 
-  Result<std::unique_ptr<File>> create_unnamed(mode_t mode) override {
+  Result<std::unique_ptr<File>> create_unnamed(std::string_view wanted_name, mode_t mode) override {
     std::lock_guard lock(core_->mutex);
     if (!core_->options.has_unnamed_files) return unsupported("create unnamed file", path_);
-    return wrap(core_->make_inode(mode), "(unnamed)");
+    return wrap(core_->make_inode(mode), wanted_name);
   }
   Result<std::unique_ptr<File>> create(std::string_view name, mode_t mode) override {
     std::lock_guard lock(core_->mutex);

@@ -70,8 +70,8 @@ TEST(Status, a_file_is_named_once_by_whoever_knows_it_first) {
   EXPECT_EQ(nameless.message(), "'/x.pth': record 'data/0': CRC-32 differs");
   EXPECT_EQ(nameless.path(), "/x.pth");
   EXPECT_EQ(nameless.of_file("/x.pth", "load").message(), nameless.message());
-  const Status of_another = errno_status(EIO, "write", "/(unnamed)").of_file("/x.pth", "save");
-  EXPECT_THAT(std::string(of_another.message()), StartsWith("save '/x.pth': write '/(unnamed)': "));
+  const Status of_another = errno_status(EIO, "write", "/.x.tmp").of_file("/x.pth", "save");
+  EXPECT_THAT(std::string(of_another.message()), StartsWith("save '/x.pth': write '/.x.tmp': "));
   EXPECT_EQ(of_another.path(), "/x.pth");
   EXPECT_OK(Status().of_file("/x.pth"));
 }

@@ -130,7 +130,7 @@ Result<std::unique_ptr<File>> DirectoryExamination::create_named() {
 }
 
 Status DirectoryExamination::create_file() {
-  auto unnamed = directory_.create_unnamed(kNewFileMode);
+  auto unnamed = directory_.create_unnamed(kStem, kNewFileMode);
   TINTYPE_RETURN_IF_ERROR(judge("unnamed_files", unnamed.status(),
                                 "O_TMPFILE: a killed save leaves nothing behind", kNoUnnamedFiles));
   if (unnamed.is_ok()) {
