@@ -29,6 +29,9 @@ struct FileInfo {
   mode_t mode = 0;  // permission bits only
   int64_t modified_ns = 0;
   int64_t changed_ns = 0;  // the inode, its links and names included
+  // A link of /proc's to what a process holds open. Its text is no path; all else here is of what
+  // the kernel finds behind it.
+  bool is_magic_link = false;
 };
 
 // One open file; its destructor closes it and thereby drops its lock.
@@ -86,7 +89,8 @@ class Directory {
   virtual Status remove(std::string_view name) = 0;
   // fsync of the directory: names survive a power cut after this.
   virtual Status sync() = 0;
-  // Without following a symlink; not_found where nothing stands. "." is the directory itself.
+  // Without following a symlink, but a magic one; not_found where nothing stands. "." is the
+  // directory itself.
   virtual Result<FileInfo> info(std::string_view name) = 0;
   virtual Result<std::string> read_link(std::string_view name) = 0;
   virtual Result<std::vector<std::string>> list() = 0;

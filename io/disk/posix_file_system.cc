@@ -1,7 +1,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ class PosixDirectory final : public Directory {
   const std::string& path() const override { return path_; }
 
  private:
+  bool is_of_proc() const;
   int number() const { return descriptor_.number(); }
   std::string path_of(std::string_view name) const {
     return path_.ends_with('/') ? path_ + std::string(name) : fmt::format("{}/{}", path_, name);
@@ -148,12 +151,22 @@ Status PosixDirectory::sync() {
   return errno_status(errno, "fsync directory", path_);
 }
 
+bool PosixDirectory::is_of_proc() const {
+  struct statfs system = {};
+  return ::fstatfs(number(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
+}
+
+// /proc's few true symlinks (self, mounts, net) are left to the kernel as well, which knows better.
 Result<FileInfo> PosixDirectory::info(std::string_view name) {
+  const std::string text(name);
   struct stat status = {};
-  if (::fstatat(number(), std::string(name).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    return failed(errno, "stat", name);
-  }
-  return file_info_from(status);
+  int result = ::fstatat(number(), text.c_str(), &status, AT_SYMLINK_NOFOLLOW);
+  const bool is_magic_link = result == 0 && S_ISLNK(status.st_mode) && is_of_proc();
+  if (is_magic_link) result = ::fstatat(number(), text.c_str(), &status, 0);
+  if (result != 0) return failed(errno, "stat", name);
+  FileInfo info = file_info_from(status);
+  info.is_magic_link = is_magic_link;
+  return info;
 }
 
 Result<std::string> PosixDirectory::read_link(std::string_view name) {

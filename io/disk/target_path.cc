@@ -70,6 +70,13 @@ Result<bool> is_symlink(Directory& directory, const std::string& name, const std
     if (purpose.is_reading) return missing(path, "");
     return false;
   }
+  if (info->is_magic_link && info->kind == FileInfo::Kind::regular && !purpose.is_reading) {
+    return Status::unsupported(fmt::format("{} '{}': it is a link to a file that a process holds "
+                                           "open, whatever its name is now",
+                                           purpose.operation, path),
+                               "give the name of a regular file")
+        .with_path(path);
+  }
   switch (info->kind) {
     case FileInfo::Kind::regular: return false;
     case FileInfo::Kind::symlink: return true;

@@ -220,3 +220,43 @@ def test_a_directory_is_no_input(tmp_path: Path) -> None:
     assert done.returncode == IO_ERROR
     assert "EISDIR" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what is no regular file ---
+
+
+def test_a_pipe_as_input_is_refused_and_a_dash_named(packed: Path) -> None:
+    for name in ("/dev/stdin", "/proc/self/fd/0"):
+        for words in (["decompress", "-c", name], ["compress", "-c", name]):
+            done = pipe(*words, data=packed.read_bytes())
+            assert (done.returncode, done.stdout) == (UNSUPPORTED, b"")
+            assert b"device, pipe or socket; - reads standard input" in done.stderr
+    done = pipe("verify", "/dev/stdin", data=packed.read_bytes())
+    assert done.returncode == UNSUPPORTED
+    assert b"device, pipe or socket; copy what it holds" in done.stderr
+
+
+def test_a_deleted_file_is_read_by_its_descriptor(packed: Path, original: Path) -> None:
+    with packed.open("rb") as file:
+        packed.unlink()
+        done = subprocess.run(
+            [COMMAND, "decompress", "-c", f"/proc/self/fd/{file.fileno()}"],
+            pass_fds=[file.fileno()],
+            capture_output=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (OK, b"")
+    assert done.stdout == original.read_bytes()
+
+
+def test_standard_output_by_its_name_is_refused_untouched(packed: Path, tmp_path: Path) -> None:
+    words = ["decompress", "-f", packed, "-o", "/dev/stdout"]
+    piped = run_command(*words)
+    assert (piped.returncode, piped.stdout) == (UNSUPPORTED, "")
+    assert "device, pipe or socket; -c, or -o -, writes to standard output" in piped.stderr
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        to_file = run_command(*words, capture_output=False, stdout=file, stderr=subprocess.PIPE)
+    assert to_file.returncode == UNSUPPORTED
+    assert "holds open" in to_file.stderr and "-c, or -o -," in to_file.stderr
+    assert out.read_bytes() == b""

@@ -203,6 +203,24 @@ def test_device_pipe_and_socket_are_refused_and_untouched(tmp_path: Path) -> Non
     assert sorted(os.listdir(tmp_path)) == ["link", "pipe", "socket"]
 
 
+def test_open_files_are_not_saved_to_by_links_of_proc(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    path.write_text("kept")
+    reader, writer = os.pipe()
+    (tmp_path / "link").symlink_to(f"/dev/fd/{writer}")
+    with path.open("rb+") as file:
+        for target, text in [
+            (f"/dev/fd/{file.fileno()}", "a file that a process holds open"),
+            (tmp_path / "link", "device, pipe or socket"),
+        ]:
+            with pytest.raises(tintype.UnsupportedError, match=text):
+                tintype.save(numbered_state(1, SMALL), target)
+    os.close(reader)
+    os.close(writer)
+    assert path.read_text() == "kept"
+    assert sorted(os.listdir(tmp_path)) == ["link", "x.pth"]
+
+
 @pytest.mark.parametrize("is_async", [True, False])
 def test_missing_directory_is_refused_at_the_call_with_a_remedy(
     tmp_path: Path, is_async: bool

@@ -150,6 +150,29 @@ def test_file_objects_are_read_from_their_position(checkpoint: Path) -> None:
         assert equal(tintype.load(gzipped), expected)
 
 
+@pytest.mark.parametrize("suffix", ["", ".zst", ".ttz"])
+@pytest.mark.parametrize("folder", ["/proc/self/fd", "/dev/fd"])
+def test_open_files_without_a_name_are_read(tmp_path: Path, suffix: str, folder: str) -> None:
+    path = tmp_path / f"x.pth{suffix}"
+    tintype.save(training_state(), path)
+    memory = os.memfd_create("checkpoint")
+    os.write(memory, path.read_bytes())
+    deleted = os.open(path, os.O_RDONLY)
+    path.unlink()
+    expected = training_state()
+    for number in (memory, deleted):
+        link = f"{folder}/{number}"
+        assert equal(tintype.load(link), expected)
+        with tintype.open(link) as file:
+            assert equal(torch.load(file), expected)
+        assert tintype.verify(link).ok
+        archive = tintype.inspect(link)
+        assert all(archive.read(name).shape == e.shape for name, e in archive.tensors.items())
+        os.close(number)
+    with pytest.raises(FileNotFoundError, match="check the spelling"):
+        tintype.load(f"{folder}/999999")
+
+
 def test_file_objects_of_damaged_files_raise(checkpoint: Path) -> None:
     content = bytearray(checkpoint.read_bytes())
     with pytest.raises(tintype.CorruptCheckpointError, match="cut off"):

@@ -161,3 +161,12 @@ class Silent(io.BytesIO):
 def test_an_early_end_is_said_where_the_error_says_nothing() -> None:
     with pytest.raises(tintype.CorruptCheckpointError, match="cannot be read: it ends too early"):
         tintype.load(Silent(torch_bytes({"a": torch.ones(1)})))
+
+
+def test_a_pipe_behind_a_link_of_proc_is_refused_as_one() -> None:
+    reader, writer = os.pipe()
+    for read in (tintype.load, tintype.open, tintype.verify, tintype.inspect):
+        with pytest.raises(tintype.UnsupportedError, match=f"'/proc/self/fd/{reader}': it is a"):
+            read(f"/proc/self/fd/{reader}")
+    os.close(reader)
+    os.close(writer)

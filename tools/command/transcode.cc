@@ -73,6 +73,23 @@ Status check_terminals(const TranscodeArguments& arguments, const TranscodeTask&
   return Status::ok();
 }
 
+// Who names a pipe can have it by a stream. All other errors are left to the work itself.
+Status check_kinds(const TranscodeTask& task) {
+  if (!is_standard(task.input)) {
+    const Status source = resolve_source(posix_file_system(), task.input).status();
+    if (source.code() == StatusCode::unsupported) {
+      return source.with_remedy("- reads standard input; else name a regular file");
+    }
+  }
+  if (!is_standard(task.output)) {
+    const Status target = resolve_target(posix_file_system(), task.output, true).status();
+    if (target.code() == StatusCode::unsupported) {
+      return target.with_remedy("-c, or -o -, writes to standard output; else name a regular file");
+    }
+  }
+  return Status::ok();
+}
+
 bool removes_input(const TranscodeArguments& arguments, const TranscodeTask& task) {
   return arguments.is_input_removed && !is_standard(task.input) && !is_standard(task.output);
 }
@@ -106,6 +123,7 @@ struct Done {
 Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask& task,
                        Output& output) {
   TINTYPE_RETURN_IF_ERROR(check_terminals(arguments, task));
+  TINTYPE_RETURN_IF_ERROR(check_kinds(task));
   if (removes_input(arguments, task)) TINTYPE_RETURN_IF_ERROR(check_removal(task));
   DescriptorInput from_stdin(STDIN_FILENO, "standard input", InterruptWatch::has_come);
   DescriptorOutput to_stdout(STDOUT_FILENO, "standard output", InterruptWatch::has_come);
