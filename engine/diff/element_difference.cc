@@ -114,7 +114,12 @@ struct Distance {
   double absolute = 0;
   double magnitude = 0;  // of the larger one
   bool is_number = true;
+  double share = 1;  // how much of the true ones the two above are
 };
+
+// Of both numbers, where their own distance is beyond the largest double: that of two complex ones
+// is at most 2.83 times so large.
+constexpr double kFarShare = 0.25;
 
 // Exact up to 2^53, and to the nearest double beyond; equal ones are told apart exactly.
 template <std::integral Integer>
@@ -128,7 +133,12 @@ Distance distance_between(Integer first, Integer second) {
 Distance distance_between(double first, double second) {
   if (first == second || (std::isnan(first) && std::isnan(second))) return {};
   if (!std::isfinite(first) || !std::isfinite(second)) return {.is_number = false};
-  return {std::abs(first - second), std::max(std::abs(first), std::abs(second))};
+  const double magnitude = std::max(std::abs(first), std::abs(second));
+  const double apart = std::abs(first - second);
+  if (std::isfinite(apart)) return {apart, magnitude};
+  return {.absolute = std::abs(first * kFarShare - second * kFarShare),
+          .magnitude = magnitude * kFarShare,
+          .share = kFarShare};
 }
 
 Distance distance_between(std::complex<double> first, std::complex<double> second) {
@@ -136,8 +146,14 @@ Distance distance_between(std::complex<double> first, std::complex<double> secon
   const Distance imaginary = distance_between(first.imag(), second.imag());
   if (!real.is_number || !imaginary.is_number) return {.is_number = false};
   if (real.absolute == 0 && imaginary.absolute == 0) return {};
-  return {std::hypot(real.absolute, imaginary.absolute),
-          std::max(std::abs(first), std::abs(second))};
+  const double magnitude = std::max(std::abs(first), std::abs(second));
+  const double apart = std::hypot(real.absolute, imaginary.absolute);
+  const bool is_far = real.share != 1 || imaginary.share != 1;
+  if (!is_far && std::isfinite(apart) && std::isfinite(magnitude)) return {apart, magnitude};
+  const auto part = [](const Distance& one) { return one.absolute * (kFarShare / one.share); };
+  return {.absolute = std::hypot(part(real), part(imaginary)),
+          .magnitude = std::max(std::abs(first * kFarShare), std::abs(second * kFarShare)),
+          .share = kFarShare};
 }
 
 template <std::integral Integer>
@@ -175,9 +191,10 @@ ElementDifference compare_numbers(const Sides& sides, uint32_t, const Tolerance&
       ++found.differing_count;
       ++found.nonfinite_count;
     } else if (distance.absolute > 0) {
-      const double limit = std::max(tolerance.absolute, tolerance.relative * distance.magnitude);
+      const double limit =
+          std::max(tolerance.absolute * distance.share, tolerance.relative * distance.magnitude);
       found.differing_count += distance.absolute > limit ? 1 : 0;
-      found.max_absolute = std::max(found.max_absolute, distance.absolute);
+      found.max_absolute = std::max(found.max_absolute, distance.absolute / distance.share);
       found.max_relative = std::max(found.max_relative, distance.absolute / distance.magnitude);
     }
   }

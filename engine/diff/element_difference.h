@@ -20,7 +20,9 @@ struct ElementDifference {
   uint64_t differing_count = 0;  // do not agree
   // Of these: no distance, as one of the two is NaN or infinite. They count in no maximum.
   uint64_t nonfinite_count = 0;
-  double max_absolute = 0;  // |a - b| over all elements, those that agree included
+  // |a - b| over all elements, those that agree included; infinite where no double is so large,
+  // which spoils neither the tolerance nor the relative distance.
+  double max_absolute = 0;
   double max_relative = 0;  // |a - b| / max(|a|, |b|)
 
   void add(const ElementDifference& other);

@@ -108,7 +108,10 @@ def test_a_distance_over_the_largest_float_is_told_in_json(paths: tuple[Path, Pa
     save_both(paths, {"w": huge}, {"w": -huge})
     report = run_json("diff", *paths, expect=CORRUPT)
     assert report["max_abs"] == report["tensors"][0]["max_abs"] == "inf"
-    assert "max abs inf" in run_command("diff", *paths).stdout
+    assert report["max_rel"] == report["tensors"][0]["max_rel"] == 2
+    assert "max abs inf, max rel 2" in run_command("diff", *paths).stdout
+    assert run_command("diff", "--rtol", "1.99", *paths).returncode == CORRUPT
+    assert run_command("diff", "--rtol", "2", *paths).returncode == OK
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

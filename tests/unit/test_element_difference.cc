@@ -58,6 +58,35 @@ TEST(ElementDifference, within_the_tolerance_elements_agree_and_still_count_in_t
   EXPECT_EQ(compare("float64", first, second, {.absolute = 1}).max_absolute, 1);
 }
 
+TEST(ElementDifference, distances_beyond_the_largest_double_are_compared_all_the_same) {
+  constexpr double kFar = 1e308;
+  const auto expect = [](const ElementDifference& found, uint64_t count, double relative) {
+    EXPECT_EQ(found.differing_count, count);
+    EXPECT_EQ(found.nonfinite_count, 0u);
+    EXPECT_EQ(found.max_absolute, kInfinity);
+    EXPECT_DOUBLE_EQ(found.max_relative, relative);
+  };
+  const std::vector<double> first{kFar, -kFar};
+  const std::vector<double> second{-kFar, kFar};
+  expect(compare("float64", first, second, {.relative = 1.8}), 2, 2);
+  expect(compare("float64", first, second, {.relative = 2}), 0, 2);
+  expect(compare("float64", first, second, {.absolute = 1.7e308}), 2, 2);
+  expect(compare("float64", first, second, {.absolute = kInfinity}), 0, 2);
+  expect(compare<double>("float64", {1.5e308}, {-.5e308}, {.relative = 1.3}), 1, 4 / 3.);
+
+  using Complex = std::complex<double>;
+  const auto compare_complex = [](Complex one, Complex other, double relative) {
+    return compare<Complex>("complex128", {one}, {other}, {.relative = relative});
+  };
+  const double root = std::sqrt(2.0);
+  expect(compare_complex({kFar, 0}, {-kFar, 0}, 1.8), 1, 2);
+  expect(compare_complex({1.7e308, 0}, {0, 1.7e308}, 1.4), 1, root);
+  expect(compare_complex({1.7e308, 1.7e308}, {-1.7e308, -1.7e308}, 1.9), 1, 2);
+  const auto near = compare_complex({1.7e308, 1.7e308}, {1.6e308, 1.7e308}, 0);
+  EXPECT_DOUBLE_EQ(near.max_absolute, .1e308);
+  EXPECT_NEAR(near.max_relative, .1 / (1.7 * root), 1e-12);
+}
+
 TEST(ElementDifference, integers_are_told_apart_where_doubles_cannot) {
   constexpr int64_t kBig = int64_t{1} << 60;
   const auto near = compare<int64_t>("int64", {kBig}, {kBig + 1});
