@@ -1,6 +1,7 @@
 #include "bindings/src/archive_file.h"
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "bindings/src/python_source.h"
 #include "bindings/src/raise.h"
+#include "bindings/src/read_turns.h"
 #include "bindings/src/without_gil.h"
 #include "engine/restore/checked_reader.h"
 #include "engine/restore/image.h"
@@ -24,7 +26,7 @@ namespace {
 
 // What torch's reader asks of a file object, without a Python frame in between: it calls seek and
 // readinto four times for every storage. Reads fill the buffer except at the end, and let other
-// Python threads run.
+// Python threads run. Several threads may seek, tell and read: each call is whole.
 class ArchiveFile {
  public:
   ArchiveFile(const nb::object& file, bool is_checking,
@@ -44,36 +46,45 @@ class ArchiveFile {
   uint64_t tell() const { return position_; }
 
   uint64_t seek(int64_t offset, int whence) {
-    const uint64_t bases[] = {0, position_, reader_->size_bytes()};  // all below 2^63
     if (whence < 0 || whence > 2) {
       throw nb::value_error(("whence=" + std::to_string(whence) + " is not 0, 1 or 2").c_str());
     }
-    int64_t position = 0;
-    if (__builtin_add_overflow(bases[whence], offset, &position)) {
-      throw nb::value_error("a place behind the largest that a file can have, 2**63 - 1");
+    uint64_t current = position_;
+    for (;;) {
+      const uint64_t bases[] = {0, current, reader_->size_bytes()};  // all below 2^63
+      int64_t position = 0;
+      if (__builtin_add_overflow(bases[whence], offset, &position)) {
+        throw nb::value_error("a place behind the largest that a file can have, 2**63 - 1");
+      }
+      if (position < 0) throw nb::value_error("a place before the start of the file");
+      const auto found = static_cast<uint64_t>(position);
+      if (position_.compare_exchange_strong(current, found)) return found;
     }
-    if (position < 0) throw nb::value_error("a place before the start of the file");
-    return position_ = static_cast<uint64_t>(position);
   }
 
   uint64_t read_into(const nb::object& buffer) {
     Py_buffer view;
     if (PyObject_GetBuffer(buffer.ptr(), &view, PyBUF_WRITABLE) != 0) throw nb::python_error();
     const MutableBytes target(static_cast<std::byte*>(view.buf), static_cast<size_t>(view.len));
-    const auto count = without_gil([&] { return read_from_position(target); });
+    const auto count = without_gil(
+        [&] { return turns_.take(reader_->name(), [&] { return read_from(position_, target); }); });
     PyBuffer_Release(&view);
     raise_pending();
     return value_or_raise(count);
   }
 
   nb::bytes read(int64_t size) {
-    const uint64_t count = size < 0 ? left() : std::min(static_cast<uint64_t>(size), left());
-    auto bytes =
-        nb::steal<nb::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(count)));
-    if (!bytes.is_valid()) throw nb::python_error();
-    const MutableBytes target(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())), count);
-    value_or_raise(call_without_gil([&] { return read_from_position(target); }));
-    return bytes;
+    for (;;) {
+      const uint64_t start = position_;
+      const uint64_t left = left_from(start);
+      const uint64_t count = size < 0 ? left : std::min(static_cast<uint64_t>(size), left);
+      auto bytes =
+          nb::steal<nb::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(count)));
+      if (!bytes.is_valid()) throw nb::python_error();
+      const MutableBytes target(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())),
+                                count);
+      if (has_read(start, target)) return bytes;
+    }
   }
 
   // See CheckedReader.
@@ -91,20 +102,32 @@ class ArchiveFile {
     return CheckedReader::open(std::move(image.source), std::move(options));
   }
 
-  uint64_t left() const {
-    return position_ < reader_->size_bytes() ? reader_->size_bytes() - position_ : 0;
+  uint64_t left_from(uint64_t start) const {
+    return start < reader_->size_bytes() ? reader_->size_bytes() - start : 0;
   }
 
-  Result<uint64_t> read_from_position(MutableBytes target) {
-    const auto count = static_cast<size_t>(std::min<uint64_t>(target.size(), left()));
+  // False where another thread has moved on from `start` before this one's turn came.
+  bool has_read(uint64_t start, MutableBytes target) {
+    const auto read = [&]() -> Result<bool> {
+      if (position_ != start) return false;
+      TINTYPE_RETURN_IF_ERROR(read_from(start, target).status());
+      return true;
+    };
+    return value_or_raise(call_without_gil([&] { return turns_.take(reader_->name(), read); }));
+  }
+
+  // In turn only. A seek in the meantime counts as behind the read.
+  Result<uint64_t> read_from(uint64_t start, MutableBytes target) {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(target.size(), left_from(start)));
     if (count == 0) return uint64_t{0};  // the place may lie behind the end
-    TINTYPE_RETURN_IF_ERROR(reader_->read(target.first(count), position_));
-    position_ += count;
+    TINTYPE_RETURN_IF_ERROR(reader_->read(target.first(count), start));
+    position_.compare_exchange_strong(start, start + count);
     return count;
   }
 
   std::unique_ptr<CheckedReader> reader_;
-  uint64_t position_ = 0;
+  ReadTurns turns_;  // of reader_
+  std::atomic<uint64_t> position_ = 0;
 };
 
 }  // namespace

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, SupportsIndex, cast
 
 from tintype import _tintype
 from tintype._errors import UnsupportedError
@@ -53,7 +54,8 @@ def _kind_of(value: object) -> str:
 class ImageFile(io.RawIOBase):
     """The plain image, read-only: position 0 is its first byte, whatever the file on disk holds
     around it. Reads fill the buffer except at the end, and let other Python threads run. Closing
-    frees the file's descriptor and, of a compressed one, the threads and memory that decode it."""
+    frees the file's descriptor and, of a compressed one, the threads and memory that decode it.
+    Several threads may call it, and share its one position."""
 
     def __init__(self, native: _tintype.ArchiveFile, name: str) -> None:
         super().__init__()
@@ -66,25 +68,40 @@ class ImageFile(io.RawIOBase):
         super().close()
 
     def readable(self) -> bool:
+        self._opened()
         return True
 
     def seekable(self) -> bool:
+        self._opened()
         return True
+
+    def writable(self) -> bool:
+        self._opened()
+        return False
+
+    def write(self, data: object, /) -> NoReturn:
+        self._opened()
+        raise io.UnsupportedOperation(f"{self.name} is open for reading only")
 
     def tell(self) -> int:
         return self._opened().tell()
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._opened().seek(offset, whence)
+    def seek(self, offset: SupportsIndex, whence: SupportsIndex = os.SEEK_SET, /) -> int:
+        native = self._opened()
+        return native.seek(_as_int64(offset, "offset"), _as_int64(whence, "whence"))
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         return self._opened().readinto(buffer)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        return self._opened().read(-1 if size is None else size)
+        native = self._opened()
+        return native.read(-1 if size is None else _as_int64(size, "size"))
 
     def readall(self) -> bytes:
         return self._opened().read()
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> NoReturn:
+        raise TypeError(f"{self.name} is open, and cannot be copied or pickled: open it again")
 
     def _opened(self) -> _tintype.ArchiveFile:
         if self._native is None:
@@ -92,14 +109,22 @@ class ImageFile(io.RawIOBase):
         return self._native
 
 
+def _as_int64(value: SupportsIndex, name: str) -> int:
+    number = operator.index(value)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError(f"{name}={number} is not within 64 bits")
+    return number
+
+
 def open(path: PathLike) -> BinaryIO:
     """Opens a checkpoint of any form as a read-only, seekable binary file that holds its plain
     image: ``torch.load(tintype.open(path))`` works.
 
     The file's structure is checked, the bytes of a plain file are not: see ``verify``. Of a
-    compressed one, each extent is checked when it is read. Not for several threads at
-    once. Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file
-    that is cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
+    compressed one, each extent is checked when it is read. Of several threads' calls each is whole,
+    but they share one position: a thread that seeks and then reads opens a file of its own.
+    Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file that is
+    cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
     """
     file = ImageFile(_tintype.ArchiveFile(native_path(path), False), os.fspath(path))
     return cast(BinaryIO, file)  # it is one in all but its bases
