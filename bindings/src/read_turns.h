@@ -1,7 +1,10 @@
 // Reads of one file by several Python threads, one after the other.
 #pragma once
 
+#include <unistd.h>
+
 #include <atomic>
+#include <cerrno>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -18,9 +21,14 @@ class ReadTurns {
   // Runs `read`, which returns a Result, when no other thread's is under way. Call it without the
   // GIL. While it waits, signal handlers run; what they raise ends it, and stays set on the thread.
   // A handler that comes in the middle of this thread's own read is refused (busy), as it would
-  // wait forever.
+  // wait forever, and so is a forked child (EBADF), whose descriptors are closed.
   template <typename Read>
   auto take(const std::string& name, const Read& read) -> decltype(read()) {
+    if (::getpid() != process_) {
+      return errno_status(EBADF, "read", name,
+                          "this file was opened by the parent process: a forked child opens its "
+                          "own");
+    }
     if (holder_.load() == std::this_thread::get_id()) {
       return Status(StatusCode::busy, fmt::format("read '{}': it is being read by this thread, "
                                                   "which a signal handler interrupted",
@@ -50,6 +58,7 @@ class ReadTurns {
     std::atomic<std::thread::id>& id_;
   };
 
+  const pid_t process_ = ::getpid();
   std::timed_mutex mutex_;
   std::atomic<std::thread::id> holder_;
 };

@@ -122,9 +122,10 @@ def open(path: PathLike) -> BinaryIO:
 
     The file's structure is checked, the bytes of a plain file are not: see ``verify``. Of a
     compressed one, each extent is checked when it is read. Of several threads' calls each is whole,
-    but they share one position: a thread that seeks and then reads opens a file of its own.
-    Raises TintypeIOError (FileNotFoundError and so on), CorruptCheckpointError for a file that is
-    cut off or no checkpoint, UnsupportedError for legacy and TorchScript files.
+    but they share one position: a thread that seeks and then reads opens a file of its own, and so
+    does a forked child, in which what the parent opened is closed. Raises TintypeIOError
+    (FileNotFoundError and so on), CorruptCheckpointError for a file that is cut off or no
+    checkpoint, UnsupportedError for legacy and TorchScript files.
     """
     file = ImageFile(_tintype.ArchiveFile(native_path(path), False), os.fspath(path))
     return cast(BinaryIO, file)  # it is one in all but its bases

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import tintype
+from children import answers, run
 from tintype import _tintype
 
 PIECE_BYTES = 4096
@@ -175,3 +176,32 @@ def test_a_read_within_a_read_is_refused_and_does_not_hang(tmp_path: Path) -> No
     nosy.reader = reader = _tintype.ArchiveFile(cast(Any, nosy), False)
     assert reader.read() == content
     assert "signal handler" in str(nosy.error) and "open the file anew" in str(nosy.error)
+
+
+def test_a_forked_child_is_told_to_open_its_own(path: Path) -> None:
+    done = run(
+        """
+        file = tintype.open(sys.argv[1])
+        content = file.read()
+        for read in (lambda: file.read(4), lambda: file.readinto(bytearray(4))):
+            file.seek(0)
+            child = os.fork()
+            if child == 0:
+                try:
+                    read()
+                except OSError as error:
+                    print(f"errno={error.errno}")
+                    print(f"error={error}")
+                with tintype.open(sys.argv[1]) as own:
+                    print(f"own={own.read() == content}", flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+        print(f"parents={file.read() == content}")
+        """,
+        path,
+    )
+    found = answers(done)
+    assert found["errno"] == "9", done
+    text = "this file was opened by the parent process: a forked child opens its own"
+    assert done.stdout.count(text) == 2 and str(path) in found["error"]
+    assert found["own"] == found["parents"] == "True"
