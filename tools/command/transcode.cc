@@ -29,8 +29,8 @@ constexpr int kJsonVersion = 1;
 
 constexpr const char* kCompressDescription =
     "Examples:\n"
-    "  tintype compress best.pth                    makes best.pth.ttz (planes: best for "
-    "checkpoints)\n"
+    "  tintype compress best.pth                    makes best.pth.ttz (planes: best for large "
+    "tensors)\n"
     "  tintype compress --form zstd best.pth        makes best.pth.zst, which `zstd -d` reads too\n"
     "  tintype compress -19 -o small.zst best.pth   a level of zstd's, from 1 to 22\n"
     "  tintype compress --rm old/*.pth              each, and removes what was compressed\n"
