@@ -249,6 +249,16 @@ def test_a_deleted_file_is_read_by_its_descriptor(packed: Path, original: Path) 
     assert done.stdout == original.read_bytes()
 
 
+def test_rm_is_refused_for_what_is_no_name(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.pth"
+    with packed.open("rb") as file:
+        link = f"/proc/self/fd/{file.fileno()}"
+        done = run_command("decompress", "--rm", "-o", out, link, pass_fds=[file.fileno()])
+    assert done.returncode == USAGE
+    assert "it is no name of a file; leave --rm out" in done.stderr
+    assert packed.exists() and not out.exists()
+
+
 def test_standard_output_by_its_name_is_refused_untouched(packed: Path, tmp_path: Path) -> None:
     words = ["decompress", "-f", packed, "-o", "/dev/stdout"]
     piped = run_command(*words)

@@ -97,6 +97,11 @@ bool removes_input(const TranscodeArguments& arguments, const TranscodeTask& tas
 // The index of a run names its files: to resume and to `ls`, one under another name is missing.
 Status check_removal(const TranscodeTask& task) {
   const auto place = resolve_target(posix_file_system(), task.input, false);
+  if (place.status().code() == StatusCode::unsupported) {  // it can be read: a link of /proc's
+    return Status::invalid_argument(
+        fmt::format("'{}' is not to be removed: it is no name of a file", task.input),
+        "leave --rm out");
+  }
   if (!place.is_ok()) return Status::ok();  // then the work itself says why
   const auto index = place->directory->info(kIndexName);
   if (index.status().code() == StatusCode::not_found) return Status::ok();
