@@ -42,7 +42,7 @@ def test_the_table_has_a_line_for_each_row(tmp_path: Path) -> None:
     columns = ["SAVE", "MEDIAN ENGINE", "MEDIAN PLAIN", "MEDIAN OF PLAIN ÷ ENGINE (RANGE)"]
     assert re.split("  +", lines[0]) == columns
     assert lines[1].startswith("2 MiB, durable") and lines[2].startswith("2 MiB, caller held")
-    assert "; 1 rounds, in turns" in lines[-1]
+    assert "; 1 round, in turns" in lines[-1]
 
 
 def test_too_little_space_and_no_directory_are_said(tmp_path: Path) -> None:
