@@ -141,9 +141,10 @@ class Archive:
             raise UnsupportedError(
                 f"{self._path} was written on a big-endian machine: read it with tintype.load"
             )
-        raw = torch.empty(entry.storage_bytes, dtype=torch.uint8)
+        # Said outright: torch's default device may be another, whose memory has no address here.
+        raw = torch.empty(entry.storage_bytes, dtype=torch.uint8, device="cpu")
         self._native.read_storage(self._positions[name], raw.data_ptr())
-        tensor = torch.empty(0, dtype=entry.dtype)
+        tensor = torch.empty(0, dtype=entry.dtype, device="cpu")
         tensor.set_(raw.untyped_storage(), entry.storage_offset, entry.shape, entry.stride)
         if entry.is_negative:
             tensor = torch._neg_view(tensor)

@@ -96,7 +96,7 @@ def fix_size(storage: torch.UntypedStorage) -> None:
     """Makes torch refuse to resize the storage: freed memory must not be read. Without numpy, which
     that takes, the storage stays as it is."""
     try:
-        torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
+        torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage).numpy()
     except RuntimeError:
         pass
 
