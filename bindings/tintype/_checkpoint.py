@@ -58,9 +58,10 @@ def unpack_checkpoint(
     under ``{part}_state_dict``. What else the checkpoint holds is ignored.
 
     Raises KeyError, naming what is missing, for a part that the checkpoint does not hold;
-    RuntimeError for a module whose keys or shapes do not fit; ValueError for an optimizer with
-    other parameter groups, or (torch's own optimizers) state of other shapes; TypeError for a part
-    without a ``load_state_dict()``; whatever that raises.
+    RuntimeError for a module whose keys, shapes or kinds of tensors (sparse, quantized, on meta) do
+    not fit; ValueError for what is no optimizer's state, one of other parameter groups, or (torch's
+    own optimizers) state of other shapes; TypeError for a part without a ``load_state_dict()``;
+    whatever that raises.
     """
     if not isinstance(checkpoint, Mapping):
         raise TypeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,14 +25,17 @@ def load_parts(parts: Sequence[Part]) -> None:
     doubtful: list[Part] = []
     for part in parts:
         (certain if _can_only_succeed(part[1], part[2]) else doubtful).append(part)
-    undo: list[Callable[[], object]] = []
+    undo: list[tuple[str, Callable[[], object]]] = []
     try:
-        for _, member, state in doubtful:
-            undo.append(_way_back(member))
+        for name, member, state in doubtful:
+            undo.append((name, _way_back(member)))
             member.load_state_dict(state)
     except BaseException:
-        for step in reversed(undo):
-            step()
+        for name, step in reversed(undo):
+            try:
+                step()
+            except Exception as failure:  # noqa: BLE001 - the others still have to be put back
+                warnings.warn(f"putting {name} back failed: {failure}", stacklevel=3)
         raise
     for _, member, state in certain:
         member.load_state_dict(state)
@@ -58,7 +62,7 @@ def _misfits(module: torch.nn.Module, state: Any) -> str:
         for name in own
         if name in state and not _is_same_kind(own[name], state[name])
     ]
-    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", others))
+    found = (("missing", missing), ("unexpected", unexpected), ("of another kind", others))
     return "; ".join(f"{what}: {_first_few(names)}" for what, names in found if names)
 
 
@@ -67,14 +71,36 @@ def _is_same_kind(own: Any, given: Any) -> bool:
         return True  # an extra state: what it accepts is its own matter
     if not isinstance(given, torch.Tensor):
         return False
+    if own.is_nested or given.is_nested:  # these have no shape
+        return bool(own.is_nested and given.is_nested)
     # torch takes the one element of what was 1-dimensional before version 0.4.
-    return own.shape == given.shape or (own.dim() == 0 and given.shape == (1,))
+    is_same_shape = own.shape == given.shape or (own.dim() == 0 and given.shape == (1,))
+    return is_same_shape and not _is_copy_refused(own, given)
+
+
+_PLAIN_CLASSES = (torch.Tensor, torch.nn.Parameter)  # others may bring a copy_() of their own
+
+
+def _is_copy_refused(own: torch.Tensor, given: torch.Tensor) -> bool:
+    """Whether torch copies no tensor like this into one like that. Into meta tensors it copies
+    about everything, which changes nothing."""
+    if type(own) not in _PLAIN_CLASSES or type(given) not in _PLAIN_CLASSES or own.is_meta:
+        return False
+    is_dequantized = given.is_quantized and not own.is_quantized
+    return given.is_meta or given.layout != own.layout or is_dequantized
 
 
 def _describe(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return str(tuple(value.shape))
-    return type(value).__qualname__
+    if not isinstance(value, torch.Tensor):
+        return type(value).__qualname__
+    if value.is_nested:
+        return "nested"
+    kinds = {
+        " on meta": value.is_meta,
+        f" {value.layout}": value.layout != torch.strided,
+        " quantized": value.is_quantized,
+    }
+    return str(tuple(value.shape)) + "".join(text for text, is_so in kinds.items() if is_so)
 
 
 def _first_few(names: list[str], limit: int = 5) -> str:
@@ -83,8 +109,8 @@ def _first_few(names: list[str], limit: int = 5) -> str:
 
 
 def _check_groups(name: str, optimizer: torch.optim.Optimizer, state: Any) -> None:
-    if not isinstance(state, Mapping) or not {"state", "param_groups"} <= state.keys():
-        raise ValueError(f"{name} is no optimizer's state: it lacks 'state' and 'param_groups'")
+    if flaw := _flaw_of(state):
+        raise ValueError(f"{name} is no optimizer's state: {flaw}")
     saved = [len(group["params"]) for group in state["param_groups"]]
     own = [len(group["params"]) for group in optimizer.param_groups]
     if saved != own:
@@ -95,6 +121,21 @@ def _check_groups(name: str, optimizer: torch.optim.Optimizer, state: Any) -> No
     has_hooks = bool(optimizer._optimizer_load_state_dict_pre_hooks)  # they may reshape it first
     if type(optimizer) in _PARAMETER_SHAPED and not has_hooks:
         _check_state_shapes(name, optimizer, state)
+
+
+def _flaw_of(state: Any) -> str:
+    """Why this is not what an optimizer's ``state_dict()`` gives; empty where it may be."""
+    if not isinstance(state, Mapping) or not {"state", "param_groups"} <= state.keys():
+        return "it lacks 'state' and 'param_groups'"
+    if not isinstance(state["state"], Mapping):
+        return f"'state' is {type(state['state']).__qualname__}, not a dict"
+    groups = state["param_groups"]
+    if not isinstance(groups, (list, tuple)):
+        return f"'param_groups' is {type(groups).__qualname__}, not a list"
+    for position, group in enumerate(groups):
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
+            return f"group {position} is no dict with a list of 'params'"
+    return ""
 
 
 # Their step() goes element by element: whatever state has a shape has its parameter's.
@@ -116,7 +157,11 @@ _PARAMETER_SHAPED = (
 
 def _check_state_shapes(name: str, optimizer: torch.optim.Optimizer, state: Any) -> None:
     for key, parameter in _parameters(optimizer, state):
-        for what, value in state["state"].get(key, {}).items():
+        values = state["state"].get(key, {})
+        if not isinstance(values, Mapping):
+            kind = type(values).__qualname__
+            raise ValueError(f"{name}: the state of parameter {key} is {kind}, not a dict")
+        for what, value in values.items():
             # torch 1.12 counted steps in tensors of one element.
             is_shaped = isinstance(value, torch.Tensor) and value.numel() > 1
             if is_shaped and value.shape != parameter.shape:
@@ -137,8 +182,37 @@ def _parameters(
 def _can_only_succeed(member: Any, state: Any) -> bool:
     if not isinstance(member, torch.nn.Module) or _misfits(member, state):
         return False
+    if _has_own_rules(member, is_torch_trusted=True):
+        return False
     has_extra_state = any(str(key).rpartition(".")[2] == "_extra_state" for key in state)
-    return not has_extra_state and not _has_own_rules(member, is_torch_trusted=True)
+    own = member.state_dict()
+    return not has_extra_state and all(_is_surely_copied(own[key], state[key]) for key in own)
+
+
+# Any of these is converted to any other.
+_NUMBERS = {
+    torch.float16, torch.bfloat16, torch.float32, torch.float64,
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+}  # fmt: skip
+
+
+def _is_surely_copied(own: Any, given: Any) -> bool:
+    """Of two tensors of one shape, whether copying cannot fail."""
+    if not _is_plain(own) or not _is_plain(given):
+        return False
+    return own.dtype == given.dtype or {own.dtype, given.dtype} <= _NUMBERS
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is a tensor of values that lie in memory, each at a place of its own."""
+    if type(value) not in _PLAIN_CLASSES or value.layout != torch.strided:
+        return False
+    if value.is_nested or value.is_quantized or value.is_meta or value.is_inference():
+        return False
+    is_expanded = any(
+        n > 1 and step == 0 for n, step in zip(value.shape, value.stride(), strict=True)
+    )
+    return not is_expanded and not value.has_names()
 
 
 def _has_own_rules(module: torch.nn.Module, is_torch_trusted: bool = False) -> bool:

@@ -182,6 +182,41 @@ BAD_CHECKPOINTS: dict[str, tuple[type[Exception], str, Any]] = {
         lambda c: c["model_state_dict"].update({"2.bias": "x"}),
     ),
     "no dict": (RuntimeError, "it is int", lambda c: c.update(model_state_dict=3)),
+    "on meta": (
+        RuntimeError,
+        r"2.bias( \(\(1,\) on meta instead of \(1,\)\)|.*out of meta tensor)",
+        lambda c: c["model_state_dict"].update({"2.bias": torch.ones(1, device="meta")}),
+    ),
+    "sparse": (
+        RuntimeError,
+        r"2.bias( \(\(1,\) torch.sparse_coo instead of \(1,\)\)|.*dense and sparse)",
+        lambda c: c["model_state_dict"].update({"2.bias": torch.ones(1).to_sparse()}),
+    ),
+    "sparse rows": (
+        RuntimeError,
+        r"2.weight( \(\(1, 4\) torch.sparse_csr instead of \(1, 4\)\)|.*sparse_compressed)",
+        lambda c: c["model_state_dict"].update({"2.weight": torch.ones(1, 4).to_sparse_csr()}),
+    ),
+    "quantized": (
+        RuntimeError,
+        r"2.bias( \(\(1,\) quantized instead of \(1,\)\)|.*from quantized)",
+        lambda c: c["model_state_dict"].update(
+            {"2.bias": torch.quantize_per_tensor(torch.ones(1), 0.1, 0, torch.qint8)}
+        ),
+    ),
+    "nested": (
+        RuntimeError,
+        r"2.bias \(nested instead of \(1,\)\)|NestedTensor",
+        lambda c: c["model_state_dict"].update({"2.bias": torch.nested.nested_tensor([[1.0]])}),
+    ),
+    # Found by torch itself, while it copies.
+    "dtype": (
+        RuntimeError,
+        "2.bias",
+        lambda c: c["model_state_dict"].update(
+            {"2.bias": torch.ones(1, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)}
+        ),
+    ),
     "optimizer groups": (
         ValueError,
         "parameter groups of",
@@ -196,6 +231,26 @@ BAD_CHECKPOINTS: dict[str, tuple[type[Exception], str, Any]] = {
         ValueError,
         "no optimizer's state",
         lambda c: c.update(optimizer_state_dict={}),
+    ),
+    "optimizer group without parameters": (
+        ValueError,
+        "no optimizer's state: group 0 is no dict with a list of 'params'",
+        lambda c: c["optimizer_state_dict"].update(param_groups=[{}]),
+    ),
+    "optimizer groups that are no list": (
+        ValueError,
+        "no optimizer's state: 'param_groups' is int, not a list",
+        lambda c: c["optimizer_state_dict"].update(param_groups=3),
+    ),
+    "optimizer state that is no dict": (
+        ValueError,
+        "no optimizer's state: 'state' is list, not a dict",
+        lambda c: c["optimizer_state_dict"].update(state=[]),
+    ),
+    "state of a parameter that is no dict": (
+        ValueError,
+        "the state of parameter 0 is int, not a dict",
+        lambda c: c["optimizer_state_dict"]["state"].update({0: 3}),
     ),
     "criterion": (
         RuntimeError,
@@ -266,6 +321,22 @@ def test_a_part_that_fails_while_it_loads_is_put_back_with_the_others() -> None:
         tintype.unpack_checkpoint(checkpoint, models, optimizer=optimizer)
     assert freeze(models["first"].state_dict()) == before
     assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_a_model_that_cannot_be_written_leaves_the_other_parts_as_they_were() -> None:
+    """A buffer whose elements are one place in memory: torch copies nothing into it."""
+
+    def make(value: float) -> dict[str, Any]:
+        parts = make_parts(int(value), nn.Linear)
+        parts["model"].register_buffer("mask", torch.full((1,), value).expand(3))
+        return parts
+
+    source, target = make(1), make(2)
+    before = states(target)
+    with pytest.warns(UserWarning, match="putting model_state_dict back failed"):
+        with pytest.raises(RuntimeError, match='copying the parameter named "mask"'):
+            tintype.unpack_checkpoint(tintype.pack_checkpoint(**source), **target)
+    assert states(target) == before
 
 
 def test_a_checkpoint_that_is_no_dict_is_refused() -> None:
