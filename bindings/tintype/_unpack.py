@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 Part = tuple[str, Any, Any]  # (name for messages, object, its state dict)
 
@@ -71,6 +73,10 @@ def _is_same_kind(own: Any, given: Any) -> bool:
         return True  # an extra state: what it accepts is its own matter
     if not isinstance(given, torch.Tensor):
         return False
+    if is_lazy(own):  # it has no shape yet: its module makes it like what is given
+        return True
+    if is_lazy(given):
+        return False
     if own.is_nested or given.is_nested:  # these have no shape
         return bool(own.is_nested and given.is_nested)
     # torch takes the one element of what was 1-dimensional before version 0.4.
@@ -93,6 +99,8 @@ def _is_copy_refused(own: torch.Tensor, given: torch.Tensor) -> bool:
 def _describe(value: Any) -> str:
     if not isinstance(value, torch.Tensor):
         return type(value).__qualname__
+    if is_lazy(value):
+        return "uninitialized"
     if value.is_nested:
         return "nested"
     kinds = {
@@ -157,6 +165,8 @@ _PARAMETER_SHAPED = (
 
 def _check_state_shapes(name: str, optimizer: torch.optim.Optimizer, state: Any) -> None:
     for key, parameter in _parameters(optimizer, state):
+        if is_lazy(parameter):  # its shape may come with the model, which is loaded first
+            continue
         values = state["state"].get(key, {})
         if not isinstance(values, Mapping):
             kind = type(values).__qualname__
@@ -238,5 +248,19 @@ def _way_back(member: Any) -> Callable[[], object]:
         # load_state_dict makes new ones and leaves these as they are: no copy is needed.
         before = {"state": member.state, "param_groups": member.param_groups}
         return lambda: member.__setstate__(before)
-    state = copy.deepcopy(member.state_dict())
-    return lambda: member.load_state_dict(state)
+    uninitialized = []
+    if isinstance(member, torch.nn.Module):
+        tensors = itertools.chain(member.parameters(), member.buffers())
+        uninitialized = [
+            (tensor, type(tensor), tensor.data) for tensor in tensors if is_lazy(tensor)
+        ]
+    # By the memo they stay in the copy as they are: they have nothing to copy, nor can be.
+    state = copy.deepcopy(member.state_dict(), {id(tensor): tensor for tensor, *_ in uninitialized})
+
+    def go_back() -> None:
+        for tensor, kind, data in uninitialized:
+            tensor.data = data
+            tensor.__class__ = kind
+        member.load_state_dict(state)
+
+    return go_back

@@ -339,6 +339,49 @@ def test_a_model_that_cannot_be_written_leaves_the_other_parts_as_they_were() ->
     assert states(target) == before
 
 
+def make_lazy_parts() -> dict[str, Any]:
+    model = nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.Linear(4, 1))
+    return {"model": model, "optimizer": torch.optim.AdamW(model.parameters())}
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_lazy_modules_get_their_shapes_from_the_checkpoint() -> None:
+    source, target = make_parts(1), make_lazy_parts()
+    checkpoint = tintype.pack_checkpoint(source["model"], optimizer=source["optimizer"])
+    tintype.unpack_checkpoint(checkpoint, **target)
+    assert states(target) == {name: states(source)[name] for name in target}
+    values = torch.randn(5, 3)
+    assert torch.equal(target["model"].eval()(values), source["model"].eval()(values))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_lazy_modules_are_uninitialized_again_where_another_part_fails() -> None:
+    source, target = make_parts(1), make_lazy_parts()
+    last = freeze(target["model"][2].state_dict())
+    checkpoint = tintype.pack_checkpoint(**{**source, "scheduler": None})
+    target["criterion"] = Picky(fails=True)
+    checkpoint["criterion_state_dict"] = Picky(fails=False).state_dict()
+    with pytest.raises(OSError, match="not today"), pytest.warns(UserWarning, match="not today"):
+        tintype.unpack_checkpoint(checkpoint, **target)
+    kinds = [type(tensor).__name__ for tensor in target["model"].state_dict().values()]
+    uninitialized = ["UninitializedParameter"] * 4 + ["UninitializedBuffer"] * 2
+    assert kinds == [*uninitialized, "Tensor", "Tensor", "Tensor"]
+    assert freeze(target["model"][2].state_dict()) == last
+    del target["criterion"]
+    tintype.unpack_checkpoint(checkpoint, **target)
+    assert states(target) == {name: states(source)[name] for name in target}
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_uninitialized_values_are_refused_by_a_module_that_has_its_own() -> None:
+    target = make_model(1, nn.Linear)
+    before = freeze(target.state_dict())
+    values = {**target.state_dict(), "0.weight": nn.LazyLinear(4).weight}
+    with pytest.raises(RuntimeError, match=r"0.weight \(uninitialized instead of \(4, 3\)\)"):
+        tintype.unpack_checkpoint({"model_state_dict": values}, target)
+    assert freeze(target.state_dict()) == before
+
+
 def test_a_checkpoint_that_is_no_dict_is_refused() -> None:
     with pytest.raises(TypeError, match="load_checkpoint"):
         tintype.unpack_checkpoint("best.pth", make_model())  # type: ignore[arg-type]
