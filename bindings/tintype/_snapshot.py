@@ -187,8 +187,9 @@ class _CallbackThread:
             waiting.extend(self._take(may_block=not waiting))
             # Most saves become final in the order of their calls: the first is worth waiting for.
             waiting[0][0]._native.wait_done(_PATIENCE_S)
-            finished = [pair for pair in waiting if pair[0].done()]
-            waiting = [pair for pair in waiting if pair not in finished]
+            watched, waiting, finished = waiting, [], []
+            for pair in watched:  # not by comparing: what a callback's == does is its own matter
+                (finished if pair[0].done() else waiting).append(pair)
             for snapshot, fn in finished:
                 self._call_here(snapshot, fn)
 
@@ -204,7 +205,7 @@ class _CallbackThread:
         try:
             self._call(snapshot, fn)
         except BaseException:  # noqa: BLE001 - SystemExit from a callback must not end this thread
-            traceback.print_exc(file=sys.stderr)
+            _print_error()
         with self._changed:
             self._uncalled -= 1
             self._changed.notify_all()
@@ -214,4 +215,9 @@ class _CallbackThread:
         try:
             fn(snapshot)
         except Exception:  # noqa: BLE001 - shown, not raised, as concurrent.futures does
-            traceback.print_exc(file=sys.stderr)
+            _print_error()
+
+
+def _print_error() -> None:
+    with contextlib.suppress(Exception):  # stderr is closed, or somebody's own: nobody to tell
+        traceback.print_exc(file=sys.stderr)

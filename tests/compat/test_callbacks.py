@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import io
+import sys
 import threading
 import time
 from pathlib import Path
@@ -77,6 +79,54 @@ def test_raising_callback_is_printed_and_harms_neither_the_others_nor_the_save(
     assert later.wait(10)
     assert "a callback's own mistake" in capsys.readouterr().err
     assert number_in(tmp_path / "x.pth") == 1
+
+
+class Incomparable:
+    """A callback like a dataclass that holds tensors: to compare two of them raises."""
+
+    def __init__(self) -> None:
+        self.has_run = threading.Event()
+
+    def __call__(self, _: tintype.Snapshot) -> None:
+        self.has_run.set()
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_callbacks_are_not_compared(tmp_path: Path, slow_engine: tintype.Engine) -> None:
+    """Two of one save, and one of a later save, which still waits when they are called."""
+    callbacks = [Incomparable() for _ in range(3)]
+    first = slow_engine.save_async(numbered_state(1), tmp_path / "x.pth")
+    later = slow_engine.save_async(numbered_state(2), tmp_path / "y.pth")
+    for snapshot, callback in zip([first, first, later], callbacks, strict=True):
+        snapshot.add_done_callback(callback)
+    assert all(callback.has_run.wait(10) for callback in callbacks)
+
+    async def wait() -> tintype.Snapshot:
+        return await slow_engine.save_async(numbered_state(3), tmp_path / "z.pth")
+
+    assert asyncio.run(asyncio.wait_for(wait(), 60)).done()
+
+
+def test_callback_whose_error_cannot_be_printed_does_not_stop_the_others(
+    tmp_path: Path, slow_engine: tintype.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+
+    def fail(_: tintype.Snapshot) -> None:
+        raise SystemExit("a callback's own mistake")
+
+    for name in ("x.pth", "y.pth"):
+        has_run = threading.Event()
+        snapshot = slow_engine.save_async(numbered_state(1), tmp_path / name)
+        snapshot.add_done_callback(fail)
+        snapshot.add_done_callback(lambda _, event=has_run: event.set())
+        assert has_run.wait(10)
 
 
 def test_callback_may_use_the_engine(tmp_path: Path, slow_engine: tintype.Engine) -> None:
