@@ -335,7 +335,13 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except Exception as failure:  # noqa: BLE001 - must not hide the exception that passes
+            print(f"tintype: a save failed: {failure}", file=sys.stderr)
 
     def __repr__(self) -> str:
         stats = self.stats()

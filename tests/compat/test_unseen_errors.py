@@ -76,6 +76,23 @@ def test_leaving_the_context_manager_raises_it(tmp_path: Path) -> None:
         failing_save(engine, tmp_path)
 
 
+def test_an_exception_that_leaves_the_context_manager_is_not_hidden_by_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passing = KeyError("the job's own")
+    with (
+        pytest.raises(KeyError) as caught,
+        tintype.Engine(byte_rate_limit=4 << 20, extent_bytes=64 << 10) as engine,
+    ):
+        failing_save(engine, tmp_path)
+        raise passing
+    assert caught.value is passing and passing.__context__ is None
+    told = capsys.readouterr().err
+    assert told.count("tintype: a save failed") == 1 and "late.pth" in told
+    with pytest.raises(ValueError, match="engine is closed"):
+        engine.save({}, tmp_path / "x.pth")
+
+
 def test_several_are_told_at_once_the_first_raised_and_the_others_printed(
     tmp_path: Path, slow_engine: tintype.Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
