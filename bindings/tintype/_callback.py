@@ -230,8 +230,7 @@ class CheckpointCallback:
             run_id=self._directory.run_id,
             **extra,
         )
-        for key, value in full.items():
-            self._readable.check(value, key)
+        self._readable.check(full)
         plan = self._directory.plan_epoch(stage, epoch, list(numbers.items()))
         light = _light(full, self._model_keys, self._light_layout)
         table = StorageTable()
