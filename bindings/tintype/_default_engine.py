@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import torch
 
 from tintype._engine import Engine
+from tintype._exit import is_late
 from tintype._guard import Guard
 from tintype._snapshot import Snapshot
 from tintype._target import Compression, PathLike
@@ -18,8 +19,13 @@ _default_lock = threading.RLock()  # a signal handler may call while its thread 
 
 
 def default_engine() -> Engine:
-    """The engine behind the module functions; made at the first call, again in a forked child."""
+    """The engine behind the module functions; made at the first call, again in a forked child, and
+    for exit handlers that run when the one before was drained and closed."""
     global _default_engine
+    if is_late():  # without the lock: a daemon thread may have been stopped while it held it
+        if _default_engine is None or _default_engine._is_closed:
+            _default_engine = Engine()
+        return _default_engine
     with _default_lock:
         if _default_engine is None:
             _default_engine = Engine()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import time
-import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
@@ -18,8 +16,9 @@ from tintype._capture import StorageTable, capture
 from tintype._cuda import DevicesInUse
 from tintype._engine_options import check_choice, check_count, check_not_zero, milliseconds
 from tintype._errors import TintypeError
+from tintype._exit import drain_with_program, is_late
 from tintype._guard import Guard, GuardList
-from tintype._snapshot import Snapshot, _CallbackThread
+from tintype._snapshot import Snapshot
 from tintype._target import (
     Compression,
     PathLike,
@@ -113,8 +112,7 @@ class Engine:
             "backend": backend,
             "stall_timeout_s": stall_timeout_s,
         }
-        _live_engines.add(self)
-        _drain_with_worker()
+        drain_with_program(self)
 
     def save(
         self,
@@ -193,7 +191,7 @@ class Engine:
         is_blocking: bool = False,
     ) -> Snapshot:
         """Hands captured files to the engine. ``is_blocking``: returns when they are published, or
-        raises; an interrupt cancels."""
+        raises; an interrupt cancels. At the end of the program every save is waited for."""
         if self._under_way.paths():
             engine = self._engine_beside([target.path for target in files], publisher)
             return engine._start(files, table, start_ns, None, is_blocking)
@@ -201,12 +199,15 @@ class Engine:
         self._devices.attach(request)
         if publisher is not None:
             publisher.attach(request)
-        if not is_blocking:
+        is_last = is_late()  # nobody would wait for it later, and no guard can look at tensors
+        if not is_blocking and not is_last:
             self._guard_request(request, table)
         request.set_capture(time.perf_counter_ns() - start_ns, files[0].content.path)
         start = self._native.save if is_blocking else self._native.save_async
         with self._under_way.of([target.path for target in files]):
             snapshot = Snapshot(start(request))
+        if is_last:
+            snapshot.wait_published()
         self._raise_unseen(snapshot)
         return snapshot
 
@@ -295,7 +296,11 @@ class Engine:
     def close(self) -> None:
         """Refuses new saves and waits for pending ones. Raises the first unseen error."""
         self._under_way.refuse("close()")
-        self._native.close()  # raises in a forked child, and changes nothing there
+        try:
+            self._native.close()  # raises in a forked child, and changes nothing there
+        except KeyboardInterrupt:
+            self._is_closed = True  # the interrupt ended the wait alone
+            raise
         self._is_closed = True
         if self._beside is not None:
             self._beside.close()
@@ -354,43 +359,3 @@ def _make_request(files: Sequence[Target], table: StorageTable) -> _tintype.Requ
     for path, content, is_symlink_followed, form in files:
         request.add_file(path, content, alignment, is_symlink_followed, *form)
     return request
-
-
-_live_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-_is_worker_hooked = False
-_EXIT_PATIENCE_S = 5.0  # for done-callbacks, and for threads on their way back from a wait
-
-
-def _drain_at_exit() -> None:
-    for engine in list(_live_engines):
-        try:
-            engine.close()
-        except KeyboardInterrupt:
-            print("tintype: interrupted; the saves that are pending still finish", file=sys.stderr)
-        except Exception as error:  # noqa: BLE001 - the last chance to say it
-            print(f"tintype: a save failed: {error}", file=sys.stderr)
-    _CallbackThread.finish(_EXIT_PATIENCE_S)
-    _tintype.wait_for_callers(_EXIT_PATIENCE_S)
-
-
-def _drain_with_worker() -> None:
-    """Forked workers of multiprocessing end by ``os._exit``, without atexit: their own hook drains."""
-    global _is_worker_hooked
-    process = sys.modules.get("multiprocessing.process")
-    if process is None or process.parent_process() is None or _is_worker_hooked:
-        return
-    from multiprocessing.util import Finalize
-
-    Finalize(None, _drain_at_exit, exitpriority=0)
-    _is_worker_hooked = True
-
-
-def _forget_in_child() -> None:
-    global _is_worker_hooked
-    _is_worker_hooked = False
-    _live_engines.clear()
-    _CallbackThread.forget()
-
-
-atexit.register(_drain_at_exit)
-os.register_at_fork(after_in_child=_forget_in_child)

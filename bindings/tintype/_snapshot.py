@@ -70,7 +70,7 @@ class Snapshot:
         if not callable(fn):
             raise TypeError(f"add_done_callback needs a function of one snapshot, not {fn!r}")
         self._mark_seen()
-        _CallbackThread.shared().watch(self, fn)
+        _CallbackThread.watch(self, fn)
 
     def progress(self) -> float:
         """Bytes written over total bytes, over all files of the snapshot: 0.0 to 1.0."""
@@ -122,7 +122,7 @@ class Snapshot:
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(settle)
 
-        _CallbackThread.shared().watch(self, wake)
+        _CallbackThread.watch(self, wake)
         return future.__await__()
 
     def __repr__(self) -> str:
@@ -173,10 +173,14 @@ class _CallbackThread:
             with instance._changed:
                 instance._changed.wait_for(lambda: instance._uncalled == 0, seconds)
 
-    def watch(self, snapshot: Snapshot, fn: DoneCallback) -> None:
-        if snapshot.done():
-            self._call(snapshot, fn)
-            return
+    @classmethod
+    def watch(cls, snapshot: Snapshot, fn: DoneCallback) -> None:
+        if snapshot.done():  # needs no thread: none can be started at the end of the program
+            cls._call(snapshot, fn)
+        else:
+            cls.shared()._add(snapshot, fn)
+
+    def _add(self, snapshot: Snapshot, fn: DoneCallback) -> None:
         with self._changed:
             self._uncalled += 1
         self._watched.put((snapshot, fn))

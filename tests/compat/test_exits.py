@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import children
 from states import number_in, temps_in
@@ -89,6 +92,110 @@ def test_done_callbacks_of_pending_saves_run_before_the_end(tmp_path: Path) -> N
     os.remove(tmp_path / "x.pth")
     child = children.run(FAILING + end, tmp_path)
     assert (child.returncode, child.stdout, child.stderr) == (0, "called failed\n", "")
+
+
+def test_done_callbacks_may_save_with_any_engine_before_the_end(tmp_path: Path) -> None:
+    end = """
+import time
+other = tintype.Engine()
+def save_more(done):
+    time.sleep(0.3)  # by then the engines would have been closed
+    other.save(numbered_state(6), sys.argv[1] + "/other.pth")
+    engine.save(numbered_state(7), sys.argv[1] + "/same.pth")
+    tintype.save(numbered_state(8), sys.argv[1] + "/default.pth")
+snapshot.add_done_callback(save_more)
+"""
+    child = children.run(PENDING + end, tmp_path)
+    assert (child.returncode, child.stderr) == (0, "")
+    found = {path.name: number_in(path) for path in tmp_path.iterdir()}
+    assert found == {"x.pth": 5, "other.pth": 6, "same.pth": 7, "default.pth": 8}
+
+
+ATEXIT = "import atexit\natexit.register(lambda: late())\n"
+FINALIZER = """
+import weakref
+class Job: pass
+job = Job()
+weakref.finalize(job, lambda: late())
+"""
+
+
+def run_late(code: str, folder: Path, registration: str) -> subprocess.CompletedProcess[str]:
+    """Calls the late() of ``code`` after Tintype's own exit handler, as one that was registered
+    before Tintype was imported."""
+    whole = registration + children.source_of(code)
+    return subprocess.run(
+        [sys.executable, "-u", "-c", whole, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("registration", [ATEXIT, FINALIZER], ids=["atexit", "finalizer"])
+@pytest.mark.parametrize("earlier", ["", "tintype.save({}, sys.argv[1] + '/x.pth')", PENDING])
+def test_exit_handler_that_runs_last_can_save(
+    tmp_path: Path, registration: str, earlier: str
+) -> None:
+    code = """
+def late():
+    tintype.save(numbered_state(1), sys.argv[1] + "/x.pth")
+    snapshot = tintype.save_async(numbered_state(2), sys.argv[1] + "/async.pth")
+    print("done", snapshot.done())
+    snapshot.add_done_callback(lambda s: print("called", s.report()["state"]))
+    os._exit(0)  # nothing else can wait for them
+"""
+    child = run_late(code + earlier, tmp_path, registration)
+    assert (child.returncode, child.stderr) == (0, "")
+    assert child.stdout == "done True\ncalled published\n"
+    assert {path.name: number_in(path) for path in tmp_path.iterdir()} == {
+        "x.pth": 1, "async.pth": 2
+    }  # fmt: skip
+
+
+def test_errors_of_late_saves_are_raised_where_they_are_made(tmp_path: Path) -> None:
+    code = """
+    engine = tintype.Engine()
+    def late():
+        for call in (
+            lambda: tintype.save({}, sys.argv[1] + "/none/x.pth"),
+            lambda: tintype.save_async({}, sys.argv[1] + "/none/x.pth"),
+            lambda: engine.save({}, sys.argv[1] + "/x.pth"),
+        ):
+            try:
+                call()
+            except (FileNotFoundError, ValueError) as error:
+                print(isinstance(error, FileNotFoundError), str(error)[-40:])
+    """
+    child = run_late(code, tmp_path, ATEXIT)
+    assert (child.returncode, child.stderr) == (0, "")
+    lines = child.stdout.splitlines()
+    assert len(lines) == 3 and all(line.startswith("True") for line in lines[:2])
+    assert lines[2] == "False this engine is closed: make a new one"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_late_saves_of_guarded_tensors_and_of_a_callback(tmp_path: Path) -> None:
+    code = """
+    model = torch.nn.Linear(100, 100)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    callback = tintype.CheckpointCallback(sys.argv[1], model=model, optimizer=optimizer)
+    callback.on_stage_start("train")
+    callback.on_epoch_end("train", 1, {"loss": 1.0})
+    def late():
+        with tintype.guard(optimizer):
+            callback.on_epoch_end("train", 2, {"loss": 0.5})
+        print(os.path.basename(callback.on_exception(ValueError("late"))))
+        print([entry["epoch"] for entry in callback.entries])
+    """
+    child = run_late(code, tmp_path, ATEXIT)
+    assert (child.returncode, child.stderr) == (0, "")
+    assert child.stdout == "train.3.exception_ValueError.pth\n[2]\n"
+    folder = tmp_path / "checkpoints"
+    assert torch.load(folder / "train.3.exception_ValueError.pth")["epoch"] == 2
+    assert torch.load(folder / "last_full.pth")["epoch"] == 2
+    assert temps_in(folder) == []
 
 
 @pytest.mark.parametrize("is_daemon", [False, True])
