@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import sys
 import threading
@@ -191,9 +192,10 @@ class _CallbackThread:
             waiting.extend(self._take(may_block=not waiting))
             # Most saves become final in the order of their calls: the first is worth waiting for.
             waiting[0][0]._native.wait_done(_PATIENCE_S)
-            watched, waiting, finished = waiting, [], []
-            for pair in watched:  # not by comparing: what a callback's == does is its own matter
-                (finished if pair[0].done() else waiting).append(pair)
+            # Not by comparing callbacks: what their == does is their own matter.
+            is_finished = [snapshot.done() for snapshot, _ in waiting]
+            finished = list(itertools.compress(waiting, is_finished))
+            waiting = [pair for pair, is_so in zip(waiting, is_finished, strict=True) if not is_so]
             for snapshot, fn in finished:
                 self._call_here(snapshot, fn)
 
