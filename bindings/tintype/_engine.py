@@ -105,6 +105,7 @@ class Engine:
         self._guards = GuardList()
         self._devices = DevicesInUse(device_slab_bytes or 0)
         self._is_closed = False
+        self._process = os.getpid()
         self._under_way = SavesUnderWay()
         self._beside: Engine | None = None  # for saves from within a save
         self._beside_options: dict[str, Any] = {
@@ -232,6 +233,7 @@ class Engine:
             raise TypeError(
                 f"f must be a path or a writable file object, not {type(f).__qualname__}"
             )
+        self._check_open()
         check_plain(compression)
         table = StorageTable()
         captured = capture(obj, table)
@@ -329,6 +331,10 @@ class Engine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ValueError("this engine is closed: make a new one")
+        if self._process != os.getpid():
+            raise ValueError(
+                "this engine belongs to the parent process: a forked child makes its own"
+            )
 
     def __enter__(self) -> Engine:
         self._check_open()

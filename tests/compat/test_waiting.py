@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
+import io
 import math
 import pickle
 import re
@@ -63,10 +64,12 @@ def test_a_closed_engine_refuses_everything_but_waiting(
 ) -> None:
     engine = make_engine()
     engine.close()
+    stream = io.BytesIO()
     calls: list[Callable[[], object]] = [
         engine.__enter__,
         lambda: engine.prepare({}),
         lambda: engine.save({}, tmp_path / "x.pth"),
+        lambda: engine.save({}, stream),
         lambda: engine.save_async({}, tmp_path / "x.pth"),
     ]
     for call in calls:
@@ -74,7 +77,7 @@ def test_a_closed_engine_refuses_everything_but_waiting(
             call()
     engine.wait()
     engine.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [] and stream.getvalue() == b""
 
 
 def test_staged_is_reached_when_the_call_returns(
