@@ -16,6 +16,11 @@ def as_stage(stage: Any) -> str:
     """The name as an exact str; which names are allowed is checked where file names are made."""
     if not isinstance(stage, str):
         raise TypeError(f"the stage name must be str, not {type(stage).__qualname__}")
+    if not _is_text(stage):
+        raise ValueError(
+            f"stage name {stage!r} has a character that is not allowed; it becomes part of file "
+            "names, so use letters, digits, '.', '_' or '-'"
+        )
     return str.__str__(stage)
 
 

@@ -33,7 +33,7 @@ from tintype._readable import ReadableCheck
 # --- stages and epochs ---
 
 BAD_STAGES = ["", ".", "..", ".hidden", "a/b", "/a", "../a", "a\\b", "a b", "a\0b", "a\n", "ä"]
-BAD_STAGES += ["-x", "_x", "x" * 129, "best", "last", "train_full"]
+BAD_STAGES += ["-x", "_x", "x" * 129, "best", "last", "train_full", "\ud800", "a\udcff"]
 
 
 @pytest.mark.parametrize("stage", BAD_STAGES)
