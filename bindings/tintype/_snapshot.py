@@ -74,7 +74,8 @@ class Snapshot:
         _CallbackThread.watch(self, fn)
 
     def progress(self) -> float:
-        """Bytes written over total bytes, over all files of the snapshot: 0.0 to 1.0."""
+        """Bytes written over total bytes, over all files of the snapshot: 0.0 to 1.0. Of a
+        skipped save 1.0: nothing is left to do."""
         return self._native.progress()
 
     def report(self) -> dict[str, Any]:

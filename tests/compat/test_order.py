@@ -88,6 +88,7 @@ def test_busy_engine_skips_when_asked_and_the_skipped_snapshot_is_done(
     assert second.progress() == 1.0 and second.report()["state"] == "skipped"
     report = second.report()
     assert report["blocking_ns"] >= report["capture_ns"] > 0
+    assert report["written_bytes"] == 0 < report["total_bytes"]
     called: list[tintype.Snapshot] = []
     second.add_done_callback(called.append)
     assert called == [second]
