@@ -116,11 +116,8 @@ void Writer::start_writes() {
   while (!pending_.empty()) {
     if (pending_.front().job->core->is_doomed()) {
       drop(std::move(pending_.front()));
-    } else if (byte_rate_limit_ != 0 && time_until_allowed().count() > 0) {
-      // Held back by the job's wish: the watchdog must not take that for a disk that hangs.
-      if (in_flight_.empty()) pending_.front().job->core->note_progress();
-      return;
-    } else if (!writes_.has_room() || !start(pending_.front())) {
+    } else if (!writes_.has_room() || time_until_allowed().count() > 0 ||
+               !start(pending_.front())) {
       return;
     }
     pending_.pop_front();

@@ -238,16 +238,6 @@ TEST_P(Stalls, a_slow_disk_that_gets_on_is_not_given_up_nor_is_a_save_behind_it)
   EXPECT_GT(std::chrono::steady_clock::now() - start, milliseconds(kPatientMs));
 }
 
-TEST_P(Stalls, a_pause_for_the_rate_limit_is_no_hang) {
-  // Each extent holds the next one up for longer than a stalled save would get.
-  engine_ = make_engine(*disk_, {.byte_rate_limit = 100'000});
-  EXPECT_OK(durable(SeededSave(2).start(*engine_, path())));
-  disk_->hang_at("");
-  expect_stall_error(durable(SeededSave(3).start(*engine_, path())), path());
-  disk_->answer();
-  EXPECT_TRUE(is_soon([&] { return engine_->stats().saves_stalled == 0; }));
-}
-
 TEST_P(Stalls, a_hang_while_publishing_leaves_the_files_durable) {
   auto run = CheckpointRun::open({.logdir = directory_ / "run",
                                   .file_system = &disk_->file_system(),
