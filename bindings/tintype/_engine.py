@@ -16,7 +16,7 @@ from tintype._capture import StorageTable, capture
 from tintype._cuda import DevicesInUse
 from tintype._engine_options import check_choice, check_count, check_not_zero, milliseconds
 from tintype._errors import TintypeError
-from tintype._exit import drain_with_program, is_late
+from tintype._exit import drain_with_program, is_late, tell_failure
 from tintype._guard import Guard, GuardList
 from tintype._snapshot import Snapshot
 from tintype._target import (
@@ -348,11 +348,8 @@ class Engine:
     ) -> None:
         if error is None:
             self.close()
-            return
-        try:
-            self.close()
-        except Exception as failure:  # noqa: BLE001 - must not hide the exception that passes
-            print(f"tintype: a save failed: {failure}", file=sys.stderr)
+        else:
+            tell_failure(self.close)  # which must not hide the exception that passes
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -34,26 +34,32 @@ def is_late() -> bool:
     return _late_thread is not None and _late_thread == threading.get_ident()
 
 
+def tell_failure(call: Callable[[], None]) -> None:
+    """For calls behind which nobody can catch what they raise, or must not see it."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - the last chance to say it
+        print(f"tintype: a save failed: {error}", file=sys.stderr)
+
+
 def _drain_at_exit() -> None:
     global _late_thread
     for engine in list(_live_engines):
-        _tell_failure(engine.wait)
+        _finish(engine.wait)
     # While they can still save.
-    _tell_failure(lambda: _CallbackThread.finish(_EXIT_PATIENCE_S))
+    _finish(lambda: _CallbackThread.finish(_EXIT_PATIENCE_S))
     for engine in list(_live_engines):
-        _tell_failure(engine.close)
+        _finish(engine.close)
     _CallbackThread.finish(_EXIT_PATIENCE_S)
     _tintype.wait_for_callers(_EXIT_PATIENCE_S)
     _late_thread = threading.get_ident()
 
 
-def _tell_failure(call: Callable[[], None]) -> None:
+def _finish(call: Callable[[], None]) -> None:
     try:
-        call()
+        tell_failure(call)
     except KeyboardInterrupt:
         print("tintype: interrupted; the saves that are pending still finish", file=sys.stderr)
-    except Exception as error:  # noqa: BLE001 - the last chance to say it
-        print(f"tintype: a save failed: {error}", file=sys.stderr)
 
 
 def _drain_with_worker() -> None:
