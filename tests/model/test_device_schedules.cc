@@ -1,7 +1,7 @@
 // Random schedules over simulated devices: whatever the order in which copies and kernels run, no
 // ordering rule is broken, and a file that is accepted holds the state at the call.
 //
-// 300 schedules, 10,000 with TINTYPE_FULL=1.
+// 300 schedules, 10,000 with TINTYPE_FULL=1, in four parts for ctest to run side by side.
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -24,8 +24,9 @@ namespace {
 
 using testing::IsEmpty;
 
-constexpr uint64_t kSchedules = 300;
-constexpr uint64_t kSchedulesFull = 10'000;
+constexpr uint64_t kParts = 4;
+constexpr uint64_t kSchedulesOfPart = 75;
+constexpr uint64_t kSchedulesOfPartFull = 2'500;
 constexpr uint64_t kExtentBytes = 8 << 10;
 constexpr StreamHandle kMain = 0;
 constexpr StreamHandle kSide = 7;
@@ -263,14 +264,17 @@ class Schedule {
   uint64_t chunks_ = 0;
 };
 
-TEST(DeviceSchedules, no_rule_is_broken_and_accepted_files_hold_the_state_at_the_call) {
+class DeviceSchedules : public testing::TestWithParam<uint64_t> {};
+
+TEST_P(DeviceSchedules, no_rule_is_broken_and_accepted_files_hold_the_state_at_the_call) {
   set_log_sink([](std::string_view) {});  // what cannot be hidden is no news here
   const bool is_full = std::getenv("TINTYPE_FULL") != nullptr;  // NOLINT(concurrency-mt-unsafe)
-  const uint64_t count = is_full ? kSchedulesFull : kSchedules;
+  const uint64_t count = is_full ? kSchedulesOfPartFull : kSchedulesOfPart;
+  const uint64_t first_seed = 1 + GetParam() * count;
   const TempDir directory(fast_parent());
   Outcomes outcomes;
   uint64_t chunks = 0;
-  for (uint64_t seed = 1; seed <= count; ++seed) {
+  for (uint64_t seed = first_seed; seed < first_seed + count; ++seed) {
     SCOPED_TRACE("schedule " + std::to_string(seed));
     Schedule schedule(seed, directory.path());
     schedule.run(outcomes);
@@ -285,6 +289,8 @@ TEST(DeviceSchedules, no_rule_is_broken_and_accepted_files_hold_the_state_at_the
     EXPECT_GT(outcomes[code], count / 50) << to_string(code);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Parts, DeviceSchedules, testing::Range(uint64_t{0}, kParts));
 
 }  // namespace
 }  // namespace tintype

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from mutant import Edit, Mutant
 
-SCHEDULES = "DeviceSchedules.no_rule_is_broken_and_accepted_files_hold_the_state_at_the_call"
+SCHEDULES = (
+    "Parts/DeviceSchedules.no_rule_is_broken_and_accepted_files_hold_the_state_at_the_call/*"
+)
 
 SNAPSHOT_MUTANTS = (
     Mutant(

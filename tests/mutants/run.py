@@ -66,7 +66,7 @@ class Workshop:
             )
         except subprocess.TimeoutExpired:
             return False
-        if done.returncode == 0 and "[  PASSED  ] 1 test." not in done.stdout:
+        if done.returncode == 0 and not re.search(r"PASSED  \] [1-9]", done.stdout):
             raise SystemExit(f"{mutant.program} did not run {mutant.test}:\n{done.stdout}")
         return done.returncode == 0
 
