@@ -57,8 +57,8 @@ Status explain_foreign_file(const ByteSource& source) {
   const std::string_view head = as_text(bytes);
   if (head.starts_with("PK\x03\x04")) {
     return damaged_file(source.name(),
-                        fmt::format("is cut off: it begins as an archive, but no end record stands "
-                                    "at the end of its {} bytes",
+                        fmt::format("begins as an archive, but no end record stands at the end of "
+                                    "its {} bytes: it is cut off, or bytes were appended",
                                     size_bytes));
   }
   for (const KnownBeginning& known : kKnownBeginnings) {

@@ -14,6 +14,7 @@ namespace {
 constexpr uint64_t kEntryBytes = 46;
 constexpr uint64_t kLocalHeaderBytes = 30;
 constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
+constexpr uint16_t kFlagEncrypted = 0x0001;
 constexpr uint16_t kFlagUtf8 = 0x0800;
 constexpr uint16_t kFlagDescriptor = 0x0008;
 constexpr uint32_t kDosDirectory = 0x10;  // in the external attributes
@@ -70,6 +71,23 @@ std::string lower_case(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return lower;
+}
+
+bool has_same_kind(ByteView local_header, const ArchiveRecord& record) {
+  return load_little_endian<uint16_t>(local_header, 6) == record.flags &&
+         load_little_endian<uint16_t>(local_header, 8) == static_cast<uint16_t>(record.method);
+}
+
+// Empty if it is stored or packed in a way that is read here.
+std::string what_is_foreign(const ArchiveRecord& record) {
+  if ((record.flags & kFlagEncrypted) != 0) return "it is encrypted";
+  if (record.method != ZipMethod::stored && record.method != ZipMethod::deflated &&
+      record.method != ZipMethod::zstd) {
+    return fmt::format("its compression method {} is not read here",
+                       static_cast<int>(record.method));
+  }
+  if ((record.flags & ~(kFlagUtf8 | kFlagDescriptor)) == 0) return {};
+  return fmt::format("its flags {:#06x} are no checkpoint's", record.flags);
 }
 
 class DirectoryReader {
@@ -182,36 +200,33 @@ class DirectoryReader {
     if (load_little_endian<uint16_t>(entry, 34) != 0) {
       return entry_damaged(record.name, "it lies on another disk");
     }
-    const uint16_t unknown_flags =
-        record.flags & static_cast<uint16_t>(~(kFlagUtf8 | kFlagDescriptor));
-    if (unknown_flags != 0) {
-      return entry_damaged(record.name,
-                           fmt::format("its flags {:#06x} are no checkpoint's", record.flags));
-    }
     // torch's reader takes a record so marked for a directory and leaves its bytes unread.
     const bool is_directory = (load_little_endian<uint32_t>(entry, 38) & kDosDirectory) != 0 ||
                               record.name.ends_with('/');
     if (is_directory && record.size_bytes != 0) {
       return entry_damaged(record.name, "it is marked as a directory, but has a size");
     }
-    TINTYPE_RETURN_IF_ERROR(check_sizes(record));
     if (relative_offset > place_.offset - place_.start_offset) {
       return entry_damaged(record.name, "it lies outside of the file");
     }
     record.header_offset = place_.start_offset + relative_offset;
+    TINTYPE_RETURN_IF_ERROR(check_kind(record));
+    if (record.method == ZipMethod::stored && record.stored_bytes != record.size_bytes) {
+      return entry_damaged(record.name, "its two sizes differ though it is not compressed");
+    }
     return Status::ok();
   }
 
-  Status check_sizes(const ArchiveRecord& record) const {
-    switch (record.method) {
-      case ZipMethod::stored:
-        if (record.stored_bytes == record.size_bytes) return Status::ok();
-        return entry_damaged(record.name, "its two sizes differ though it is not compressed");
-      case ZipMethod::deflated:
-      case ZipMethod::zstd: return Status::ok();
+  // Another program's archive is sound where both of a record's headers say the same of it.
+  Status check_kind(const ArchiveRecord& record) const {
+    const std::string what = what_is_foreign(record);
+    if (what.empty()) return Status::ok();
+    const auto header = read_range(source_, record.header_offset, kLocalHeaderBytes);
+    if (!header.is_ok() || !has_same_kind(*header, record)) {
+      return entry_damaged(record.name, what);
     }
-    return entry_damaged(record.name, fmt::format("its compression method {} is unknown",
-                                                  static_cast<int>(record.method)));
+    return Status::unsupported(fmt::format("record '{}': {}", record.name, what),
+                               "unpack it with 7-Zip, and pack it again without compression");
   }
 
   // Sorts by place; no record may reach into the next or into the directory.
@@ -292,8 +307,7 @@ Result<uint64_t> locate_payload(const ByteSource& source, const ZipIndex& index,
   if (name != index.root + "/" + record.name) {
     return wrong("its local header has another name than the directory");
   }
-  if (load_little_endian<uint16_t>(header, 6) != record.flags ||
-      load_little_endian<uint16_t>(header, 8) != static_cast<uint16_t>(record.method)) {
+  if (!has_same_kind(header, record)) {
     return wrong("its local header has other flags or another method than the directory");
   }
   if (!record.has_descriptor() &&

@@ -40,7 +40,7 @@ TEST_F(CheckpointDirectoryTest, a_damaged_newest_file_sends_resume_to_an_older_o
   damage("best_full.pth");
   open(true);
   EXPECT_THAT(directory_->notes(),
-              ElementsAre(AllOf(HasSubstr(": 'train.3_full.pth' is cut off"),
+              ElementsAre(AllOf(HasSubstr(": 'train.3_full.pth' begins as an archive, but"),
                                 EndsWith("; last is now train.2, best train.2"))));
   const auto point = directory_->find_resume_point("last");
   ASSERT_TRUE(point.is_ok()) << point.status().to_string();

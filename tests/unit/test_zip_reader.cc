@@ -146,7 +146,7 @@ TEST(ZipReader, hostile_directories_are_corruption) {
     const char* text;
   };
   // The last entry is "version": offsets of its fields, two bytes each.
-  const Case cases[] = {{8, 0x0801, "flags"},        {10, 12, "method"}, {28, 60000, "beyond"},
+  const Case cases[] = {{8, 0x0802, "flags"},        {10, 12, "method"}, {28, 60000, "beyond"},
                         {30, 60000, "beyond"},       {34, 1, "disk"},    {38, 0x10, "directory"},
                         {20, 3, "two sizes differ"}, {42, 64, "follows"}};
   for (const Case& hostile : cases) {
@@ -157,6 +157,25 @@ TEST(ZipReader, hostile_directories_are_corruption) {
   ByteVector bytes = sound;
   put(bytes, entry + 24, UINT32_MAX);
   EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr("64-bit sizes")));
+}
+
+TEST(ZipReader, records_of_another_kind_are_unsupported_where_both_headers_say_so) {
+  struct Case {
+    size_t local_offset;
+    size_t entry_offset;
+    uint16_t value;
+    const char* text;
+  };
+  const Case cases[] = {{6, 8, 0x0809, "it is encrypted"},
+                        {6, 8, 0x080A, "its flags 0x080a"},
+                        {8, 10, 12, "its compression method 12"}};
+  for (const Case& foreign : cases) {
+    ByteVector bytes = archive_of(kRecords);
+    put(bytes, directory_entry(bytes, "version") + foreign.entry_offset, foreign.value);
+    EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::corruption, HasSubstr(foreign.text)));
+    put(bytes, local_header(bytes, "version") + foreign.local_offset, foreign.value);
+    EXPECT_THAT(index_of(bytes), IsStatus(StatusCode::unsupported, HasSubstr(foreign.text)));
+  }
 }
 
 TEST(ZipReader, hostile_names_are_corruption) {
