@@ -103,6 +103,11 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
   virtual Result<std::unique_ptr<Directory>> open_directory(const std::string& path) = 0;
+  // For reading files whose names are known: a directory that may be searched but not read serves.
+  // It can neither be listed nor synced.
+  virtual Result<std::unique_ptr<Directory>> open_to_look_up(const std::string& path) {
+    return open_directory(path);
+  }
   virtual Status create_directories(const std::string& path) = 0;
 };
 

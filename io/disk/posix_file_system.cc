@@ -24,8 +24,9 @@ namespace {
 
 class PosixDirectory final : public Directory {
  public:
-  explicit PosixDirectory(std::string path)
-      : descriptor_([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }),
+  // `access` is O_RDONLY or O_PATH.
+  PosixDirectory(std::string path, int access)
+      : descriptor_([&] { return ::open(path.c_str(), access | O_DIRECTORY | O_CLOEXEC); }),
         path_(std::move(path)) {}
 
   const Descriptor& descriptor() const { return descriptor_; }
@@ -212,11 +213,11 @@ Result<uint64_t> PosixDirectory::available_bytes() {
 class PosixFileSystem final : public FileSystem {
  public:
   Result<std::unique_ptr<Directory>> open_directory(const std::string& path) override {
-    auto directory = std::make_unique<PosixDirectory>(path);
-    if (!directory->descriptor().is_open()) {
-      return errno_status(directory->descriptor().open_error(), "open directory", path);
-    }
-    return std::unique_ptr<Directory>(std::move(directory));
+    return open(path, O_RDONLY);
+  }
+
+  Result<std::unique_ptr<Directory>> open_to_look_up(const std::string& path) override {
+    return open(path, O_PATH);
   }
 
   Status create_directories(const std::string& path) override {
@@ -231,6 +232,15 @@ class PosixFileSystem final : public FileSystem {
       return errno_status(error_number, "create directory", part);
     }
     return open_directory(path).status();
+  }
+
+ private:
+  static Result<std::unique_ptr<Directory>> open(const std::string& path, int access) {
+    auto directory = std::make_unique<PosixDirectory>(path, access);
+    if (!directory->descriptor().is_open()) {
+      return errno_status(directory->descriptor().open_error(), "open directory", path);
+    }
+    return std::unique_ptr<Directory>(std::move(directory));
   }
 };
 

@@ -55,7 +55,8 @@ Status missing(const std::string& path, const std::string& parent) {
 
 Result<std::unique_ptr<Directory>> open_parent(FileSystem& file_system, const SplitPath& parts,
                                                const std::string& path, const Purpose& purpose) {
-  auto directory = file_system.open_directory(parts.parent);
+  auto directory = purpose.is_reading ? file_system.open_to_look_up(parts.parent)
+                                      : file_system.open_directory(parts.parent);
   const bool is_missing = directory.status().code() == StatusCode::not_found;
   if (is_missing && purpose.is_reading) return missing(path, parts.parent);
   return directory;

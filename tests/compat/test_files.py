@@ -310,6 +310,26 @@ def test_failed_saves_leave_no_descriptor_open(tmp_path: Path, make_engine: Make
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else here")
+def test_files_of_a_directory_that_may_only_be_searched_are_read(tmp_path: Path) -> None:
+    code = """
+    for folder in sys.argv[2:]:
+        os.chmod(folder, 0o711)
+    tintype.save(numbered_state(1, 1000), sys.argv[1])
+    os.chmod(sys.argv[1], 0o644)
+    os.setuid(65534)
+    try:
+        os.listdir(os.path.dirname(sys.argv[1]))
+    except PermissionError:
+        print("listed=False")
+    print(f"loaded={tintype.load(sys.argv[1])['tensors'][3].sum().item()}")
+    print(f"checked={tintype.verify(sys.argv[1]).ok}")
+    """
+    folders = [tmp_path.parent.parent, tmp_path.parent, tmp_path]
+    child = children.run(code, tmp_path / "x.pth", *folders)
+    assert children.answers(child) == {"listed": "False", "loaded": "62.0", "checked": "True"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else here")
 def test_directory_without_write_permission_is_refused_with_a_remedy(tmp_path: Path) -> None:
     code = """
     for folder in sys.argv[2:]:
