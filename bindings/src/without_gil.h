@@ -9,6 +9,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include "bindings/src/guard/safe_point.h"
+
 namespace tintype::python {
 
 // Threads that are in native code now, or on their way back. One that comes back while the
@@ -36,9 +38,13 @@ class PythonCall {
  public:
   PythonCall() {
     if (is_interpreter_ending.load() && std::this_thread::get_id() != ending_thread) stay();
+    enter_package();
     ++active_calls;
   }
-  ~PythonCall() { --active_calls; }
+  ~PythonCall() {
+    --active_calls;
+    leave_package();
+  }
   PythonCall(const PythonCall&) = delete;
   PythonCall& operator=(const PythonCall&) = delete;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,16 +26,33 @@ class Guard:
     def __init__(self, engine: Engine, optimizer: torch.optim.Optimizer) -> None:
         self._engine = weakref.ref(engine)
         self._optimizer = weakref.ref(optimizer)
-        wait = _waiting_hook(self._engine)
+        self._changing_thread: int | None = None
         self._hooks = [
-            optimizer.register_step_pre_hook(wait),
-            optimizer.register_load_state_dict_pre_hook(wait),
+            optimizer.register_step_pre_hook(self._begin_change),
+            optimizer.register_step_post_hook(self._end_change),
+            optimizer.register_load_state_dict_pre_hook(self._begin_change),
+            optimizer.register_load_state_dict_post_hook(self._end_change),
         ]
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
         """None once it was deleted."""
         return self._optimizer()
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the calling thread is within a step, in a closure or a hook, say: it will change
+        the tensors without another wait. After a step that raised, until the next is over."""
+        return self._changing_thread == threading.get_ident()
+
+    def _begin_change(self, *_: Any) -> None:
+        self._changing_thread = threading.get_ident()
+        engine = self._engine()
+        if engine is not None:
+            engine.before_mutation()
+
+    def _end_change(self, *_: Any) -> None:
+        self._changing_thread = None
 
     def remove(self) -> None:
         """Waits for copies that still run, then ends the guard: from now on saves copy the
@@ -84,8 +102,8 @@ class GuardList:
         self._guards = [other for other in self._guards if other is not guard]
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Those that still live."""
-        found = (guard.optimizer for guard in self._guards)
+        """Those that still live, and whose next change waits for a save that starts now."""
+        found = (guard.optimizer for guard in self._guards if not guard.is_changing)
         return [optimizer for optimizer in found if optimizer is not None]
 
     def _living(self) -> list[Guard]:
@@ -99,15 +117,6 @@ def fix_size(storage: torch.UntypedStorage) -> None:
         torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage).numpy()
     except RuntimeError:
         pass
-
-
-def _waiting_hook(engine: weakref.ref[Engine]) -> Any:
-    def wait(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        living = engine()
-        if living is not None:
-            living.before_mutation()
-
-    return wait
 
 
 def _check_optimizer(optimizer: object) -> None:

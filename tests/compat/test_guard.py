@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn, optim
@@ -148,8 +152,13 @@ def test_a_storage_owned_in_parts_is_lazy_when_no_part_is_missing(
 OWNERS: dict[str, Callable[[], tuple[list[torch.Tensor], object, int]]] = {
     "tied weights": lambda: _tied(),
     "a parameter with holes": lambda: _holes(),
+    "a parameter whose rows overlap": lambda: _overlapping(),
     "a transposed parameter": lambda: _transposed(),
     "shared memory": lambda: _shared(),
+    "a mapped file": lambda: _mapped(),
+    "memory of several processes": lambda: _of_several_processes(),
+    "an array of numpy": lambda: _array(),
+    "what torch.load gave": lambda: _loaded(),
     "an inference tensor": lambda: _inference(),
     "a view beside its parameter": lambda: _view(),
 }
@@ -165,6 +174,12 @@ def _holes() -> tuple[list[torch.Tensor], object, int]:
     return [base[:, ::2], base[:, 1]], base, 0
 
 
+def _overlapping() -> tuple[list[torch.Tensor], object, int]:
+    base = torch.randn(8 * WIDTH * WIDTH)
+    size = (2, 2, 2, WIDTH * WIDTH)  # as many elements as it spans, with holes all the same
+    return [base.as_strided(size, (WIDTH * WIDTH, WIDTH * WIDTH, 5 * WIDTH * WIDTH, 1))], base, 0
+
+
 def _transposed() -> tuple[list[torch.Tensor], object, int]:
     base = torch.randn(WIDTH, WIDTH)
     return [base.t()], base, WEIGHT_BYTES
@@ -173,6 +188,33 @@ def _transposed() -> tuple[list[torch.Tensor], object, int]:
 def _shared() -> tuple[list[torch.Tensor], object, int]:
     weight = torch.randn(WIDTH, WIDTH).share_memory_()
     return [weight], weight, 0
+
+
+def _mapped() -> tuple[list[torch.Tensor], object, int]:
+    with tempfile.NamedTemporaryFile() as file:
+        array = np.memmap(file.name, np.float32, "w+", shape=(WIDTH, WIDTH))
+    weight = torch.from_numpy(array)
+    return [weight], weight, 0
+
+
+def _of_several_processes() -> tuple[list[torch.Tensor], object, int]:
+    memory = mmap.mmap(-1, WEIGHT_BYTES)  # what a forked child would share
+    weight = torch.frombuffer(memory, dtype=torch.float32)
+    return [weight], weight, 0
+
+
+def _array() -> tuple[list[torch.Tensor], object, int]:
+    weight = torch.from_numpy(np.ones((WIDTH, WIDTH), np.float32))
+    return [weight], weight, WEIGHT_BYTES
+
+
+def _loaded() -> tuple[list[torch.Tensor], object, int]:
+    file = io.BytesIO()
+    torch.save(torch.randn(WIDTH, WIDTH), file)
+    file.seek(0)
+    weight = torch.load(file)
+    assert not weight.untyped_storage().resizable()
+    return [weight], weight, WEIGHT_BYTES
 
 
 def _inference() -> tuple[list[torch.Tensor], object, int]:

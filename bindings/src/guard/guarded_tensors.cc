@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <ranges>
 
 namespace nb = nanobind;
 
@@ -14,14 +15,26 @@ bool is_plain_tensor(const TorchHandles& torch, PyObject* object) {
   return Py_TYPE(object) == torch.tensor_class || Py_TYPE(object) == torch.parameter_class;
 }
 
-// Holes are elements that another tensor may own. Elements that overlap would hide holes from this
-// count, but torch refuses to write to such tensors.
-bool has_holes(const dlpack::Tensor& view, uint64_t item_count) {
-  uint64_t span = 1;
-  for (int32_t i = 0; i < view.dimension_count; ++i) {
-    span += static_cast<uint64_t>(view.shape[i] - 1) * static_cast<uint64_t>(view.strides[i]);
+// Whether the strides are those of a contiguous tensor, its dimensions taken in this order.
+template <typename Order>
+bool is_contiguous(const dlpack::Tensor& view, const Order& order) {
+  int64_t stride = 1;
+  for (const int32_t i : order) {
+    if (view.shape[i] == 1) continue;
+    if (view.strides[i] != stride) return false;
+    stride *= view.shape[i];
   }
-  return span != item_count;
+  return true;
+}
+
+// Whether the elements fill their memory, each one once: no hole is left that another tensor may
+// own. So it is where some order of the dimensions makes them contiguous.
+bool is_dense(const dlpack::Tensor& view) {
+  const auto dimensions = std::views::iota(0, view.dimension_count);
+  if (is_contiguous(view, dimensions | std::views::reverse)) return true;
+  std::vector<int32_t> order(dimensions.begin(), dimensions.end());
+  std::ranges::sort(order, {}, [&](int32_t i) { return view.strides[i]; });
+  return is_contiguous(view, order);
 }
 
 // False where DLPack cannot tell.
@@ -38,7 +51,7 @@ bool locate_by_view(const TorchHandles& torch, GuardedTensor& found) {
   for (int32_t i = 0; i < view.dimension_count; ++i) {
     item_count *= static_cast<uint64_t>(view.shape[i]);
   }
-  if (item_count == 0 || has_holes(view, item_count)) return true;
+  if (item_count == 0 || !is_dense(view)) return true;
   found.address = reinterpret_cast<uint64_t>(view.data);
   found.size_bytes = item_count * view.dtype.bits * view.dtype.lanes / 8;
   return true;

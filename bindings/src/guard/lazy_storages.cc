@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "bindings/src/guard/private_memory.h"
+
 namespace nb = nanobind;
 
 namespace tintype::python {
@@ -9,30 +11,53 @@ namespace {
 
 constexpr uint64_t kLazyBytesMin = 4096;  // copying less costs less than watching it
 
-// True where nothing can take the storage's memory away, or change it from outside of the process.
-bool is_fixed_and_private(const TorchHandles& torch, PyObject* storage) {
-  if (torch.is_shared_storage.is_true(storage)) return false;
-  if (!torch.is_resizable_storage.is_true(storage)) return true;
-  nb::module_::import_("tintype._guard").attr("fix_size")(nb::handle(storage));
-  return !torch.is_resizable_storage.is_true(storage);
-}
+constexpr const char* kMark = "_tintype_is_private";  // on storages that were found so once
+
+// Whether nothing can take a storage's memory away, or change it from outside of the process.
+class FixedStorages {
+ public:
+  explicit FixedStorages(const TorchHandles& torch) : torch_(torch) {}
+
+  bool contains(const SourceStorage& place, nb::handle storage) {
+    if (torch_.is_shared_storage.is_true(storage.ptr())) return false;
+    if (torch_.is_resizable_storage.is_true(storage.ptr())) {  // of torch's own allocator
+      nb::module_::import_("tintype._guard").attr("fix_size")(storage);
+      return !torch_.is_resizable_storage.is_true(storage.ptr()) && mark(storage);
+    }
+    // Fixed by an earlier save, or what torch.load, numpy or a mapped file gave.
+    if (nb::hasattr(storage, kMark)) return true;
+    const auto address = reinterpret_cast<uint64_t>(place.address);
+    return memory_.contains(address, place.size_bytes) && mark(storage);
+  }
+
+ private:
+  static bool mark(nb::handle storage) {
+    nb::setattr(storage, kMark, nb::bool_(true));
+    return true;
+  }
+
+  const TorchHandles& torch_;
+  PrivateMemory memory_;
+};
 
 class LazyMarker {
  public:
   LazyMarker(const TorchHandles& torch, const StorageTable& table,
              std::shared_ptr<TornTensors> torn)
-      : torch_(torch), table_(table), torn_(torn != nullptr && !torn->is_empty() ? torn : nullptr) {
+      : table_(table), fixed_(torch), torn_(torn != nullptr && !torn->is_empty() ? torn : nullptr) {
     witness_ = std::make_unique<PythonWitness>(torch, std::move(torn));
   }
 
   // True if the storage is lazy; it is watched then.
-  bool mark(uint32_t index, bool is_on_host, const std::vector<GuardedTensor>& owners) {
+  bool mark(uint32_t index, const SourceStorage& place, const std::vector<GuardedTensor>& owners) {
     if (owners.empty() || std::ranges::any_of(owners, [this](const auto& owner) {
           return torn_ != nullptr && torn_->contains(owner.tensor);
         })) {
       return false;
     }
-    if (is_on_host && !is_fixed_and_private(torch_, table_.storage_object(index))) return false;
+    if (place.device == kHostMemory && !fixed_.contains(place, table_.storage_object(index))) {
+      return false;
+    }
     for (const GuardedTensor& owner : owners) witness_->watch(index, owner);
     is_any_lazy_ = true;
     return true;
@@ -43,8 +68,8 @@ class LazyMarker {
   }
 
  private:
-  const TorchHandles& torch_;
   const StorageTable& table_;
+  FixedStorages fixed_;
   const std::shared_ptr<TornTensors> torn_;
   std::unique_ptr<PythonWitness> witness_;
   bool is_any_lazy_ = false;
@@ -61,8 +86,7 @@ std::unique_ptr<PythonWitness> mark_lazy_storages(std::vector<SourceStorage>& st
     SourceStorage& storage = storages[i];
     if (storage.size_bytes < kLazyBytesMin) continue;
     const auto address = reinterpret_cast<uint64_t>(storage.address);
-    storage.is_lazy = marker.mark(i, storage.device == kHostMemory,
-                                  guarded.owners_of(address, storage.size_bytes));
+    storage.is_lazy = marker.mark(i, storage, guarded.owners_of(address, storage.size_bytes));
   }
   return marker.take_witness();
 }

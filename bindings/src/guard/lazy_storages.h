@@ -14,8 +14,8 @@ namespace tintype::python {
 
 // Lazy is a storage of 4 KiB or more all of whose bytes belong to guarded tensors: whatever views
 // of it were captured, only a guarded optimizer is expected to write there. Memory that other
-// processes or files share is eager, and so are tensors that were torn before (`torn`, may be
-// null).
+// processes or files share, or may take away, is eager, and so are tensors that were torn before
+// (`torn`, may be null).
 //
 // A lazy storage on the host can never be resized again, as if .numpy() had been called on it:
 // resizing frees memory that is still being read. torch refuses it then. It knows no such bar for

@@ -18,11 +18,11 @@ void PythonWitness::watch(uint32_t storage, const GuardedTensor& tensor) {
 std::vector<uint32_t> PythonWitness::changed() {
   std::vector<uint32_t> storages;
   const ActiveCall call;
-  if (is_interpreter_ending.load()) return storages;
-  const nb::gil_scoped_acquire gil;
-  for (const Watched& watched : watched_) {
-    if (has_changed(watched)) storages.push_back(watched.storage);
-  }
+  saver_.look_between_operations([&] {
+    for (const Watched& watched : watched_) {
+      if (has_changed(watched)) storages.push_back(watched.storage);
+    }
+  });
   return storages;
 }
 

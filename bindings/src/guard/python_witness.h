@@ -11,6 +11,7 @@
 #include "bindings/src/capture/torch_handles.h"
 #include "bindings/src/guard/guarded_tensors.h"
 #include "bindings/src/guard/retired_references.h"
+#include "bindings/src/guard/safe_point.h"
 #include "engine/mutation_witness.h"
 
 namespace tintype::python {
@@ -43,7 +44,7 @@ class TornTensors {
 // the engine's probes.
 class PythonWitness final : public MutationWitness {
  public:
-  // `torn` may be null: nothing is to be remembered.
+  // On the thread that saves. `torn` may be null: nothing is to be remembered.
   PythonWitness(const TorchHandles& torch, std::shared_ptr<TornTensors> torn)
       : torch_(torch), torn_(std::move(torn)) {}
 
@@ -62,6 +63,7 @@ class PythonWitness final : public MutationWitness {
   bool has_changed(const Watched& watched) const;
 
   const TorchHandles& torch_;
+  const ObservedThread saver_ = ObservedThread::current();
   std::vector<Watched> watched_;
   HeldReferences held_;
   const std::shared_ptr<TornTensors> torn_;

@@ -1,0 +1,166 @@
+#include "bindings/src/guard/safe_point.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+#include <nanobind/nanobind.h>
+
+#include "bindings/src/without_gil.h"
+
+namespace tintype::python {
+namespace {
+
+using Depth = std::shared_ptr<std::atomic<int>>;
+
+// A thread that uses less of the CPU between two looks waits for something.
+constexpr std::chrono::milliseconds kLookPeriod{100};
+constexpr std::chrono::nanoseconds kComputing = std::chrono::milliseconds(1);
+constexpr int kLooksMax = 100;
+
+struct Question {
+  const std::atomic<int>* thread = nullptr;
+  const std::function<void()>* look = nullptr;
+  bool is_answered = false;
+};
+
+// Never destroyed: engine threads may outlive static objects.
+class Questions {
+ public:
+  // A forked child has none of the threads that asked.
+  Questions() {
+    ::pthread_atfork([] { all().mutex_.lock(); }, [] { all().mutex_.unlock(); },
+                     [] {
+                       all().open_.clear();
+                       all().open_count_ = 0;
+                       all().mutex_.unlock();
+                     });
+  }
+
+  static Questions& all() {
+    static Questions& questions = *new Questions;
+    return questions;
+  }
+
+  void ask(Question& question) {
+    std::lock_guard lock(mutex_);
+    open_.push_back(&question);
+    ++open_count_;
+  }
+
+  bool is_any_open() const { return open_count_ > 0; }
+
+  // Looks on behalf of those who asked about `thread`, the calling one. Needs the GIL.
+  void answer(const std::atomic<int>& thread) {
+    while (Question* const question = take(thread)) {
+      (*question->look)();
+      {
+        std::lock_guard lock(mutex_);
+        question->is_answered = true;
+      }
+      answered_.notify_all();
+    }
+  }
+
+  bool wait(const Question& question, std::chrono::milliseconds limit) {
+    std::unique_lock lock(mutex_);
+    return answered_.wait_for(lock, limit, [&] { return question.is_answered; });
+  }
+
+  // False where it was answered after all: somebody who had taken it is waited for.
+  bool take_back(Question& question) {
+    std::unique_lock lock(mutex_);
+    const auto found = std::ranges::find(open_, &question);
+    if (found != open_.end()) {
+      open_.erase(found);
+      --open_count_;
+      return true;
+    }
+    answered_.wait(lock, [&] { return question.is_answered; });
+    return false;
+  }
+
+ private:
+  Question* take(const std::atomic<int>& thread) {
+    std::lock_guard lock(mutex_);
+    const auto found =
+        std::ranges::find(open_, &thread, [](const Question* open) { return open->thread; });
+    if (found == open_.end()) return nullptr;
+    Question* const question = *found;
+    open_.erase(found);
+    --open_count_;
+    return question;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::vector<Question*> open_;  // guarded by mutex_
+  std::atomic<int> open_count_ = 0;
+};
+
+const Depth& own_depth() {
+  thread_local const Depth depth = std::make_shared<std::atomic<int>>(0);
+  return depth;
+}
+
+// Between two bytecodes of the main thread, with the GIL held.
+int answer_pending(void*) {
+  Questions::all().answer(*own_depth());
+  return 0;
+}
+
+// Zero where the thread is gone.
+std::chrono::nanoseconds cpu_time(clockid_t clock) {
+  struct timespec time = {};
+  if (::clock_gettime(clock, &time) != 0) return {};
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// Gives up once the thread sleeps in somebody else's call.
+bool wait_while_computing(const Question& question, clockid_t clock) {
+  auto before = cpu_time(clock);
+  for (int i = 0; i < kLooksMax && !is_interpreter_ending.load(); ++i) {
+    if (Questions::all().wait(question, kLookPeriod)) return true;
+    const auto now = cpu_time(clock);
+    if (now - before < kComputing) return false;
+    before = now;
+  }
+  return false;
+}
+
+}  // namespace
+
+// The depth is raised before the questions are counted, and they are asked before the depth is
+// looked at: one of the two threads sees the other.
+void enter_package() {
+  std::atomic<int>& depth = *own_depth();
+  if (depth++ == 0 && Questions::all().is_any_open()) Questions::all().answer(depth);
+}
+
+void leave_package() { --*own_depth(); }
+
+ObservedThread ObservedThread::current() {
+  ObservedThread thread;
+  thread.package_calls_ = own_depth();
+  ::pthread_getcpuclockid(::pthread_self(), &thread.cpu_clock_);
+  return thread;
+}
+
+void ObservedThread::look_between_operations(const std::function<void()>& look) const {
+  Question question{package_calls_.get(), &look};
+  Questions::all().ask(question);
+  const bool is_between = *own_depth() > 0 || *package_calls_ > 0;
+  if (!is_between) {
+    static_cast<void>(Py_AddPendingCall(&answer_pending, nullptr));
+    if (wait_while_computing(question, cpu_clock_)) return;
+  }
+  if (!Questions::all().take_back(question) || is_interpreter_ending.load()) return;
+  const nanobind::gil_scoped_acquire gil;
+  look();
+}
+
+}  // namespace tintype::python
