@@ -42,7 +42,7 @@ def capture(obj: object, table: StorageTable) -> Captured:
 
 def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Captured:
     """The same through Python's pickler, protocol 2, storages by persistent id. ``reason`` names
-    what forced it, for the report."""
+    what forced it, for the report. RuntimeError too where pickling moved a storage."""
     storages: list[int] = []
     buffer = io.BytesIO()
     persistent_id = _persistent_id(table, storages)
@@ -66,6 +66,11 @@ def capture_by_pickler(obj: object, table: StorageTable, reason: str) -> Capture
         raise UnpicklableError(
             f"cannot save {place}, a {name}: {error}; leave it out, or save its state_dict()"
         ) from error
+    if not table.is_unmoved():
+        raise RuntimeError(
+            "cannot save the object: pickling it resized or replaced the memory of a tensor that "
+            "was pickled before (a __reduce__ or __getstate__ did, or another thread)"
+        )
     return Captured.from_pickler(buffer.getvalue(), storages, f"pickler: {reason}")
 
 

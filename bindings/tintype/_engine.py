@@ -266,8 +266,8 @@ class Engine:
         """Waits until no guarded save reads its tensors any more; at once where none does.
 
         For changes other than a guarded optimizer's step: weight clamps, EMA swaps, SAM, graph
-        replays, ``nn.Embedding(max_norm=...)``, changes through ``.data`` or ``.numpy()``. Ctrl-C raises KeyboardInterrupt: the
-        save goes on, and nothing may be changed yet.
+        replays, ``nn.Embedding(max_norm=...)``, changes through ``.data`` or ``.numpy()``. Ctrl-C
+        raises KeyboardInterrupt: the save goes on, and nothing may be changed yet.
         """
         self._native.before_mutation(self._devices.current_streams())
 

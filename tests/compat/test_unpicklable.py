@@ -67,3 +67,19 @@ def test_error_that_an_objects_own_reduce_raises_is_passed_on(tmp_path: Path) ->
     with pytest.raises(ZeroDivisionError, match="own code"):
         tintype.save({"x": Broken()}, tmp_path / "x.pth")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("size_bytes", [0, 16, 1 << 30])
+def test_memory_that_pickling_frees_is_not_read(tmp_path: Path, size_bytes: int) -> None:
+    storage = torch.ones(1 << 22).untyped_storage()
+
+    class Releasing:
+        def __reduce__(self) -> Any:
+            storage.resize_(0)
+            storage.resize_(size_bytes)
+            return int, ()
+
+    state = [torch.empty(0).set_(storage, 0, (1 << 22,)), Releasing()]
+    with pytest.raises(RuntimeError, match="pickling it resized or replaced the memory"):
+        tintype.save(state, tmp_path / "x.pth")
+    assert os.listdir(tmp_path) == []

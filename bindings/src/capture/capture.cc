@@ -84,6 +84,7 @@ void bind_capture(nb::module_& module) {
           },
           nb::arg("untyped_storage"), nb::arg("size_bytes"), nb::arg("element_bytes"),
           nb::arg("is_floating"))
+      .def("is_unmoved", &StorageTable::is_unmoved)
       .def("capture", &capture_natively, nb::arg("obj").none(),
            nb::sig("def capture(self, obj: object) -> Captured | str"));
 }

@@ -70,6 +70,20 @@ uint32_t StorageTable::add_cuda(uint32_t number, uint64_t address, Content conte
   return append(number, address, content, position);
 }
 
+bool StorageTable::is_unmoved() const {
+  for (uint32_t i = 0; i < storages_.size(); ++i) {
+    const nb::handle owner = owners_[numbers_[i]];
+    const bool is_on_host = nb::cast<std::string>(owner.attr("device").attr("type")) == "cpu";
+    if (storages_[i].device == kHostMemory && !is_on_host) continue;  // a copy
+    const auto address = reinterpret_cast<uint64_t>(storages_[i].address);
+    if (nb::cast<uint64_t>(owner.attr("data_ptr")()) != address ||
+        nb::cast<uint64_t>(owner.attr("nbytes")()) < storages_[i].size_bytes) {
+      return false;
+    }
+  }
+  return true;
+}
+
 uint32_t StorageTable::append_host_copy(uint32_t number, Content content) {
   const nb::object copy = owners_[number].attr("cpu")();
   copies_.push_back(copy);

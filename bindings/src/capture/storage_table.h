@@ -42,6 +42,10 @@ class StorageTable {
   // that is too old), torch copies it to the host, blocking.
   uint32_t add_cuda(uint32_t number, uint64_t address, Content content, int device);
 
+  // Whether every storage still lies where it did at its first sight, and is as large: Python code
+  // that ran since, a __reduce__ say, may have freed it.
+  bool is_unmoved() const;
+
   // With the streams that are current where the first of their storages is added.
   const std::vector<SourceDevice>& devices() const { return devices_; }
   // As CUDA counts; parallel to devices().
