@@ -17,7 +17,6 @@
 #include "engine/restore/file_source.h"
 #include "engine/slot_pool.h"
 #include "io/archive/crc32.h"
-#include "io/disk/target_path.h"
 
 namespace tintype {
 namespace {
@@ -205,31 +204,42 @@ Result<uint32_t> ReadAhead::read_with_crc(MutableBytes target, uint64_t offset) 
 
 namespace {
 
-// The same file once more, with O_DIRECT; null where that is not to be had.
-std::unique_ptr<File> open_direct(const TargetPath& path, const FileInfo& expected) {
-  auto file = path.directory->open(path.name, false);
-  if (!file.is_ok()) return nullptr;
-  const auto info = (*file)->info();
-  const bool is_same = info.is_ok() && info->device == expected.device &&
-                       info->inode == expected.inode;  // else it was replaced in between
-  return is_same && (*file)->set_direct(true).is_ok() ? std::move(*file) : nullptr;
+// The same file once more, with O_DIRECT; null where that would gain nothing or is not to be had.
+std::unique_ptr<File> open_direct(const TargetPath& place, File& file) {
+  const auto expected = file.info();
+  if (!expected.is_ok() || expected->size_bytes < kFileBytesMin) return nullptr;
+  if (file.cached_share(expected->size_bytes) >= 0.5) return nullptr;
+  auto direct = place.directory->open(place.name, false);
+  if (!direct.is_ok()) return nullptr;
+  const auto info = (*direct)->info();
+  const bool is_same = info.is_ok() && info->device == expected->device &&
+                       info->inode == expected->inode;  // else it was replaced in between
+  if (!is_same || !(*direct)->set_direct(true).is_ok()) return nullptr;
+  return std::move(*direct);
+}
+
+Result<std::unique_ptr<ByteSource>> ahead_of(std::unique_ptr<ByteSource> source,
+                                             std::unique_ptr<File> direct) {
+  if (direct == nullptr) return source;
+  TINTYPE_ASSIGN_OR_RETURN(auto ahead, ReadAhead::start(std::move(source), std::move(direct)));
+  return std::unique_ptr<ByteSource>(std::move(ahead));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<ByteSource>> open_for_one_pass(FileSystem& file_system,
                                                       const std::string& path) {
-  TINTYPE_ASSIGN_OR_RETURN(const TargetPath target, resolve_source(file_system, path));
-  TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, target.directory->open(target.name, false));
-  TINTYPE_ASSIGN_OR_RETURN(const FileInfo info, file->info());
-  std::unique_ptr<File> direct;
-  if (info.size_bytes >= kFileBytesMin && file->cached_share(info.size_bytes) < 0.5) {
-    direct = open_direct(target, info);
-  }
+  TINTYPE_ASSIGN_OR_RETURN(const TargetPath place, resolve_source(file_system, path));
+  TINTYPE_ASSIGN_OR_RETURN(std::unique_ptr<File> file, place.directory->open(place.name, false));
+  auto direct = open_direct(place, *file);
   TINTYPE_ASSIGN_OR_RETURN(auto source, FileSource::own(std::move(file)));
-  if (direct == nullptr) return std::unique_ptr<ByteSource>(std::move(source));
-  TINTYPE_ASSIGN_OR_RETURN(auto ahead, ReadAhead::start(std::move(source), std::move(direct)));
-  return std::unique_ptr<ByteSource>(std::move(ahead));
+  return ahead_of(std::move(source), std::move(direct));
+}
+
+Result<std::unique_ptr<ByteSource>> open_for_one_pass(const TargetPath& place, File& file) {
+  auto direct = open_direct(place, file);
+  TINTYPE_ASSIGN_OR_RETURN(auto source, FileSource::over(file));
+  return ahead_of(std::move(source), std::move(direct));
 }
 
 }  // namespace tintype

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "io/archive/byte_source.h"
 #include "io/disk/file_system.h"
+#include "io/disk/target_path.h"
 
 namespace tintype {
 
@@ -41,5 +42,7 @@ class ReadAhead final : public ByteSource {
 // page cache and can be read directly, else plainly. Errors as FileSource::open.
 Result<std::unique_ptr<ByteSource>> open_for_one_pass(FileSystem& file_system,
                                                       const std::string& path);
+// The same of a file that was opened there already, and outlives the result.
+Result<std::unique_ptr<ByteSource>> open_for_one_pass(const TargetPath& place, File& file);
 
 }  // namespace tintype

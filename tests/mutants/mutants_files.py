@@ -270,8 +270,20 @@ FILE_MUTANTS = (
         (
             Edit(
                 "engine/restore/read_ahead.cc",
-                "file->cached_share(info.size_bytes) < 0.5",
-                "file->cached_share(info.size_bytes) < 2",
+                "file.cached_share(expected->size_bytes) >= 0.5",
+                "file.cached_share(expected->size_bytes) >= 2",
+            ),
+        ),
+    ),
+    Mutant(
+        "removes an input by its name alone",
+        "test_transcode_input",
+        "Ways/TranscodeInputs.a_name_that_leads_to_another_file_by_then_is_not_removed/compressing",
+        (
+            Edit(
+                "engine/transcode/input_file.cc",
+                "if (is_untouched(now, opened_)) return",
+                "if (is_untouched(now, opened_) || now.inode != 0) return",
             ),
         ),
     ),

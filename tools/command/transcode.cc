@@ -132,7 +132,7 @@ Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask&
   if (removes_input(arguments, task)) TINTYPE_RETURN_IF_ERROR(check_removal(task));
   DescriptorInput from_stdin(STDIN_FILENO, "standard input", InterruptWatch::has_come);
   DescriptorOutput to_stdout(STDOUT_FILENO, "standard output", InterruptWatch::has_come);
-  TranscodeInput input{.path = task.input};
+  TranscodeInput input{.path = task.input, .is_removed = removes_input(arguments, task)};
   if (is_standard(task.input)) input = {.path = "standard input", .stream = &from_stdin};
   TranscodeOutput target{.path = task.output, .may_replace = arguments.may_replace};
   if (is_standard(task.output)) target.stream = &to_stdout;
@@ -152,13 +152,6 @@ Result<Done> carry_out(const TranscodeArguments& arguments, const TranscodeTask&
                     : decompress_file(posix_file_system(), input, target, options);
   if (!result.is_ok()) return with_our_remedy(result.status());
   return Done{std::move(*result), progress.seconds()};
-}
-
-// Behind the durable output, so that one of the two always stands.
-Status remove_input(const TranscodeTask& task) {
-  TINTYPE_ASSIGN_OR_RETURN(const TargetPath place,
-                           resolve_target(posix_file_system(), task.input, false));
-  return place.directory->remove(place.name);
 }
 
 void print(Output& output, const TranscodeArguments& arguments, const TranscodeTask& task,
@@ -229,10 +222,7 @@ class Batch {
     if (task.is_ok() && is_reader_gone(*task, done.status())) return ExitCode::ok;
     if (done.is_ok()) ++written_count_;
     if (task.is_ok() && is_standard(task->output)) has_streamed_ = true;
-    if (done.is_ok() && removes_input(arguments_, *task)) {
-      const Status removed = remove_input(*task);
-      if (!removed.is_ok()) done = removed;
-    }
+    if (done.is_ok() && !done->result.removal.is_ok()) done = done->result.removal;
     files_.push_back(to_json(arguments_, input, task, done));
     if (done.is_ok()) {
       print(output_, arguments_, *task, *done);
