@@ -1,3 +1,5 @@
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -12,12 +14,14 @@ namespace {
 struct Slot {
   AlignedBuffer plain;
   AlignedBuffer encoded;
-  std::unique_ptr<ExtentEncoder> encoder;
   uint64_t plain_offset = 0;
   size_t plain_bytes = 0;
   EncodedExtent extent;
   uint64_t file_offset = 0;
 };
+
+// What encoders may hold beside the pieces: enough for 8 of a low level, or one of the highest.
+constexpr uint64_t kEncodersBytes = uint64_t{32} << 20;
 
 class Compression final : public PieceWork {
  public:
@@ -25,13 +29,16 @@ class Compression final : public PieceWork {
               TranscodeMeter& meter)
       : input_(input), elements_(elements), output_(output), meter_(meter) {}
 
-  Status prepare(const CompressOptions& options, uint32_t slot_count) {
-    slots_.resize(slot_count);
+  Status prepare(const CompressOptions& options, const LineOptions& line) {
+    idle_encoders_.resize(line.worker_count);
+    for (auto& encoder : idle_encoders_) {
+      TINTYPE_ASSIGN_OR_RETURN(encoder, ExtentEncoder::create(options.encoder));
+    }
+    slots_.resize(line.slot_count);
     for (Slot& slot : slots_) {
       TINTYPE_ASSIGN_OR_RETURN(slot.plain, AlignedBuffer::make(options.extent_bytes));
       TINTYPE_ASSIGN_OR_RETURN(slot.encoded,
                                AlignedBuffer::make(encoded_bound_bytes(options.extent_bytes)));
-      TINTYPE_ASSIGN_OR_RETURN(slot.encoder, ExtentEncoder::create(options.encoder));
     }
     return write(file_head(options.encoder.form));
   }
@@ -48,8 +55,10 @@ class Compression final : public PieceWork {
     Slot& slot = slots_[number];
     const ByteView plain = slot.plain.first(slot.plain_bytes);
     const auto runs = elements_.runs_in(slot.plain_offset, slot.plain_bytes);
-    TINTYPE_ASSIGN_OR_RETURN(
-        slot.extent, slot.encoder->encode(plain, runs, slot.encoded.first(slot.encoded.size())));
+    std::unique_ptr<ExtentEncoder> encoder = take_encoder();
+    TINTYPE_ASSIGN_OR_RETURN(slot.extent,
+                             encoder->encode(plain, runs, slot.encoded.first(slot.encoded.size())));
+    return_encoder(std::move(encoder));
     meter_.input_bytes += slot.plain_bytes;
     return Status::ok();
   }
@@ -77,6 +86,20 @@ class Compression final : public PieceWork {
   }
 
  private:
+  // There is one for each piece that is worked on at once.
+  std::unique_ptr<ExtentEncoder> take_encoder() {
+    std::lock_guard lock(mutex_);
+    TINTYPE_CHECK(!idle_encoders_.empty());
+    auto encoder = std::move(idle_encoders_.back());
+    idle_encoders_.pop_back();
+    return encoder;
+  }
+
+  void return_encoder(std::unique_ptr<ExtentEncoder> encoder) {
+    std::lock_guard lock(mutex_);
+    idle_encoders_.push_back(std::move(encoder));
+  }
+
   Status write(ByteView bytes) {
     if (bytes.empty()) return Status::ok();
     TINTYPE_ASSIGN_OR_RETURN(const AlignedBuffer buffer, AlignedBuffer::make(bytes.size()));
@@ -95,6 +118,9 @@ class Compression final : public PieceWork {
   uint64_t plain_end_ = 0;
   uint64_t file_end_ = 0;
   std::vector<EncodedExtent> extents_;
+
+  std::mutex mutex_;  // guards what follows
+  std::vector<std::unique_ptr<ExtentEncoder>> idle_encoders_;
 };
 
 }  // namespace
@@ -106,9 +132,13 @@ Result<Transcoded> compress(InputStream& input, const ElementMap& elements,
   TranscodeMeter unwatched;
   Compression compression(input, elements, output,
                           options.meter != nullptr ? *options.meter : unwatched);
-  const LineOptions line = line_for(
-      options, compress_options.extent_bytes + encoded_bound_bytes(compress_options.extent_bytes));
-  TINTYPE_RETURN_IF_ERROR(compression.prepare(compress_options, line.slot_count));
+  TranscodeOptions with_encoders = options;
+  with_encoders.memory_bytes += kEncodersBytes;
+  const LineOptions line =
+      line_for(with_encoders,
+               compress_options.extent_bytes + encoded_bound_bytes(compress_options.extent_bytes),
+               encoder_memory_bytes(compress_options.encoder));
+  TINTYPE_RETURN_IF_ERROR(compression.prepare(compress_options, line));
   TINTYPE_RETURN_IF_ERROR(run_line(compression, line));
   return compression.finish(compress_options.encoder.form);
 }

@@ -13,14 +13,19 @@ inline constexpr uint32_t kCodersMax = 8;
 // Beside those that code, some pieces are written: a disk is fast with several writes in flight.
 inline constexpr uint32_t kMovingPieces = 6;
 
-inline LineOptions line_for(const TranscodeOptions& options, uint64_t slot_bytes) {
+// Where each of those that code holds `coder_bytes` beside its piece, fewer do.
+inline LineOptions line_for(const TranscodeOptions& options, uint64_t slot_bytes,
+                            uint64_t coder_bytes = 0) {
   const uint32_t processors = std::clamp(std::thread::hardware_concurrency(), 1u, kCodersMax);
-  const uint32_t wanted = options.thread_count != 0 ? options.thread_count : processors;
-  const uint64_t affordable = std::max<uint64_t>(1, options.memory_bytes / slot_bytes);
-  const auto slots =
-      static_cast<uint32_t>(std::min<uint64_t>(uint64_t{wanted} + kMovingPieces, affordable));
-  return {.slot_count = slots,
-          .worker_count = std::min(wanted, slots),
+  const uint64_t wanted = options.thread_count != 0 ? options.thread_count : processors;
+  const uint64_t coders =
+      std::clamp<uint64_t>(options.memory_bytes / (slot_bytes + coder_bytes), 1, wanted);
+  const uint64_t left_bytes =
+      options.memory_bytes - std::min(options.memory_bytes, coders * coder_bytes);
+  const uint64_t slots =
+      std::clamp<uint64_t>(left_bytes / slot_bytes, coders, coders + kMovingPieces);
+  return {.slot_count = static_cast<uint32_t>(slots),
+          .worker_count = static_cast<uint32_t>(coders),
           .is_interrupted = options.is_interrupted};
 }
 

@@ -37,7 +37,11 @@ enum class Coding {
 // kEncodedAlignmentBytes.
 uint64_t encoded_bound_bytes(uint64_t plain_bytes);
 
-// Not for several threads at once: one per thread. Holds a few MiB.
+// What an encoder holds at most while it encodes extents of up to 8 MiB: at high levels zstd's
+// tables are larger than they are.
+uint64_t encoder_memory_bytes(const EncoderOptions& options);
+
+// Not for several threads at once: one per thread.
 class ExtentEncoder {
  public:
   virtual ~ExtentEncoder() = default;

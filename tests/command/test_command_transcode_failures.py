@@ -189,6 +189,16 @@ def test_memory_stays_small(tmp_path: Path, original: Path, form: str) -> None:
     (tmp_path / "b").unlink()  # the full count's holes are written here: 20 GiB
 
 
+@pytest.mark.parametrize("level", [1, 9, 12, 15, 19, 22])
+def test_memory_stays_small_at_every_level(tmp_path: Path, level: int) -> None:
+    """Though zstd's tables are larger than its pieces at the high ones: 9 pieces, and 8 threads."""
+    big = tmp_path / "big"
+    big.touch()
+    os.truncate(big, 9 * 8 * MIB)
+    code, peak_bytes = run_measured("compress", f"-{level}", big)
+    assert code == OK and peak_bytes < 256 * MIB
+
+
 def run_measured(*words: object) -> tuple[int, int]:
     """The exit code, and the most memory that was resident, as the kernel says until the end.
 

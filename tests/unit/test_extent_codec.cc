@@ -1,4 +1,6 @@
 // Extents through the encoders and back, by themselves and as a whole file.
+#include <zstd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -263,6 +265,24 @@ TEST(ExtentEncoder, options_that_mean_nothing_are_refused) {
     const auto encoder = ExtentEncoder::create({.form = FileForm::zstd, .zstd_level = level});
     EXPECT_EQ(encoder.status().code(), StatusCode::invalid_argument);
     EXPECT_THAT(encoder.status().to_string(), HasSubstr(std::to_string(level)));
+  }
+}
+
+// The library tells how much only of a context that holds it. Half of it may be for nothing.
+TEST(ExtentEncoder, holds_as_much_memory_as_it_says) {
+  constexpr size_t kRawContextBytes = 600 * kKiB;
+  const ByteVector zeros(8 * kMiB);
+  ByteVector target(encoded_bound_bytes(zeros.size()));
+  for (int level = 1; level <= ZSTD_maxCLevel(); ++level) {
+    const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                       &ZSTD_freeCCtx);
+    ASSERT_EQ(ZSTD_isError(ZSTD_compressCCtx(context.get(), target.data(), target.size(),
+                                             zeros.data(), zeros.size(), level)),
+              0u);
+    const uint64_t held_bytes = ZSTD_sizeof_CCtx(context.get()) + kRawContextBytes;
+    const uint64_t said_bytes = encoder_memory_bytes({.form = FileForm::zstd, .zstd_level = level});
+    EXPECT_LE(held_bytes, said_bytes) << level;
+    EXPECT_GE(held_bytes * 2, said_bytes) << level;
   }
 }
 

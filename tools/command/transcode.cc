@@ -282,7 +282,7 @@ void add_common(CLI::App& app, TranscodeArguments& arguments) {
       "-k,--keep", [&arguments] { arguments.is_input_removed = false; },
       "keep the inputs, as is done anyway");
   add_threads(app, arguments.thread_count,
-              "how many threads code; 0: one for each processor, at most 8");
+              "how many threads code at most; 0: one for each processor, up to 8");
   app.add_flag("-q,--quiet", arguments.is_quiet, "say nothing of what went well");
   app.add_flag("--json", arguments.is_json, "print JSON (docs/command.md)");
 }
