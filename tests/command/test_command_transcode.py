@@ -231,6 +231,8 @@ def test_the_help_names_the_forms() -> None:
         (["decompress", "-c", "--json", "a.zst"], "cannot share standard output"),
         (["decompress", "-c", "-o", "b", "a.zst"], "two outputs"),
         (["compress", "--form", "gzip", "a.pth"], "gzip"),
+        (["compress", "-f", "a.pth", "-o", ""], "the name of the output is empty"),
+        (["decompress", "a.pth.zst", "--output="], "--output"),
     ],
 )
 def test_what_contradicts_itself_is_wrong_usage(

@@ -274,7 +274,10 @@ ExitCode run(const TranscodeArguments& arguments, Output& output) {
 void add_common(CLI::App& app, TranscodeArguments& arguments) {
   app.add_option("FILE", arguments.inputs, "files; - is standard input")->required();
   app.add_option("-o,--output", arguments.output, "where to; - is standard output")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check([](const std::string& name) {
+        return std::string(name.empty() ? "the name of the output is empty" : "");
+      });
   app.add_flag("-c,--stdout", arguments.is_to_stdout, "write to standard output");
   app.add_flag("-f,--force", arguments.may_replace, "replace a file that stands there");
   app.add_flag("--rm", arguments.is_input_removed, "remove each input once its output is durable");
