@@ -31,7 +31,7 @@ Status zstd_status(size_t result, std::string_view operation) {
       return Status::unsupported("it was compressed with a dictionary of its own",
                                  "decompress it with `zstd -d -D DICTIONARY`");
     case ZSTD_error_frameParameter_windowTooLarge:
-      return Status::unsupported(std::move(text), "decompress it with `zstd -d --memory=2GB`");
+      return Status::unsupported(std::move(text), "decompress it with `zstd -d --long=31`");
     default: return Status::corruption(std::move(text));
   }
 }

@@ -197,6 +197,21 @@ def test_a_file_that_needs_a_dictionary_is_unsupported(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd here")
+def test_a_window_that_is_too_large_is_left_to_zstd_which_takes_it(tmp_path: Path) -> None:
+    """A frame that asks for 256 MiB, and holds one block of one byte."""
+    packed = tmp_path / "packed.zst"
+    packed.write_bytes(
+        bytes([0x28, 0xB5, 0x2F, 0xFD, 0x00, (28 - 10) << 3, 0x09, 0x00, 0x00]) + b"x"
+    )
+    done = run_command("decompress", packed)
+    assert done.returncode == UNSUPPORTED
+    remedy = "zstd -d --long=31"
+    assert f"decompress it with `{remedy}`" in done.stderr
+    made = subprocess.run([*remedy.split(), "-q", "-c", packed], capture_output=True)
+    assert (made.returncode, made.stdout) == (0, b"x"), made.stderr
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd here")
 def test_whole_zstd_files_are_sound_whatever_they_hold(tmp_path: Path, original: Path) -> None:
     """Of a checkpoint with more behind it, and of part of one."""
     data = original.read_bytes()
