@@ -244,6 +244,27 @@ def test_what_contradicts_itself_is_wrong_usage(
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["compress -f19 model.pth", "compress -f model.pth --best", "decompress -3 model.pth.ttz"],
+)
+def test_an_unknown_option_is_named_before_anything_is_done(plain: Path, words: str) -> None:
+    folder = plain.parent
+    assert run_command("compress", "-q", plain).returncode == OK
+    before = {name: (folder / name).stat().st_mtime_ns for name in names(folder)}
+    done = run_command(*words.split(), cwd=folder)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert "there is no option '-" in done.stderr
+    assert {name: (folder / name).stat().st_mtime_ns for name in names(folder)} == before
+
+
+def test_names_may_begin_with_a_dash(plain: Path) -> None:
+    plain.rename(plain.with_name("-3"))
+    assert run_command("compress", "-19", "--", "-3", cwd=plain.parent).returncode == OK
+    assert names(plain.parent) == ["-3", "-3.zst"]
+    assert run_command("verify", "--", "-3", "-3.zst", cwd=plain.parent).returncode == OK
+
+
 def test_the_content_counts_not_the_name(plain: Path, packed: Path, form: str) -> None:
     other = packed.rename(
         packed.with_name("x.pth" + ENDINGS["zstd" if form == "planes" else "planes"])

@@ -4,7 +4,6 @@
 #include <new>
 #include <sstream>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -13,6 +12,7 @@
 
 #include "base/no_memory.h"
 #include "tools/command/help.h"
+#include "tools/command/option_words.h"
 
 namespace tintype::command {
 namespace {
@@ -55,13 +55,16 @@ ExitCode answer(const CLI::App& app, const CLI::ParseError& error, Output& outpu
   return ExitCode::usage;
 }
 
-// Empty where the first word is a command, or an option.
-std::string complaint_about(const std::string& word, const std::vector<Command>& commands) {
+const Command* find_command(const std::string& word, const std::vector<Command>& commands) {
+  const auto found = std::find_if(commands.begin(), commands.end(), [&](const Command& command) {
+    return command.arguments->get_name() == word;
+  });
+  return found == commands.end() ? nullptr : &*found;
+}
+
+std::string complaint_about_command(const std::string& word, const std::vector<Command>& commands) {
   std::vector<std::string> known;
   for (const Command& command : commands) known.push_back(command.arguments->get_name());
-  if (word.starts_with('-') || std::find(known.begin(), known.end(), word) != known.end()) {
-    return "";
-  }
   const std::string closest = closest_word(word, known);
   return closest.empty() ? fmt::format("there is no command '{}'; see `tintype --help`", word)
                          : fmt::format("there is no command '{}'; is it '{}'?", word, closest);
@@ -83,23 +86,6 @@ ExitCode run_to_end(const Command& command, Output& output) {
   return exit_code_for(refused);
 }
 
-bool takes_value(std::string_view option) {
-  return option == "-o" || option == "--output" || option == "-T" || option == "--threads" ||
-         option == "-l" || option == "--level" || option == "--form";
-}
-
-// As zstd takes its levels: "-19" becomes "--level=19".
-std::vector<std::string> with_levels(int argument_count, char** arguments) {
-  std::vector<std::string> words(arguments, arguments + argument_count);
-  if (words.size() < 2 || words[1] != "compress") return words;
-  for (auto word = words.begin() + 2; word != words.end() && *word != "--"; ++word) {
-    const bool is_level = word->size() >= 2 && word->size() <= 3 && word->front() == '-' &&
-                          word->find_first_not_of("0123456789", 1) == std::string::npos;
-    if (is_level && !takes_value(*(word - 1))) word->replace(0, 1, "--level=");
-  }
-  return words;
-}
-
 }  // namespace
 
 Program::Program() : app_(std::make_unique<CLI::App>("", "tintype")) {
@@ -114,16 +100,24 @@ Program::Program() : app_(std::make_unique<CLI::App>("", "tintype")) {
   app_->formatter(std::make_shared<ExamplesFirst>(kDescription));
 }
 
+// Empty where all is well so far; the words are then as CLI11 understands them.
+std::string Program::complaint_about(std::vector<std::string>& words) const {
+  if (words.empty()) return "no command was given\n\n" + app_->help();
+  const std::string& first = words.front();
+  const Command* command = find_command(first, commands_);
+  if (command != nullptr) return settle_options(*command->arguments, words);
+  return first.starts_with('-') ? settle_options(*app_, words)
+                                : complaint_about_command(first, commands_);
+}
+
 ExitCode Program::run(int argument_count, char** arguments, Output& output) {
-  const std::string complaint = argument_count > 1 ? complaint_about(arguments[1], commands_)
-                                                   : "no command was given\n\n" + app_->help();
+  std::vector<std::string> words(arguments + 1, arguments + std::max(1, argument_count));
+  const std::string complaint = complaint_about(words);
   if (!complaint.empty()) {
     output.print_error(complaint);
     return ExitCode::usage;
   }
   try {
-    std::vector<std::string> words = with_levels(argument_count, arguments);
-    words.erase(words.begin());
     std::reverse(words.begin(), words.end());  // as CLI11 wants them
     app_->parse(std::move(words));
   } catch (const CLI::ParseError& error) {

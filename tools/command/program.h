@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <CLI/App.hpp>
@@ -20,6 +21,8 @@ class Program {
   ExitCode run(int argument_count, char** arguments, Output& output);
 
  private:
+  std::string complaint_about(std::vector<std::string>& words) const;
+
   std::unique_ptr<CLI::App> app_;
   std::vector<Command> commands_;
 };
