@@ -70,6 +70,15 @@ def test_a_stream_that_brings_nothing_is_cut_off(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_closed_standard_input_is_no_empty_one(tmp_path: Path) -> None:
+    for words in ("decompress - -o new.pth", "decompress -", "compress - -o new.zst"):
+        shell = f'"{COMMAND}" {words} <&-'
+        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (IO_ERROR, ""), done.stderr
+        assert "standard input" in done.stderr and "EBADF" in done.stderr
+    assert names(tmp_path) == []
+
+
 def test_only_what_was_compressed_is_removed(plain: Path) -> None:
     done = run_command("compress", "--rm", plain.with_name("missing.pth"), plain)
     assert done.returncode == IO_ERROR and "ENOENT" in done.stderr
