@@ -86,6 +86,18 @@ def test_bench_looks_for_room_on_the_disk_before_it_writes() -> None:
     assert done.stdout.split() == ["code", str(OK)], done.stderr
 
 
+def test_an_input_that_cannot_be_removed_stays_and_so_does_the_output(original: Path) -> None:
+    read_only = (
+        f"mkdir in && cp '{original}' in/x.pth && mount --bind in in && mount -o remount,ro,bind in"
+    )
+    done = on_tmpfs(
+        "64m",
+        f"{read_only} && '{COMMAND}' compress --rm in/x.pth -o y.ttz; echo code $?; ls in y.ttz",
+    )
+    assert done.stdout.split() == ["code", str(IO_ERROR), "y.ttz", "in:", "x.pth"], done.stderr
+    assert "x.pth'" in done.stderr and "EROFS" in done.stderr
+
+
 def test_bench_looks_for_memory_before_it_takes_it() -> None:
     done = on_tmpfs("8t", f"'{COMMAND}' bench -s {TIB_IN_MIB}; echo code $?; ls -A")
     assert done.stdout.split() == ["code", str(IO_ERROR)]
