@@ -232,7 +232,7 @@ def test_the_help_names_the_forms() -> None:
         (["decompress", "-c", "-o", "b", "a.zst"], "two outputs"),
         (["compress", "--form", "gzip", "a.pth"], "gzip"),
         (["compress", "-f", "a.pth", "-o", ""], "the name of the output is empty"),
-        (["decompress", "a.pth.zst", "--output="], "--output"),
+        (["decompress", "--output=", "a.pth", "b.pth.zst"], "'--output=' has no value behind it"),
     ],
 )
 def test_what_contradicts_itself_is_wrong_usage(
@@ -262,6 +262,10 @@ def test_names_may_begin_with_a_dash(plain: Path) -> None:
     plain.rename(plain.with_name("-3"))
     assert run_command("compress", "-19", "--", "-3", cwd=plain.parent).returncode == OK
     assert names(plain.parent) == ["-3", "-3.zst"]
+    words = ["decompress", "-oa=", "--", "-3.zst"]
+    assert run_command(*words, cwd=plain.parent).returncode == OK
+    assert run_command("decompress", "--output=b=", *words[2:], cwd=plain.parent).returncode == OK
+    assert names(plain.parent) == ["-3", "-3.zst", "a=", "b="]
     assert run_command("verify", "--", "-3", "-3.zst", cwd=plain.parent).returncode == OK
 
 

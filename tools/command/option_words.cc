@@ -72,6 +72,9 @@ std::string settle_options(const CLI::App& command, std::vector<std::string>& wo
     const Recognized recognized =
         word->starts_with("--") ? recognize_long(info, *word) : recognize_short(info, *word);
     if (!recognized.is_known) return complaint_about(*word, command, info);
+    const bool is_value_empty = word->starts_with("--") && word->find('=') == word->size() - 1;
+    // CLI11 would take the next word for it: an input, where a shell's variable is empty.
+    if (is_value_empty) return fmt::format("'{}' has no value behind it", *word);
     if (recognized.is_value_next && word + 1 != words.end()) ++word;
   }
   return "";
