@@ -112,7 +112,6 @@ class ContentsFinder {
   // Containers that only wrap their one argument.
   bool is_transparent(std::string_view callee) const {
     return callee == "collections.OrderedDict" || callee == "collections.Counter" ||
-           callee == "builtins.set" || callee == "builtins.frozenset" ||
            callee == "builtins.list" || callee == "builtins.dict" ||
            callee == "collections.defaultdict" || callee == "collections.deque";
   }

@@ -56,10 +56,12 @@ uint64_t ValueFingerprints::compute(ValueId value) {
     case PickleKind::big_integer:
     case PickleKind::text:
     case PickleKind::bytes:
+    case PickleKind::bytearray:
     case PickleKind::global: return with_text(hash, tree_.text(value));
     case PickleKind::tuple:
     case PickleKind::list:
     case PickleKind::set:
+    case PickleKind::frozenset:
     case PickleKind::dict: return with_parts(hash, tree_.items(value));
     case PickleKind::persistent: return kTensor;
     case PickleKind::call: break;

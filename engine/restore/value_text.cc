@@ -66,14 +66,16 @@ std::optional<std::string> scalar_text(const PickleTree& tree, ValueId value) {
     case PickleKind::big_integer: return big_integer_text(tree.text(value));
     case PickleKind::real: return real_text(tree.real(value));
     case PickleKind::text: return quoted(tree.text(value));
-    case PickleKind::bytes: return fmt::format("{} bytes", tree.text(value).size());
+    case PickleKind::bytes:
+    case PickleKind::bytearray: return fmt::format("{} bytes", tree.text(value).size());
     case PickleKind::global: return std::string(cut(tree.text(value), kShownTextBytes));
     default: return std::nullopt;
   }
 }
 
 bool is_sequence(PickleKind kind) {
-  return kind == PickleKind::tuple || kind == PickleKind::list || kind == PickleKind::set;
+  return kind == PickleKind::tuple || kind == PickleKind::list || kind == PickleKind::set ||
+         kind == PickleKind::frozenset;
 }
 
 // "[1, 2, 3]"; nullopt if a member is no scalar.
@@ -85,9 +87,9 @@ std::optional<std::string> sequence_text(const PickleTree& tree, PickleKind kind
            member != PickleKind::persistent;
   };
   if (!std::all_of(items.begin(), items.end(), is_scalar)) return std::nullopt;
-  const std::string_view brackets = kind == PickleKind::list  ? "[]"
-                                    : kind == PickleKind::set ? "{}"
-                                                              : "()";
+  const std::string_view brackets = kind == PickleKind::list    ? "[]"
+                                    : kind == PickleKind::tuple ? "()"
+                                                                : "{}";
   std::string text(1, brackets[0]);
   for (size_t i = 0; i < std::min(items.size(), kShownItems); ++i) {
     if (i != 0) text += ", ";
@@ -105,13 +107,7 @@ std::optional<ValueEntry> plain_call(const PickleTree& tree, ValueId call) {
   const std::string_view callee = tree.callee_name(call);
   const auto arguments = tree.items(tree.argument(call));
   ValueEntry entry;
-  if (callee == "_codecs.encode" && !arguments.empty() && tree.is_text(arguments[0])) {
-    entry.type = "bytes";
-    entry.text = "bytes";
-    return entry;
-  }
-  if (callee != "torch.device" && callee != "builtins.complex" && callee != "torch.Size" &&
-      callee != "builtins.bytes" && callee != "builtins.bytearray") {
+  if (callee != "torch.device" && callee != "builtins.complex" && callee != "torch.Size") {
     return std::nullopt;
   }
   entry.type =

@@ -19,10 +19,12 @@ constexpr size_t kMaxGlobals = 10'000;  // different ones; torch's files have a 
 // nothing else, each byte of which would become a container.
 constexpr uint32_t kMaxDepth = 100'000;
 
-// Python 2's module names, which protocol 2 keeps.
+// Python 2's names, which protocol 2 keeps.
 constexpr std::array kRenamedModules = {
     Renamed{"__builtin__", "builtins"}, Renamed{"copy_reg", "copyreg"},
     Renamed{"cPickle", "pickle"}, Renamed{"exceptions", "builtins"}};
+constexpr std::array kRenamedBuiltins = {Renamed{"xrange", "range"}, Renamed{"unicode", "str"},
+                                         Renamed{"long", "int"}, Renamed{"unichr", "chr"}};
 
 }  // namespace
 
@@ -118,6 +120,9 @@ Status PickleBuilder::push_text(PickleKind kind, std::string_view text) {
 Status PickleBuilder::push_global(std::string_view module, std::string_view name) {
   for (const Renamed& renamed : kRenamedModules) {
     if (module == renamed.old_name) module = renamed.new_name;
+  }
+  for (const Renamed& renamed : kRenamedBuiltins) {
+    if (module == "builtins" && name == renamed.old_name) name = renamed.new_name;
   }
   if (module.size() + name.size() > kMaxGlobalBytes) {
     return Status::unsupported("the pickle names a class in more than 512 bytes");
@@ -229,6 +234,7 @@ Status PickleBuilder::call() {
   const auto callee = pop();
   if (!arguments.has_value() || !callee.has_value()) return unbalanced();
   if (tree_.kind(*arguments) != PickleKind::tuple) return broken("arguments are no tuple");
+  if (const auto value = value_of_call(*callee, *arguments); value.has_value()) return push(*value);
   Node node;
   node.kind = PickleKind::call;
   node.scalar.pair[0] = *callee;
@@ -317,10 +323,12 @@ std::string_view to_string(PickleKind kind) {
     case PickleKind::real: return "float";
     case PickleKind::text: return "str";
     case PickleKind::bytes: return "bytes";
+    case PickleKind::bytearray: return "bytearray";
     case PickleKind::global: return "global";
     case PickleKind::tuple: return "tuple";
     case PickleKind::list: return "list";
     case PickleKind::set: return "set";
+    case PickleKind::frozenset: return "frozenset";
     case PickleKind::dict: return "dict";
     case PickleKind::call: return "call";
     case PickleKind::persistent: return "storage";

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/bytes.h"
@@ -34,7 +35,7 @@ class PickleBuilder {
   }
   Status push_integer(int64_t value);
   Status push_real(double value);
-  // text, bytes, big_integer: a view of pickle().
+  // text, bytes, bytearray, big_integer: a view of pickle().
   Status push_text(PickleKind kind, std::string_view text);
   // A class or function by name; the same one gives the same value.
   Status push_global(std::string_view module, std::string_view name);
@@ -79,6 +80,11 @@ class PickleBuilder {
   Status push_container(PickleKind kind, std::span<const ValueId> values);
   Status append_items(ValueId container, std::span<const ValueId> values);
   Status extend(std::span<const ValueId> values, PickleKind exact_kind);
+  // The value that the call makes, where later protocols have an opcode for it.
+  std::optional<Node> value_of_call(ValueId callee, ValueId arguments);
+  std::optional<Node> set_of_list(PickleKind kind, std::span<const ValueId> arguments);
+  std::optional<Node> bytes_of(PickleKind kind, std::span<const ValueId> arguments);
+  std::optional<std::string_view> latin1_of(ValueId text);
 
   // What lies above the last mark.
   size_t available() const { return stack_.size() - (marks_.empty() ? 0 : marks_.back()); }
@@ -95,6 +101,10 @@ class PickleBuilder {
   std::vector<ValueId> memo_;
   uint64_t memoize_count_ = 0;
   std::unordered_map<std::string, ValueId> globals_;
+  // What calls made values of. A pickle may use one text or list for many calls: it is decoded once
+  // and becomes one set, so that what is made stays as small as the pickle.
+  std::unordered_map<ValueId, std::optional<std::string_view>> latin1_;
+  std::unordered_set<ValueId> lists_of_sets_;
   std::optional<ValueId> none_, empty_tuple_;
   std::array<std::optional<ValueId>, 2> booleans_;
   std::array<std::optional<ValueId>, 256> small_integers_;

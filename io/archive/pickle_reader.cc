@@ -202,11 +202,11 @@ constexpr std::array<PickleReader::Action, 256> PickleReader::make_actions() {
   set('B', &R::push_counted<Kind::bytes, uint32_t>);
   set('C', &R::push_counted<Kind::bytes, uint8_t>);
   set('\x8e', &R::push_counted<Kind::bytes, uint64_t>);
-  set('\x96', &R::push_counted<Kind::bytes, uint64_t>);
+  set('\x96', &R::push_counted<Kind::bytearray, uint64_t>);
   set('(', &R::mark), set(')', &R::empty<Kind::tuple>), set(']', &R::empty<Kind::list>);
   set('}', &R::empty<Kind::dict>), set('\x8f', &R::empty<Kind::set>);
   set('t', &R::marked<Kind::tuple>), set('l', &R::marked<Kind::list>);
-  set('d', &R::marked<Kind::dict>), set('\x91', &R::marked<Kind::set>);
+  set('d', &R::marked<Kind::dict>), set('\x91', &R::marked<Kind::frozenset>);
   set('\x85', &R::short_tuple<1>), set('\x86', &R::short_tuple<2>);
   set('\x87', &R::short_tuple<3>);
   set('a', &R::append), set('e', &R::add_marked<Kind::list>);

@@ -1,5 +1,6 @@
 // What a pickle describes, as plain values: nothing of it was executed. Calls and classes that
-// the pickle asks for stand here as nodes that show their names.
+// the pickle asks for stand here as nodes that show their names. What the value is does not hang on
+// the protocol: bytes and sets are that, also where an early protocol makes them by a call.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +24,12 @@ enum class PickleKind : uint8_t {
   real,
   text,  // UTF-8, lone surrogates as three bytes; hostile files may hold anything
   bytes,
+  bytearray,
   global,  // text(): "module.name", Python 3's module names
   tuple,
   list,
   set,
+  frozenset,
   dict,        // items(): key, value, key, value, ...
   call,        // callee(arguments) (REDUCE, NEWOBJ), with items and states that came later
   persistent,  // argument(): the id; torch's storages
@@ -51,14 +54,14 @@ class PickleTree {
   bool boolean(ValueId value) const { return integer(value) != 0; }
   int64_t integer(ValueId value) const { return nodes_[value].scalar.integer; }
   double real(ValueId value) const { return nodes_[value].scalar.real; }
-  // Of text, bytes, big_integer and global.
+  // Of text, bytes, bytearray, big_integer and global.
   std::string_view text(ValueId value) const {
     const Node& node = nodes_[value];
     return {node.scalar.characters, node.length};
   }
 
-  // The members of tuple, list, set, dict. Of a call: what was put into its result, as pairs for
-  // SETITEM (has_pairs) or one by one for APPEND.
+  // The members of tuple, list, set, frozenset, dict. Of a call: what was put into its result, as
+  // pairs for SETITEM (has_pairs) or one by one for APPEND.
   std::span<const ValueId> items(ValueId value) const {
     const uint32_t index = nodes_[value].items;
     return index == 0 ? std::span<const ValueId>() : std::span(lists_[index]);

@@ -185,6 +185,25 @@ def test_what_is_cut_or_opaque_is_compared_too(paths: tuple[Path, Path]) -> None
     assert "object" in [value["name"] for value in report["values"]]
 
 
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_the_protocol_of_the_pickle_does_not_matter(
+    paths: tuple[Path, Path], protocol: int
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    state = {
+        "bytes": bytes(range(256)), "empty": b"", "bytearray": bytearray(b"a\xff"), "set": {1},
+        "frozenset": frozenset({2}), "range": range(3), "counts": collections.defaultdict(int),
+        "array": numpy.arange(5.0), "number": numpy.float64(0.1), "layer": torch.nn.Linear(2, 2),
+    }  # fmt: skip
+    for path, used in zip(paths, (2, protocol), strict=True):
+        torch.save(state, path, pickle_protocol=used)
+    done = run_command("diff", *paths)
+    assert done.returncode == OK, done.stdout
+    torch.save(state | {"bytes": b"", "set": {2}}, paths[1], pickle_protocol=protocol)
+    report = run_json("diff", *paths, expect=CORRUPT)
+    assert [value["name"] for value in report["values"]] == ["bytes", "set"]
+
+
 def test_damage_is_no_difference(paths: tuple[Path, Path]) -> None:
     save_both(paths, {"a": torch.ones(5000), "b": torch.ones(9)}, {"a": torch.ones(5000)})
     record = next(

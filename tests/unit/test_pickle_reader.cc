@@ -87,6 +87,57 @@ TEST(PickleReader, names_of_python_2_are_brought_up_to_date) {
       "builtins\x8c\x03set\x93."s);
   ASSERT_OK(later);
   EXPECT_EQ(later->text(later->root()), "builtins.set");
+  const auto renamed = read(
+      "\x80\x02"
+      "c__builtin__\nxrange\n."s);
+  ASSERT_OK(renamed);
+  EXPECT_EQ(renamed->text(renamed->root()), "builtins.range");
+}
+
+std::string set_of(const std::string& list) { return "c__builtin__\nset\n" + list + "\x85R"; }
+
+TEST(PickleReader, what_early_protocols_call_for_is_the_value_itself) {
+  const std::string encoded = "c_codecs\nencode\nX\x03\0\0\0a\xc3\xbfX\x06\0\0\0latin1\x86R"s;
+  const auto tree = read("\x80\x02(" + encoded +
+                         set_of("](K\x01K\x02"
+                                "e") +
+                         "c__builtin__\nfrozenset\n)R"
+                         "c__builtin__\nbytes\n)R"
+                         "c__builtin__\nbytearray\n" +
+                         encoded + "\x85Rt."s);
+  ASSERT_OK(tree);
+  const auto items = tree->items(tree->root());
+  ASSERT_EQ(items.size(), 5u);
+  EXPECT_EQ(tree->kind(items[0]), PickleKind::bytes);
+  EXPECT_EQ(tree->text(items[0]), "a\xff");
+  EXPECT_EQ(tree->kind(items[1]), PickleKind::set);
+  EXPECT_EQ(tree->items(items[1]).size(), 2u);
+  EXPECT_EQ(tree->kind(items[2]), PickleKind::frozenset);
+  EXPECT_EQ(tree->kind(items[3]), PickleKind::bytes);
+  EXPECT_EQ(tree->text(items[3]), "");
+  EXPECT_EQ(tree->kind(items[4]), PickleKind::bytearray);
+  EXPECT_EQ(tree->text(items[4]), "a\xff");
+}
+
+TEST(PickleReader, calls_with_what_makes_no_such_value_stay_calls) {
+  for (const std::string& call :
+       {"c_codecs\nencode\nX\x02\0\0\0\xc4\x80X\x06\0\0\0latin1\x86R"s,  // beyond Latin-1
+        "c_codecs\nencode\nX\x01\0\0\0\xc3X\x06\0\0\0latin1\x86R"s,      // cut off
+        "c_codecs\nencode\nX\x01\0\0\0aX\x05\0\0\0utf-8\x86R"s, "c__builtin__\nbytes\nK\x05\x85R"s,
+        set_of("N"s)}) {
+    const auto tree = read("\x80\x02" + call + ".");
+    ASSERT_OK(tree);
+    EXPECT_EQ(tree->kind(tree->root()), PickleKind::call);
+  }
+}
+
+// Else a few bytes for each call would hold as many values as the list.
+TEST(PickleReader, one_list_becomes_one_set) {
+  const auto tree = read("\x80\x02(]q\x00K\x01\x61"s + set_of("h\x00"s) + set_of("h\x00"s) + "t.");
+  ASSERT_OK(tree);
+  const auto items = tree->items(tree->root());
+  EXPECT_EQ(tree->kind(items[1]), PickleKind::set);
+  EXPECT_EQ(tree->kind(items[2]), PickleKind::call);
 }
 
 TEST(PickleReader, a_container_may_hold_itself) {
