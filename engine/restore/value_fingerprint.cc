@@ -1,6 +1,8 @@
 #include "engine/restore/value_fingerprint.h"
 
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <string_view>
 
 #include "engine/restore/tensor_reader.h"
@@ -26,6 +28,11 @@ uint64_t with_text(uint64_t hash, std::string_view text) {
   return with_number(hash, text.size());
 }
 
+uint64_t with_real(uint64_t hash, double value) {
+  const double same = std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value;
+  return with_number(hash, std::bit_cast<uint64_t>(same == 0 ? 0.0 : same));
+}
+
 }  // namespace
 
 uint64_t ValueFingerprints::of(ValueId value) {
@@ -45,6 +52,28 @@ uint64_t ValueFingerprints::with_parts(uint64_t hash, std::span<const ValueId> p
   return with_number(hash, parts.size());
 }
 
+uint64_t ValueFingerprints::with_unordered(uint64_t hash, std::span<const ValueId> parts,
+                                           size_t step) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i + step <= parts.size(); i += step) {
+    sum += with_parts(kStart, parts.subspan(i, step));
+  }
+  return with_number(with_number(hash, sum), parts.size());
+}
+
+uint64_t ValueFingerprints::of_kind(const Container& container) {
+  const bool is_dict = container.type == "collections.OrderedDict";
+  const uint64_t hash = with_text(kStart, is_dict ? "dict" : container.type);
+  return container.option.has_value() ? with_number(hash, of(*container.option)) : hash;
+}
+
+uint64_t ValueFingerprints::with_members(uint64_t hash, const Container& container) {
+  const auto members = container.members(tree_);
+  if (members.empty()) return hash;  // a dict or an OrderedDict
+  if (tree_.has_pairs(container.holder)) return with_unordered(hash, members, 2);
+  return container.is_set() ? with_unordered(hash, members, 1) : with_parts(hash, members);
+}
+
 uint64_t ValueFingerprints::compute(ValueId value) {
   const PickleKind kind = tree_.kind(value);
   const uint64_t hash = with_number(kStart, static_cast<uint64_t>(kind));
@@ -52,19 +81,20 @@ uint64_t ValueFingerprints::compute(ValueId value) {
     case PickleKind::none: return hash;
     case PickleKind::boolean:
     case PickleKind::integer: return with_number(hash, static_cast<uint64_t>(tree_.integer(value)));
-    case PickleKind::real: return with_number(hash, std::bit_cast<uint64_t>(tree_.real(value)));
+    case PickleKind::real: return with_real(hash, tree_.real(value));
     case PickleKind::big_integer:
     case PickleKind::text:
     case PickleKind::bytes:
     case PickleKind::bytearray:
     case PickleKind::global: return with_text(hash, tree_.text(value));
-    case PickleKind::tuple:
-    case PickleKind::list:
-    case PickleKind::set:
-    case PickleKind::frozenset:
-    case PickleKind::dict: return with_parts(hash, tree_.items(value));
     case PickleKind::persistent: return kTensor;
-    case PickleKind::call: break;
+    default: break;
+  }
+  if (const auto container = container_of(tree_, value); container.has_value()) {
+    const uint64_t kind_hash = of_kind(*container);
+    // Once, however many calls are given the same argument.
+    if (container->holder != value) return with_number(kind_hash, of(container->holder));
+    return with_members(kind_hash, *container);
   }
   const auto tensor = read_tensor(tree_, value);
   if (tensor.is_ok() && tensor->has_value()) return kTensor;

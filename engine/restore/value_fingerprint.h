@@ -4,13 +4,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/restore/container.h"
 #include "io/archive/pickle_tree.h"
 
 namespace tintype {
 
-// 64 bits over all that a value holds, at any depth. Equal values, of one file or of two, have
-// equal fingerprints; others have different ones, but for chance. Tensors and storages in it count
-// by their place alone: they are compared by themselves.
+// 64 bits over all that a value holds, at any depth. Values that Python calls equal and that are of
+// one type have equal fingerprints, in one file or in two: sets and dicts in any order, -0.0 and
+// 0.0, a dict and an OrderedDict; NaN equals NaN. Others have different ones, but for chance.
+// Tensors and storages in it count by their place alone: they are compared by themselves.
 class ValueFingerprints {
  public:
   // `tree` outlives this.
@@ -18,12 +20,17 @@ class ValueFingerprints {
       : tree_(tree), known_(tree.value_count(), kUnknown) {}
 
   uint64_t of(ValueId value);
+  // Of its type, and the factory of a defaultdict or the like, without the members.
+  uint64_t of_kind(const Container& container);
 
  private:
   static constexpr uint64_t kUnknown = 0;
 
   uint64_t compute(ValueId value);
   uint64_t with_parts(uint64_t hash, std::span<const ValueId> parts);
+  // Of `step` parts each, in whatever order they come.
+  uint64_t with_unordered(uint64_t hash, std::span<const ValueId> parts, size_t step);
+  uint64_t with_members(uint64_t hash, const Container& container);
 
   const PickleTree& tree_;
   std::vector<uint64_t> known_;

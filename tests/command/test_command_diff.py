@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import collections
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +205,25 @@ def test_the_protocol_of_the_pickle_does_not_matter(
     torch.save(state | {"bytes": b"", "set": {2}}, paths[1], pickle_protocol=protocol)
     report = run_json("diff", *paths, expect=CORRUPT)
     assert [value["name"] for value in report["values"]] == ["bytes", "set"]
+
+
+def test_sets_and_what_objects_hold_have_no_order(paths: tuple[Path, Path]) -> None:
+    """Hashes of texts, and so the order of a set of them, differ from process to process."""
+    save = "import sys, torch; torch.save({'names': set('abcdefgh')}, sys.argv[1])"
+    for path, seed in zip(paths, "12", strict=True):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", save, path], env=environment, check=True)
+    shown = {run_json("inspect", path)["values"][0]["text"] for path in paths}
+    assert len(shown) == 2
+    done = run_command("diff", *paths)
+    assert done.returncode == OK, done.stdout
+    first, second = torch.nn.Identity(), torch.nn.Identity()
+    first.options = {"a": 1, "b": -0.0}  # type: ignore[assignment]
+    second.options = collections.OrderedDict(b=0.0, a=1)  # type: ignore[assignment]
+    save_both(paths, {"object": first}, {"object": second})
+    assert run_command("diff", *paths).returncode == OK
+    save_both(paths, {"names": {"a", "b"}}, {"names": {"a", "c"}})
+    assert run_command("diff", *paths).returncode == CORRUPT
 
 
 def test_damage_is_no_difference(paths: tuple[Path, Path]) -> None:
