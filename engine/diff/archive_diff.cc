@@ -28,7 +28,6 @@ enum class Agreement { equal, tolerated, none };
 
 Agreement agreement_of(const ValueEntry& first, const ValueEntry& second,
                        const Tolerance& tolerance) {
-  if (first.type != second.type) return Agreement::none;
   if (first.fingerprint == second.fingerprint) return Agreement::equal;
   const auto a = real_of(first);
   const auto b = real_of(second);

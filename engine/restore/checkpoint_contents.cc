@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/restore/container.h"
 #include "engine/restore/tensor_reader.h"
 #include "engine/restore/value_fingerprint.h"
 #include "engine/restore/value_text.h"
@@ -81,11 +82,13 @@ class ContentsFinder {
       contents_.tensors.push_back(std::move((*found)->tensor));
       return (*found)->attributes.has_value() ? visit(*(*found)->attributes) : Status::ok();
     }
+    const auto container = container_of(tree_, value);
     if (auto entry = value_entry(tree_, value); entry.has_value()) {
-      return is_inside_opaque_ ? Status::ok() : add_value(value, std::move(*entry));
+      if (!is_inside_opaque_) TINTYPE_RETURN_IF_ERROR(add_value(value, std::move(*entry)));
+      return container.has_value() && container->is_set() ? visit_set(*container) : Status::ok();
     }
-    if (tree_.kind(value) == PickleKind::call) return visit_call(value);
-    return visit_items(value);
+    // An OrderedDict's state is its _metadata: versions, no values.
+    return container.has_value() ? visit_items(container->holder) : visit_object(value);
   }
 
   Status visit_part(std::string_view part, ValueId value) {
@@ -109,24 +112,17 @@ class ContentsFinder {
     return Status::ok();
   }
 
-  // Containers that only wrap their one argument.
-  bool is_transparent(std::string_view callee) const {
-    return callee == "collections.OrderedDict" || callee == "collections.Counter" ||
-           callee == "builtins.list" || callee == "builtins.dict" ||
-           callee == "collections.defaultdict" || callee == "collections.deque";
+  // A set is one value, as its members have no order to be named by; tensors among them are named.
+  Status visit_set(const Container& set) {
+    if (are_scalars(tree_, set.members(tree_))) return Status::ok();
+    const bool was_inside = std::exchange(is_inside_opaque_, true);
+    Status visited = visit_items(set.holder);
+    is_inside_opaque_ = was_inside;
+    return visited;
   }
 
-  Status visit_call(ValueId call) {
+  Status visit_object(ValueId call) {
     const auto arguments = tree_.items(tree_.argument(call));
-    if (is_transparent(tree_.callee_name(call))) {
-      for (const ValueId argument : arguments) {
-        const PickleKind kind = tree_.kind(argument);
-        if (kind == PickleKind::dict || kind == PickleKind::list) {
-          TINTYPE_RETURN_IF_ERROR(visit_items(argument));
-        }
-      }
-      return visit_items(call);  // an OrderedDict's state is its _metadata: versions, no values
-    }
     if (!is_inside_opaque_) {
       ValueEntry entry;
       entry.type = type_name(tree_, call);

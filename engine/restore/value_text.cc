@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/restore/container.h"
 #include "io/archive/tensor_types.h"
 
 namespace tintype {
@@ -19,22 +20,33 @@ std::string_view cut(std::string_view text, size_t limit_bytes) {
   return text.substr(0, limit_bytes);
 }
 
-// In quotes, control characters escaped: a hostile text must not steer a terminal.
-std::string quoted(std::string_view text) {
-  const std::string_view shown = cut(text, kShownTextBytes);
-  std::string result = "'";
-  for (const char c : shown) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\'' || c == '\\') result += '\\';
-    if (c == '\n') {
-      result += "\\n";
-    } else if (byte < 0x20 || byte == 0x7F) {
-      result += fmt::format("\\x{:02x}", byte);
-    } else {
-      result += c;
-    }
-  }
-  result += '\'';
+std::string_view without_builtins(std::string_view name) {
+  constexpr std::string_view kBuiltins = "builtins.";
+  return name.substr(name.starts_with(kBuiltins) ? kBuiltins.size() : 0);
+}
+
+std::string escaped(char c, char quote, bool is_text) {
+  const auto byte = static_cast<unsigned char>(c);
+  if (c == quote || c == '\\') return {'\\', c};
+  if (c == '\n') return "\\n";
+  if (c == '\r') return "\\r";
+  if (c == '\t') return "\\t";
+  if (byte < 0x20 || byte == 0x7F || (byte > 0x7F && !is_text))
+    return fmt::format("\\x{:02x}", byte);
+  return {c};
+}
+
+// In quotes, control characters escaped: a hostile text must not steer a terminal. Of bytes also
+// what is beyond ASCII.
+std::string quoted(std::string_view text, bool is_text) {
+  const std::string_view shown =
+      is_text ? cut(text, kShownTextBytes) : text.substr(0, kShownTextBytes);
+  const auto has = [&](char c) { return shown.find(c) != std::string_view::npos; };
+  const char quote = has('\'') && !has('"') ? '"' : '\'';
+  std::string result = is_text ? "" : "b";
+  result += quote;
+  for (const char c : shown) result += escaped(c, quote, is_text);
+  result += quote;
   if (shown.size() < text.size()) result += fmt::format("… ({} bytes)", text.size());
   return result;
 }
@@ -47,15 +59,32 @@ std::string real_text(double value) {
   return text;
 }
 
-std::string big_integer_text(std::string_view digits) {
-  constexpr size_t kShownDigits = 32;
-  const bool is_cut = digits.size() > kShownDigits;
-  std::string text = "0x";
-  const std::string_view shown = is_cut ? digits.substr(digits.size() - kShownDigits) : digits;
-  for (size_t i = shown.size(); i-- > 0;) {
-    text += fmt::format("{:02x}", static_cast<unsigned char>(shown[i]));
+// Of a little-endian two's complement; in decimal, which takes the square of its length.
+std::string big_integer_text(std::string_view bytes) {
+  if (bytes.size() > kShownIntegerBytes) return fmt::format("int of {} bytes", bytes.size());
+  std::vector<unsigned> digits(bytes.rbegin(), bytes.rend());  // to the base 256, highest first
+  const bool is_negative = !bytes.empty() && (bytes.back() & '\x80') != 0;
+  unsigned carry = 1;  // of the negation
+  for (size_t i = digits.size(); i-- > 0;) {
+    digits[i] &= 0xFFu;
+    if (!is_negative) continue;
+    carry += ~digits[i] & 0xFFu;
+    digits[i] = carry & 0xFFu;
+    carry >>= 8;
   }
-  return is_cut ? fmt::format("{}… ({} bytes)", text, digits.size()) : text;
+  std::string text;
+  for (unsigned rest = 0;
+       text.empty() || std::any_of(digits.begin(), digits.end(), [](unsigned d) { return d != 0; });
+       rest = 0) {
+    for (unsigned& digit : digits) {
+      rest = rest << 8 | digit;
+      digit = rest / 10;
+      rest %= 10;
+    }
+    text += static_cast<char>('0' + rest);
+  }
+  if (is_negative) text += '-';
+  return {text.rbegin(), text.rend()};
 }
 
 std::optional<std::string> scalar_text(const PickleTree& tree, ValueId value) {
@@ -65,86 +94,147 @@ std::optional<std::string> scalar_text(const PickleTree& tree, ValueId value) {
     case PickleKind::integer: return std::to_string(tree.integer(value));
     case PickleKind::big_integer: return big_integer_text(tree.text(value));
     case PickleKind::real: return real_text(tree.real(value));
-    case PickleKind::text: return quoted(tree.text(value));
-    case PickleKind::bytes:
-    case PickleKind::bytearray: return fmt::format("{} bytes", tree.text(value).size());
+    case PickleKind::text: return quoted(tree.text(value), true);
+    case PickleKind::bytes: return quoted(tree.text(value), false);
+    case PickleKind::bytearray:
+      return fmt::format("bytearray({})", quoted(tree.text(value), false));
     case PickleKind::global: return std::string(cut(tree.text(value), kShownTextBytes));
     default: return std::nullopt;
   }
 }
 
-bool is_sequence(PickleKind kind) {
-  return kind == PickleKind::tuple || kind == PickleKind::list || kind == PickleKind::set ||
-         kind == PickleKind::frozenset;
+// "1, 2, 3", cut.
+std::string members_text(const PickleTree& tree, std::span<const ValueId> members) {
+  std::string text;
+  for (size_t i = 0; i < std::min(members.size(), kShownItems); ++i) {
+    if (i != 0) text += ", ";
+    text += *scalar_text(tree, members[i]);
+  }
+  return members.size() > kShownItems ? text + ", …" : text;
 }
 
-// "[1, 2, 3]"; nullopt if a member is no scalar.
-std::optional<std::string> sequence_text(const PickleTree& tree, PickleKind kind,
-                                         std::span<const ValueId> items) {
-  const auto is_scalar = [&](ValueId item) {
-    const PickleKind member = tree.kind(item);
-    return !is_sequence(member) && member != PickleKind::dict && member != PickleKind::call &&
-           member != PickleKind::persistent;
-  };
-  if (!std::all_of(items.begin(), items.end(), is_scalar)) return std::nullopt;
-  const std::string_view brackets = kind == PickleKind::list    ? "[]"
-                                    : kind == PickleKind::tuple ? "()"
-                                                                : "{}";
-  std::string text(1, brackets[0]);
-  for (size_t i = 0; i < std::min(items.size(), kShownItems); ++i) {
-    if (i != 0) text += ", ";
-    text += *scalar_text(tree, items[i]);
+// As Python shows a class that stands for itself.
+std::string option_text(const PickleTree& tree, ValueId option) {
+  const auto text = scalar_text(tree, option);
+  if (!text.has_value()) return "…";
+  if (tree.kind(option) != PickleKind::global) return *text;
+  return fmt::format("<class '{}'>", without_builtins(*text));
+}
+
+// As Python shows it, around the members as they are shown.
+std::string container_text(const PickleTree& tree, const Container& container,
+                           const std::string& members) {
+  const std::string_view type = container.type;
+  if (type == "list") return fmt::format("[{}]", members);
+  if (type == "tuple") {
+    return fmt::format("({}{})", members, container.members(tree).size() == 1 ? "," : "");
   }
-  if (kind == PickleKind::tuple && items.size() == 1) text += ',';
-  if (items.size() > kShownItems) text += ", …";
-  text += brackets[1];
-  if (items.size() > kShownItems) text += fmt::format(" ({} items)", items.size());
+  if (type == "dict" || (type == "set" && !members.empty())) return fmt::format("{{{}}}", members);
+  const std::string_view name = type.substr(type.rfind('.') + 1);
+  const auto option = container.option.has_value() ? option_text(tree, *container.option) : "None";
+  if (name == "defaultdict") return fmt::format("defaultdict({}, {{{}}})", option, members);
+  if (name == "deque") {
+    return fmt::format("deque([{}]{})", members, container.option ? ", maxlen=" + option : "");
+  }
+  return members.empty() ? fmt::format("{}()", name) : fmt::format("{}({{{}}})", name, members);
+}
+
+// Empty ones, sets and sequences of scalars.
+std::optional<std::string> value_text_of(const PickleTree& tree, const Container& container) {
+  const auto members = container.members(tree);
+  if (members.empty()) return container_text(tree, container, "");
+  if (!container.is_set() && !container.is_sequence()) return std::nullopt;
+  if (!are_scalars(tree, members)) {
+    return container.is_set() ? std::optional(container_text(tree, container, "…")) : std::nullopt;
+  }
+  std::string text = container_text(tree, container, members_text(tree, members));
+  if (members.size() > kShownItems) text += fmt::format(" ({} items)", members.size());
   return text;
 }
 
-// Calls whose result is a plain value.
-std::optional<ValueEntry> plain_call(const PickleTree& tree, ValueId call) {
-  const std::string_view callee = tree.callee_name(call);
-  const auto arguments = tree.items(tree.argument(call));
-  ValueEntry entry;
-  if (callee != "torch.device" && callee != "builtins.complex" && callee != "torch.Size") {
+std::string complex_text(double real, double imaginary) {
+  const auto unsigned_nan = [](double part) { return std::isnan(part) ? std::abs(part) : part; };
+  const std::string tail = fmt::format("{:+}j", unsigned_nan(imaginary));
+  if (real == 0 && !std::signbit(real)) return tail.substr(tail.front() == '+' ? 1 : 0);
+  return fmt::format("({}{})", unsigned_nan(real), tail);
+}
+
+using Arguments = std::span<const ValueId>;
+
+std::optional<std::string> torch_size_text(const PickleTree& tree, Arguments arguments) {
+  if (arguments.size() != 1) return std::nullopt;
+  const auto sizes = tree.items(arguments[0]);
+  if (!are_scalars(tree, sizes)) return std::nullopt;
+  return fmt::format("torch.Size([{}])", members_text(tree, sizes));
+}
+
+std::optional<std::string> device_text(const PickleTree& tree, Arguments arguments) {
+  if (arguments.empty() || arguments.size() > 2 || !are_scalars(tree, arguments))
     return std::nullopt;
+  const std::string index =
+      arguments.size() == 2 ? ", index=" + *scalar_text(tree, arguments[1]) : "";
+  return fmt::format("device(type={}{})", *scalar_text(tree, arguments[0]), index);
+}
+
+// Python leaves out a step of 1.
+std::optional<std::string> range_text(const PickleTree& tree, Arguments arguments) {
+  if (arguments.size() != 3 || !are_scalars(tree, arguments)) return std::nullopt;
+  const bool is_by_one =
+      tree.kind(arguments[2]) == PickleKind::integer && tree.integer(arguments[2]) == 1;
+  return fmt::format("range({})", members_text(tree, arguments.first(is_by_one ? 2 : 3)));
+}
+
+// Of calls whose result is a plain value.
+std::optional<std::string> call_text(const PickleTree& tree, ValueId call) {
+  const std::string_view callee = tree.callee_name(call);
+  const Arguments arguments = tree.items(tree.argument(call));
+  if (const auto number = complex_of(tree, call); number.has_value()) {
+    return complex_text(number->real(), number->imag());
   }
-  entry.type =
-      callee.substr(callee.starts_with("builtins.") ? std::string_view("builtins.").size() : 0);
-  entry.text = sequence_text(tree, PickleKind::tuple, arguments).value_or("(…)");
-  if (callee == "torch.Size" && arguments.size() == 1) {
-    entry.text = sequence_text(tree, PickleKind::list, tree.items(arguments[0])).value_or("[…]");
-  }
-  return entry;
+  if (callee == "torch.device") return device_text(tree, arguments);
+  if (callee == "torch.Size") return torch_size_text(tree, arguments);
+  if (callee == "builtins.range") return range_text(tree, arguments);
+  return std::nullopt;
 }
 
 }  // namespace
 
+bool are_scalars(const PickleTree& tree, std::span<const ValueId> values) {
+  return std::all_of(values.begin(), values.end(),
+                     [&](ValueId value) { return tree.kind(value) < PickleKind::tuple; });
+}
+
+std::optional<std::complex<double>> complex_of(const PickleTree& tree, ValueId value) {
+  if (tree.kind(value) != PickleKind::call) return std::nullopt;
+  const Arguments parts = tree.items(tree.argument(value));
+  if (tree.callee_name(value) != "builtins.complex" || parts.size() != 2) return std::nullopt;
+  const auto is_real = [&](ValueId part) { return tree.kind(part) == PickleKind::real; };
+  if (!std::all_of(parts.begin(), parts.end(), is_real)) return std::nullopt;
+  return std::complex(tree.real(parts[0]), tree.real(parts[1]));
+}
+
 std::optional<ValueEntry> value_entry(const PickleTree& tree, ValueId value) {
   const PickleKind kind = tree.kind(value);
   ValueEntry entry;
-  entry.type = to_string(kind);
-  if (auto text = scalar_text(tree, value); text.has_value()) {
-    entry.text = std::move(*text);
-    if (kind == PickleKind::global) {
-      const bool is_dtype = element_type_of_dtype(tree.text(value)).has_value();
-      entry.type = is_dtype ? "torch.dtype" : "global";
-      entry.is_opaque = !is_dtype;
-    }
-    return entry;
+  std::optional<std::string> text;
+  if (const auto container = container_of(tree, value); container.has_value()) {
+    entry.type = container->type;
+    text = value_text_of(tree, *container);
+  } else if (kind == PickleKind::call) {
+    entry.type = without_builtins(tree.callee_name(value));
+    text = call_text(tree, value);
+  } else {
+    entry.type = to_string(kind);
+    text = scalar_text(tree, value);
   }
-  if (is_sequence(kind)) {
-    auto text = sequence_text(tree, kind, tree.items(value));
-    if (!text.has_value()) return std::nullopt;
-    entry.text = std::move(*text);
-    return entry;
+  if (!text.has_value()) return std::nullopt;
+  entry.text = std::move(*text);
+  if (kind == PickleKind::global) {
+    const bool is_dtype = element_type_of_dtype(tree.text(value)).has_value();
+    entry.type = is_dtype ? "torch.dtype" : "global";
+    entry.is_opaque = !is_dtype;
   }
-  if (kind == PickleKind::dict && tree.items(value).empty()) {
-    entry.text = "{}";
-    return entry;
-  }
-  return kind == PickleKind::call ? plain_call(tree, value) : std::nullopt;
+  return entry;
 }
 
 std::string key_text(const PickleTree& tree, ValueId key) {

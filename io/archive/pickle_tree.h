@@ -26,6 +26,7 @@ enum class PickleKind : uint8_t {
   bytes,
   bytearray,
   global,  // text(): "module.name", Python 3's module names
+  // All above hold no other value.
   tuple,
   list,
   set,

@@ -226,6 +226,26 @@ def test_sets_and_what_objects_hold_have_no_order(paths: tuple[Path, Path]) -> N
     assert run_command("diff", *paths).returncode == CORRUPT
 
 
+def test_empty_containers_are_compared(paths: tuple[Path, Path]) -> None:
+    empty = {
+        "criterion": collections.OrderedDict(), "set": set(), "frozenset": frozenset(),
+        "counter": collections.Counter(), "default": collections.defaultdict(list), "deque":
+        collections.deque(),
+    }  # fmt: skip
+    save_both(paths, {"epoch": 1} | empty, {"epoch": 1})
+    report = run_json("diff", *paths, expect=CORRUPT)
+    assert [value["name"] for value in report["values"]] == list(empty)
+    assert all(value["second"] is None for value in report["values"])
+    others = {"set": frozenset(), "default": collections.defaultdict(int)}
+    save_both(paths, empty, empty | others)
+    report = run_json("diff", *paths, expect=CORRUPT)
+    assert [value["name"] for value in report["values"]] == list(others)
+    save_both(paths, {"criterion": collections.OrderedDict()}, {"criterion": {}})
+    assert run_command("diff", *paths).returncode == OK
+    save_both(paths, {"pairs": {(1, 2), (3, 4)}}, {"pairs": {(1, 2), (3, 5)}})
+    assert run_command("diff", *paths).returncode == CORRUPT
+
+
 def test_damage_is_no_difference(paths: tuple[Path, Path]) -> None:
     save_both(paths, {"a": torch.ones(5000), "b": torch.ones(9)}, {"a": torch.ones(5000)})
     record = next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 import os
 import zlib
 from pathlib import Path
@@ -109,6 +110,52 @@ def test_values_are_shown_on_request(saved: tuple[dict[str, Any], Path]) -> None
     assert "metrics/loss" not in brief
     assert "metrics/loss" in full
     assert f"{len(values)} other values (--all)" in brief
+
+
+VALUES: dict[str, Any] = {
+    "bytes": b"a\x00\xff'\"\n", "no bytes": b"", "bytearray": bytearray(b"x\xfe"),
+    "ints": [2**63, -(2**63) - 1, 2**64, -(2**64), 2**500 + 1, -(10**100)],
+    "complex": 1 + 2j, "imaginary": 2j, "minus": complex(-0.0, -1.5),
+    "special": complex(-math.nan, -math.inf), "far": complex(1e16, 1e-7),
+    "floats": [0.1, 1.0, 1e16, 1e-5, math.inf], "text": "it's", "both": "a\"b'c", "tab": "\t\r\n\\",
+    "cpu": torch.device("cpu"), "gpu": torch.device("cuda", 1), "dtype": torch.float16,
+    "size": torch.Size([1, 2]), "no size": torch.Size([]), "range": range(3),
+    "steps": range(1, 10, 2), "set": {"a"}, "frozenset": frozenset({(1).real}),
+    "tuple": (1,), "no tuple": (), "no list": [], "no dict": {}, "no set": set(),
+    "no frozenset": frozenset(), "ordered": collections.OrderedDict(),
+    "lists": collections.defaultdict(list), "nothing": collections.defaultdict(),
+    "orders": collections.defaultdict(collections.OrderedDict), "counter": collections.Counter(),
+    "deque": collections.deque(), "short deque": collections.deque(maxlen=3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_values_are_shown_as_python_shows_them(tmp_path: Path, protocol: int) -> None:
+    torch.save(VALUES, tmp_path / "x.pth", pickle_protocol=protocol)
+    shown = {value["name"]: value for value in run_json("inspect", tmp_path / "x.pth")["values"]}
+    assert {name: value["text"] for name, value in shown.items()} == {
+        name: repr(value) for name, value in VALUES.items()
+    }
+    assert not any(value["opaque"] for value in shown.values())
+    assert shown["ordered"]["type"] == "collections.OrderedDict"
+    assert shown["range"]["type"] == "range" and shown["bytearray"]["type"] == "bytearray"
+
+
+def test_long_values_are_cut(tmp_path: Path) -> None:
+    values = {"bytes": b"x" * 300, "int": 2**5000, "list": list(range(20)), "pairs": {(1, 2)}}
+    torch.save(values, tmp_path / "x.pth")
+    shown = {v["name"]: v["text"] for v in run_json("inspect", tmp_path / "x.pth")["values"]}
+    assert shown["bytes"] == f"{b'x' * 200!r}… (300 bytes)"
+    assert shown["int"] == "int of 626 bytes"
+    assert shown["list"] == "[0, 1, 2, 3, 4, 5, 6, 7, …] (20 items)"
+    assert shown["pairs"] == "{…}"
+
+
+def test_tensors_in_a_set_are_found(tmp_path: Path) -> None:
+    torch.save({"set": {torch.ones(3)}}, tmp_path / "x.pth")
+    report = run_json("inspect", tmp_path / "x.pth")
+    assert [tensor["name"] for tensor in report["tensors"]] == ["set/0"]
+    assert [value["name"] for value in report["values"]] == ["set"]
 
 
 def test_records_are_where_they_are_said_to_be(saved: tuple[dict[str, Any], Path]) -> None:
