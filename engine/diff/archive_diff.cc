@@ -39,6 +39,34 @@ Agreement agreement_of(const ValueEntry& first, const ValueEntry& second,
   return std::abs(*a - *b) <= limit ? Agreement::tolerated : Agreement::none;
 }
 
+// Entries of two files that the same keys lead to. Should the same keys lead to several, as those
+// of an object's items and attributes may, they meet in their order.
+template <typename Entry>
+struct Pairing {
+  using Pair = std::pair<const Entry*, const Entry*>;
+  std::vector<Pair> pairs;         // each of the first's, and the second's or null
+  std::vector<const Entry*> left;  // of the second alone
+
+  Pairing(const std::vector<Entry>& first, const std::vector<Entry>& second) {
+    std::multimap<uint64_t, size_t> by_path;  // equal ones stay in their order
+    for (size_t i = 0; i < second.size(); ++i) by_path.emplace(second[i].path, i);
+    std::vector<bool> has_met(second.size());
+    for (const Entry& entry : first) {
+      const auto found = by_path.lower_bound(entry.path);  // the first of them
+      if (found == by_path.end() || found->first != entry.path) {
+        pairs.emplace_back(&entry, nullptr);
+        continue;
+      }
+      pairs.emplace_back(&entry, &second[found->second]);
+      has_met[found->second] = true;
+      by_path.erase(found);
+    }
+    for (size_t i = 0; i < second.size(); ++i) {
+      if (!has_met[i]) left.push_back(&second[i]);
+    }
+  }
+};
+
 class Differ {
  public:
   Differ(const Archive& first, const Archive& second, const DiffOptions& options)
@@ -46,26 +74,24 @@ class Differ {
 
   Result<ArchiveDiff> run() {
     TINTYPE_RETURN_IF_ERROR(compare_all_tensors());
+    compare_all_containers();
     compare_all_values();
     return std::move(diff_);
   }
 
  private:
   Status compare_all_tensors() {
-    const auto& tensors = first_.archive().tensors();
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      const TensorEntry* other = second_.archive().find_tensor(tensors[i].name);
-      if (other == nullptr) {
-        add(Kind::only_in_first, &tensors[i], nullptr);
+    const Pairing<TensorEntry> found(first_.archive().tensors(), second_.archive().tensors());
+    for (size_t i = 0; i < found.pairs.size(); ++i) {
+      const auto [first, second] = found.pairs[i];
+      if (second == nullptr) {
+        add(Kind::only_in_first, first, nullptr);
         continue;
       }
-      if (options_.on_tensor) options_.on_tensor(i, tensors.size(), tensors[i].name);
-      TINTYPE_RETURN_IF_ERROR(compare(tensors[i], *other));
+      if (options_.on_tensor) options_.on_tensor(i, found.pairs.size(), first->name);
+      TINTYPE_RETURN_IF_ERROR(compare(*first, *second));
     }
-    for (const TensorEntry& tensor : second_.archive().tensors()) {
-      const bool is_common = first_.archive().find_tensor(tensor.name) != nullptr;
-      if (!is_common) add(Kind::only_in_second, nullptr, &tensor);
-    }
+    for (const TensorEntry* tensor : found.left) add(Kind::only_in_second, nullptr, tensor);
     return Status::ok();
   }
 
@@ -98,28 +124,30 @@ class Differ {
     return difference;
   }
 
-  // Names of values may occur twice (keys 0 and "0"): equals meet in their order.
+  // What lies in a container of another kind may be the same: a list's items in a tuple.
+  void compare_all_containers() {
+    const Pairing<ValueEntry> found(first_.archive().containers(), second_.archive().containers());
+    for (const auto& [first, second] : found.pairs) {
+      if (second == nullptr || first->fingerprint == second->fingerprint) continue;
+      ++diff_.common_value_count;
+      diff_.values.push_back({first->name, *first, *second});
+    }
+  }
+
   void compare_all_values() {
-    std::multimap<std::string_view, const ValueEntry*> others;
-    for (const ValueEntry& value : second_.archive().values()) others.emplace(value.name, &value);
-    for (const ValueEntry& value : first_.archive().values()) {
-      const auto found = others.lower_bound(value.name);  // the first of them
-      if (found == others.end() || found->first != value.name) {
-        diff_.values.push_back({value.name, value, std::nullopt});
+    const Pairing<ValueEntry> found(first_.archive().values(), second_.archive().values());
+    for (const auto& [first, second] : found.pairs) {
+      if (second == nullptr) {
+        diff_.values.push_back({first->name, *first, std::nullopt});
         continue;
       }
       ++diff_.common_value_count;
-      const ValueEntry& other = *found->second;
-      const Agreement agreement = agreement_of(value, other, options_.tolerance);
+      const Agreement agreement = agreement_of(*first, *second, options_.tolerance);
       if (agreement == Agreement::tolerated) ++diff_.tolerated_value_count;
-      if (agreement == Agreement::none) diff_.values.push_back({value.name, value, other});
-      others.erase(found);
+      if (agreement == Agreement::none) diff_.values.push_back({first->name, *first, *second});
     }
-    for (const ValueEntry& value : second_.archive().values()) {
-      const auto [begin, end] = others.equal_range(value.name);
-      const bool is_left =
-          std::any_of(begin, end, [&](const auto& one) { return one.second == &value; });
-      if (is_left) diff_.values.push_back({value.name, std::nullopt, value});
+    for (const ValueEntry* value : found.left) {
+      diff_.values.push_back({value->name, std::nullopt, *value});
     }
   }
 

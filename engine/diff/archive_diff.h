@@ -1,4 +1,4 @@
-// What differs between two checkpoints, by name. C++'s `diff`.
+// What differs between two checkpoints, by the keys that lead to it. C++'s `diff`.
 #pragma once
 
 #include <cstdint>
@@ -46,11 +46,11 @@ struct ValueDifference {
 
 struct ArchiveDiff {
   std::vector<TensorDifference> tensors;  // in the first one's order, then the second's alone
-  std::vector<ValueDifference> values;
-  uint64_t common_tensor_count = 0;  // that both have by name
-  uint64_t common_value_count = 0;
-  uint64_t tolerated_value_count = 0;  // of these: floats that are not equal, but agree
-  ElementDifference elements;          // over all tensors of the same dtype and shape
+  std::vector<ValueDifference> values;    // first containers whose kinds differ
+  uint64_t common_tensor_count = 0;       // that both have
+  uint64_t common_value_count = 0;        // and of containers those whose kinds differ
+  uint64_t tolerated_value_count = 0;     // of these: floats that are not equal, but agree
+  ElementDifference elements;             // over all tensors of the same dtype and shape
   // Of quantized tensors the integers are compared, not their scales.
   uint64_t quantized_count = 0;
 

@@ -54,6 +54,9 @@ class Archive {
   // Everything else that has a value of its own: numbers, texts, opaque objects.
   const std::vector<ValueEntry>& values() const { return contents_.values; }
 
+  // What tensors and values lie in, as CheckpointContents has it.
+  const std::vector<ValueEntry>& containers() const { return contents_.containers; }
+
   // Null where there is none.
   const TensorEntry* find_tensor(std::string_view name) const;
   // The tensor's record; invalid_argument for a meta tensor, corruption where it is missing.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -79,6 +80,7 @@ class ContentsFinder {
     if (found->has_value()) {
       TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(TensorEntry)));
       (*found)->tensor.name = unique_name();
+      (*found)->tensor.path = path_;
       contents_.tensors.push_back(std::move((*found)->tensor));
       return (*found)->attributes.has_value() ? visit(*(*found)->attributes) : Status::ok();
     }
@@ -87,27 +89,37 @@ class ContentsFinder {
       if (!is_inside_opaque_) TINTYPE_RETURN_IF_ERROR(add_value(value, std::move(*entry)));
       return container.has_value() && container->is_set() ? visit_set(*container) : Status::ok();
     }
-    // An OrderedDict's state is its _metadata: versions, no values.
-    return container.has_value() ? visit_items(container->holder) : visit_object(value);
+    if (!container.has_value()) return visit_object(value);
+    if (!is_inside_opaque_) TINTYPE_RETURN_IF_ERROR(add_container(*container));
+    return visit_items(container->holder);  // an OrderedDict's state is its _metadata: no values
   }
 
-  Status visit_part(std::string_view part, ValueId value) {
+  // `key`: its fingerprint.
+  Status visit_part(std::string_view part, uint64_t key, ValueId value) {
     if (name_.size() + part.size() > kMaxNameBytes) return over_limit("has too long names");
     const size_t before = name_.size();
     if (depth_ > 1) name_ += '/';
     name_ += part;
+    const uint64_t path = std::exchange(path_, ValueFingerprints::of_path(path_, key));
     Status visited = visit(value);
+    path_ = path;
     name_.resize(before);
     return visited;
   }
 
   Status visit_items(ValueId value) {
     const auto items = tree_.items(value);
-    const size_t step = tree_.has_pairs(value) ? 2 : 1;
-    for (size_t i = 0; i + step <= items.size(); i += step) {
-      if (step == 2) TINTYPE_RETURN_IF_ERROR(take_steps_for(items[i]));
-      const std::string part = step == 2 ? key_text(tree_, items[i]) : std::to_string(i);
-      TINTYPE_RETURN_IF_ERROR(visit_part(part, items[i + step - 1]));
+    if (!tree_.has_pairs(value)) {
+      for (size_t i = 0; i < items.size(); ++i) {
+        const uint64_t key = ValueFingerprints::of_integer(static_cast<int64_t>(i));
+        TINTYPE_RETURN_IF_ERROR(visit_part(std::to_string(i), key, items[i]));
+      }
+      return Status::ok();
+    }
+    for (size_t i = 0; i + 2 <= items.size(); i += 2) {
+      TINTYPE_RETURN_IF_ERROR(take_steps_for(items[i]));
+      const uint64_t key = fingerprints_.of(items[i]);
+      TINTYPE_RETURN_IF_ERROR(visit_part(key_text(tree_, items[i]), key, items[i + 1]));
     }
     return Status::ok();
   }
@@ -141,7 +153,8 @@ class ContentsFinder {
     const bool was_inside = std::exchange(is_inside_opaque_, true);
     Status visited;
     for (size_t i = 0; i < arguments.size() && visited.is_ok(); ++i) {
-      visited = visit_part(fmt::format("({})", i), arguments[i]);
+      const std::string part = fmt::format("({})", i);
+      visited = visit_part(part, ValueFingerprints::of_text(part), arguments[i]);
     }
     is_inside_opaque_ = was_inside;
     return visited;
@@ -162,10 +175,21 @@ class ContentsFinder {
   }
 
   Status add_value(ValueId value, ValueEntry entry) {
+    entry.fingerprint = fingerprints_.of(value);
+    return add(contents_.values, std::move(entry));
+  }
+
+  Status add_container(const Container& container) {
+    ValueEntry entry = container_entry(tree_, container);
+    entry.fingerprint = fingerprints_.of_kind(container);
+    return add(contents_.containers, std::move(entry));
+  }
+
+  Status add(std::vector<ValueEntry>& entries, ValueEntry entry) {
     TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(ValueEntry)));
     entry.name = name_;
-    entry.fingerprint = fingerprints_.of(value);
-    contents_.values.push_back(std::move(entry));
+    entry.path = path_;
+    entries.push_back(std::move(entry));
     return Status::ok();
   }
 
@@ -184,6 +208,7 @@ class ContentsFinder {
   uint64_t depth_ = 0;
   bool is_inside_opaque_ = false;
   std::string name_;
+  uint64_t path_ = 0;
   std::unordered_map<std::string, uint64_t> name_counts_;
 };
 

@@ -14,6 +14,9 @@ namespace tintype {
 struct CheckpointContents {
   std::vector<TensorEntry> tensors;
   std::vector<ValueEntry> values;
+  // What these lie in: lists, tuples and dicts that are not empty, their members left out of type,
+  // text and fingerprint.
+  std::vector<ValueEntry> containers;
 };
 
 // corruption for a tensor whose geometry is impossible (beyond its storage, overflowing);

@@ -33,6 +33,7 @@ struct TensorEntry {
   bool requires_grad = false;
   bool is_conjugate = false;  // the stored bytes are the conjugate's
   bool is_negative = false;   // the stored bytes are negated
+  uint64_t path = 0;          // fingerprint of the keys that lead to it; see value_fingerprint.h
 
   uint64_t element_count() const;  // REQUIRES: as checked by find_tensors, it does not overflow
   // Not 1 for quint4x2 and quint2x4, whose element_bytes is 1.
@@ -49,6 +50,7 @@ struct ValueEntry {
   std::string text;  // as Python would show it, long texts cut; "…" in brackets for the opaque
   bool is_opaque = false;    // an object of a class that only Python can build
   uint64_t fingerprint = 0;  // over all of it, where the text is cut; see value_fingerprint.h
+  uint64_t path = 0;         // as a tensor's
 };
 
 }  // namespace tintype

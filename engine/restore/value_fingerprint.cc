@@ -35,6 +35,19 @@ uint64_t with_real(uint64_t hash, double value) {
 
 }  // namespace
 
+uint64_t ValueFingerprints::of_integer(int64_t value) {
+  const uint64_t hash = with_number(kStart, static_cast<uint64_t>(PickleKind::integer));
+  return with_number(hash, static_cast<uint64_t>(value));
+}
+
+uint64_t ValueFingerprints::of_text(std::string_view text) {
+  return with_text(with_number(kStart, static_cast<uint64_t>(PickleKind::text)), text);
+}
+
+uint64_t ValueFingerprints::of_path(uint64_t path, uint64_t key) {
+  return with_number(with_number(kStart, path), key);
+}
+
 uint64_t ValueFingerprints::of(ValueId value) {
   if (known_[value] != kUnknown) return known_[value];
   if (depth_ == kDepthMax) return kTooDeep;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "engine/restore/container.h"
@@ -20,6 +21,12 @@ class ValueFingerprints {
       : tree_(tree), known_(tree.value_count(), kUnknown) {}
 
   uint64_t of(ValueId value);
+  // As of() of such a value.
+  static uint64_t of_integer(int64_t value);
+  static uint64_t of_text(std::string_view text);
+  // Of keys that lead from the root to a value, one more than `path` has; 0 leads to the root.
+  // Unlike names, paths tell 1 from "1", and "a/b" from "a" and "b".
+  static uint64_t of_path(uint64_t path, uint64_t key);
   // Of its type, and the factory of a defaultdict or the like, without the members.
   uint64_t of_kind(const Container& container);
 

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "engine/restore/container.h"
 #include "io/archive/tensor_types.h"
 
 namespace tintype {
@@ -126,9 +125,7 @@ std::string container_text(const PickleTree& tree, const Container& container,
                            const std::string& members) {
   const std::string_view type = container.type;
   if (type == "list") return fmt::format("[{}]", members);
-  if (type == "tuple") {
-    return fmt::format("({}{})", members, container.members(tree).size() == 1 ? "," : "");
-  }
+  if (type == "tuple") return fmt::format("({})", members);
   if (type == "dict" || (type == "set" && !members.empty())) return fmt::format("{{{}}}", members);
   const std::string_view name = type.substr(type.rfind('.') + 1);
   const auto option = container.option.has_value() ? option_text(tree, *container.option) : "None";
@@ -147,7 +144,9 @@ std::optional<std::string> value_text_of(const PickleTree& tree, const Container
   if (!are_scalars(tree, members)) {
     return container.is_set() ? std::optional(container_text(tree, container, "…")) : std::nullopt;
   }
-  std::string text = container_text(tree, container, members_text(tree, members));
+  const bool is_single = container.type == "tuple" && members.size() == 1;
+  std::string text =
+      container_text(tree, container, members_text(tree, members) + (is_single ? "," : ""));
   if (members.size() > kShownItems) text += fmt::format(" ({} items)", members.size());
   return text;
 }
@@ -234,6 +233,13 @@ std::optional<ValueEntry> value_entry(const PickleTree& tree, ValueId value) {
     entry.type = is_dtype ? "torch.dtype" : "global";
     entry.is_opaque = !is_dtype;
   }
+  return entry;
+}
+
+ValueEntry container_entry(const PickleTree& tree, const Container& container) {
+  ValueEntry entry;
+  entry.type = container.type;
+  entry.text = container_text(tree, container, "…");
   return entry;
 }
 

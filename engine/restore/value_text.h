@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/restore/container.h"
 #include "engine/restore/tensor_entry.h"
 #include "io/archive/pickle_tree.h"
 
@@ -22,6 +23,9 @@ inline constexpr size_t kShownIntegerBytes = 64;
 // and tuples and lists of scalars; nullopt for what has parts to be named one by one, and for
 // objects. The name is left empty.
 std::optional<ValueEntry> value_entry(const PickleTree& tree, ValueId value);
+
+// Type and text, without the members.
+ValueEntry container_entry(const PickleTree& tree, const Container& container);
 
 // A dict's key as a part of a name: a text as it is, anything else as Python would show it.
 std::string key_text(const PickleTree& tree, ValueId key);

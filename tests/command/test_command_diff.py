@@ -246,6 +246,52 @@ def test_empty_containers_are_compared(paths: tuple[Path, Path]) -> None:
     assert run_command("diff", *paths).returncode == CORRUPT
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({1: torch.ones(2)}, {"1": torch.ones(2)}), ({None: 1}, {"None": 1}), ({1: 5}, {True: 5}),
+     ({1: {"a": 5}}, {"1": {"a": 5}}), ({"a/b": torch.ones(2)}, {"a": {"b": torch.ones(2)}})],
+)  # fmt: skip
+def test_keys_of_one_name_are_told_apart(paths: tuple[Path, Path], first: Any, second: Any) -> None:
+    save_both(paths, first, second)
+    report = run_json("diff", *paths, expect=CORRUPT)
+    differences = report["tensors"] + report["values"]
+    assert [one["second"] is None for one in differences] == [True, False]
+    assert [one["first"] is None for one in differences] == [False, True]
+    has_note = "1 names stand for other keys" in run_command("diff", *paths).stdout
+    assert has_note == (True not in second)
+
+
+def test_both_of_one_name_are_compared_whatever_their_order(paths: tuple[Path, Path]) -> None:
+    first, second = torch.zeros(2), torch.ones(2)
+    save_both(paths, {0: first, "0": second}, {"0": second, 0: first})
+    assert run_command("diff", *paths).returncode == OK
+
+
+def test_the_kind_of_a_container_is_compared(paths: tuple[Path, Path]) -> None:
+    items = [torch.zeros(2), torch.ones(2)]
+    counts = {"a": 1}
+    kinds: dict[str, Any] = {
+        "[…]": items, "(…)": tuple(items), "{…}": dict(enumerate(items)),
+        "Counter({…})": collections.Counter(counts), "deque([…])": collections.deque(items),
+        "defaultdict(<class 'list'>, {…})": collections.defaultdict(list, counts),
+        "defaultdict(<class 'int'>, {…})": collections.defaultdict(int, counts),
+    }  # fmt: skip
+    for text, value in kinds.items():
+        torch.save({"x": kinds["[…]"] if len(value) == 2 else counts}, paths[0])
+        torch.save({"x": value}, paths[1])
+        report = run_json("diff", *paths, expect=OK if text == "[…]" else CORRUPT)
+        assert report["tensors"] == []
+        assert [v["second"]["text"] for v in report["values"]] == [text] * (text != "[…]")
+    save_both(paths, items, tuple(items))
+    done = run_command("diff", *paths).stdout
+    assert done.splitlines()[0] == "~  (the file's only value)  […] became (…)"
+    assert "2 common tensors, 1 common values: 0 and 1 differ" in done
+    save_both(paths, {"x": {1, 2}}, {"x": frozenset({1, 2})})
+    assert run_command("diff", *paths).returncode == CORRUPT
+    save_both(paths, {"x": counts}, {"x": collections.OrderedDict(counts)})
+    assert run_command("diff", *paths).returncode == OK
+
+
 def test_damage_is_no_difference(paths: tuple[Path, Path]) -> None:
     save_both(paths, {"a": torch.ones(5000), "b": torch.ones(9)}, {"a": torch.ones(5000)})
     record = next(

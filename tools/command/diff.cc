@@ -1,5 +1,6 @@
 #include <cmath>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,7 @@ constexpr const char* kDescription =
     "  tintype diff -q a.pth b.pth && echo same\n"
     "  tintype diff --json a.pth b.pth | jq -r '.tensors[] | select(.max_abs > 0.1) | .name'\n"
     "\n"
-    "Compares what two checkpoints hold, by name: tensors by their elements, all else by its\n"
+    "Compares what two checkpoints hold, by its keys: tensors by their elements, all else by its\n"
     "value. Layout does not matter: devices, strides, shared storages, the form of the file. NaN\n"
     "equals NaN and 0.0 equals -0.0. Elements a and b agree where |a - b| is at most the larger "
     "of\n"
@@ -54,8 +55,25 @@ std::string_view name_of(Kind kind) {
   return "";
 }
 
-std::string name_text(const std::string& name) {
-  return name.empty() ? "(empty key)" : printable(name);
+template <typename Difference>
+std::string name_text(const Difference& one) {
+  if (!one.name.empty()) return printable(one.name);
+  const bool is_root = (one.first.has_value() ? one.first : one.second)->path == 0;
+  return is_root ? "(the file's only value)" : "(empty key)";
+}
+
+// Names of which each file has its own, by other keys.
+template <typename Difference>
+size_t count_lookalikes(const std::vector<Difference>& differences) {
+  std::set<std::string_view> removed;
+  for (const Difference& one : differences) {
+    if (!one.second.has_value()) removed.insert(one.name);
+  }
+  size_t count = 0;
+  for (const Difference& one : differences) {
+    if (!one.first.has_value()) count += removed.count(one.name);
+  }
+  return count;
 }
 
 std::string type_text(const TensorEntry& tensor) {
@@ -132,15 +150,22 @@ std::string summary_of(const ArchiveDiff& diff) {
 void print(Output& output, const ArchiveDiff& diff) {
   Table table({Align::left, Align::left, Align::left});
   for (const TensorDifference& one : diff.tensors) {
-    table.add({std::string(mark_of(one.first.has_value(), one.second.has_value())),
-               name_text(one.name), text_of(one)});
+    table.add({std::string(mark_of(one.first.has_value(), one.second.has_value())), name_text(one),
+               text_of(one)});
   }
   for (const ValueDifference& one : diff.values) {
-    table.add({std::string(mark_of(one.first.has_value(), one.second.has_value())),
-               name_text(one.name), text_of(one)});
+    table.add({std::string(mark_of(one.first.has_value(), one.second.has_value())), name_text(one),
+               text_of(one)});
   }
   output.print(table.text());
   output.print(summary_of(diff));
+  const size_t lookalikes = count_lookalikes(diff.tensors) + count_lookalikes(diff.values);
+  if (lookalikes != 0) {
+    output.print(
+        fmt::format("note: {} names stand for other keys in the other file, as 1 and '1', or "
+                    "'a/b' and 'b' in 'a'\n",
+                    grouped(lookalikes)));
+  }
   if (diff.quantized_count != 0) {
     output.print(fmt::format(
         "note: of {} quantized tensors the integers were compared, not scale and zero point\n",
