@@ -1,9 +1,7 @@
 #include "engine/diff/archive_diff.h"
 
-#include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "engine/diff/tensor_comparison.h"
@@ -15,28 +13,17 @@ using Kind = TensorDifference::Kind;
 
 bool is_meta(const TensorEntry& tensor) { return tensor.form == TensorEntry::Form::meta; }
 
-// As Archive shows floats; nothing for what is none.
-std::optional<double> real_of(const ValueEntry& value) {
-  if (value.type != "float") return std::nullopt;
-  double number = 0;
-  const char* end = value.text.data() + value.text.size();
-  const auto [stopped, error] = std::from_chars(value.text.data(), end, number);
-  return error == std::errc() && stopped == end ? std::optional(number) : std::nullopt;
-}
-
 enum class Agreement { equal, tolerated, none };
 
 Agreement agreement_of(const ValueEntry& first, const ValueEntry& second,
                        const Tolerance& tolerance) {
-  if (first.fingerprint == second.fingerprint) return Agreement::equal;
-  const auto a = real_of(first);
-  const auto b = real_of(second);
-  if (!a.has_value() || !b.has_value()) return Agreement::none;
-  if (*a == *b || (std::isnan(*a) && std::isnan(*b))) return Agreement::equal;
-  if (!std::isfinite(*a) || !std::isfinite(*b)) return Agreement::none;
-  const double limit =
-      std::max(tolerance.absolute, tolerance.relative * std::max(std::abs(*a), std::abs(*b)));
-  return std::abs(*a - *b) <= limit ? Agreement::tolerated : Agreement::none;
+  if (first.fingerprint != second.fingerprint) return Agreement::none;
+  if (first.numbers.size() != second.numbers.size()) return Agreement::none;
+  const ElementDifference numbers = compare_elements(
+      "complex128", sizeof(first.numbers[0]), std::as_bytes(std::span(first.numbers)), {},
+      std::as_bytes(std::span(second.numbers)), {}, tolerance);
+  if (numbers.differing_count != 0) return Agreement::none;
+  return numbers.max_absolute == 0 ? Agreement::equal : Agreement::tolerated;
 }
 
 // Entries of two files that the same keys lead to. Should the same keys lead to several, as those

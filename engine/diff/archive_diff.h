@@ -16,7 +16,7 @@
 namespace tintype {
 
 struct DiffOptions {
-  Tolerance tolerance;  // of tensors and of floats beside them
+  Tolerance tolerance;  // of tensors and of floats and complex numbers beside them
   ReadOptions reading;
   // Before each tensor that both have: its position among `count`.
   std::function<void(size_t position, size_t count, std::string_view name)> on_tensor;
@@ -49,7 +49,7 @@ struct ArchiveDiff {
   std::vector<ValueDifference> values;    // first containers whose kinds differ
   uint64_t common_tensor_count = 0;       // that both have
   uint64_t common_value_count = 0;        // and of containers those whose kinds differ
-  uint64_t tolerated_value_count = 0;     // of these: floats that are not equal, but agree
+  uint64_t tolerated_value_count = 0;     // of these: not equal, but their floats agree
   ElementDifference elements;             // over all tensors of the same dtype and shape
   // Of quantized tensors the integers are compared, not their scales.
   uint64_t quantized_count = 0;

@@ -175,7 +175,7 @@ class ContentsFinder {
   }
 
   Status add_value(ValueId value, ValueEntry entry) {
-    entry.fingerprint = fingerprints_.of(value);
+    entry.fingerprint = fingerprints_.of_all_but_numbers(value, entry.numbers);
     return add(contents_.values, std::move(entry));
   }
 
@@ -186,7 +186,8 @@ class ContentsFinder {
   }
 
   Status add(std::vector<ValueEntry>& entries, ValueEntry entry) {
-    TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(ValueEntry)));
+    const uint64_t numbers_bytes = entry.numbers.size() * sizeof(entry.numbers[0]);
+    TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(ValueEntry) + numbers_bytes));
     entry.name = name_;
     entry.path = path_;
     entries.push_back(std::move(entry));

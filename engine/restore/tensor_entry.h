@@ -1,6 +1,7 @@
 // One tensor of a checkpoint, and one value beside it: what a listing shows.
 #pragma once
 
+#include <complex>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -49,8 +50,10 @@ struct ValueEntry {
   std::string type;  // "int", "float", "str", "bool", "NoneType", "bytes", or a global's full name
   std::string text;  // as Python would show it, long texts cut; "…" in brackets for the opaque
   bool is_opaque = false;    // an object of a class that only Python can build
-  uint64_t fingerprint = 0;  // over all of it, where the text is cut; see value_fingerprint.h
-  uint64_t path = 0;         // as a tensor's
+  uint64_t fingerprint = 0;  // over all of it but `numbers`; see value_fingerprint.h
+  // The floats of a float, a complex, a list or a tuple, which may agree within a tolerance.
+  std::vector<std::complex<double>> numbers;
+  uint64_t path = 0;  // as a tensor's
 };
 
 }  // namespace tintype

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/restore/tensor_reader.h"
+#include "engine/restore/value_text.h"
 
 namespace tintype {
 namespace {
@@ -16,6 +17,8 @@ constexpr uint64_t kPrime = 0x00000100000001B3u;
 
 constexpr uint64_t kTensor = 2;   // any; 0 is "unknown"
 constexpr uint64_t kTooDeep = 3;  // the reader's limits end a walk long before
+constexpr uint64_t kReal = 4;     // any
+constexpr uint64_t kComplex = 5;  // any
 constexpr uint64_t kDepthMax = 2'000;
 
 uint64_t with_number(uint64_t hash, uint64_t number) {
@@ -58,6 +61,27 @@ uint64_t ValueFingerprints::of(ValueId value) {
   --depth_;
   known_[value] = hash == kUnknown ? ~kUnknown : hash;
   return known_[value];
+}
+
+uint64_t ValueFingerprints::of_all_but_numbers(ValueId value,
+                                               std::vector<std::complex<double>>& numbers) {
+  if (tree_.kind(value) == PickleKind::real) {
+    numbers.emplace_back(tree_.real(value));
+    return kReal;
+  }
+  if (const auto number = complex_of(tree_, value); number.has_value()) {
+    numbers.push_back(*number);
+    return kComplex;
+  }
+  const auto container = container_of(tree_, value);
+  if (!container.has_value() || !container->is_sequence()) return of(value);
+  const auto members = container->members(tree_);
+  if (!are_scalars(tree_, members)) return of(value);
+  uint64_t hash = of_kind(*container);
+  for (const ValueId member : members) {
+    hash = with_number(hash, of_all_but_numbers(member, numbers));
+  }
+  return with_number(hash, members.size());
 }
 
 uint64_t ValueFingerprints::with_parts(uint64_t hash, std::span<const ValueId> parts) {

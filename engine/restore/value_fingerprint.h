@@ -1,6 +1,7 @@
 // Tells values of two pickles apart, whatever their size.
 #pragma once
 
+#include <complex>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ class ValueFingerprints {
       : tree_(tree), known_(tree.value_count(), kUnknown) {}
 
   uint64_t of(ValueId value);
+  // Of all but the floats of a float, a complex, or a list or tuple of scalars: they are appended
+  // to `numbers` in their order. Not remembered.
+  uint64_t of_all_but_numbers(ValueId value, std::vector<std::complex<double>>& numbers);
   // As of() of such a value.
   static uint64_t of_integer(int64_t value);
   static uint64_t of_text(std::string_view text);

@@ -292,6 +292,47 @@ def test_the_kind_of_a_container_is_compared(paths: tuple[Path, Path]) -> None:
     assert run_command("diff", *paths).returncode == OK
 
 
+CLOSE = {
+    "float": (0.9, 0.9001), "tuple": ((0.9, 1, 0.999), (0.9001, 1, 0.999)),
+    "list": ([*range(20), 1.0], [*range(20), 1.0001]), "nested": ([[1.0, "x"]], [[1.0001, "x"]]),
+    "complex": (1 + 1e-9j, 1 + 2e-9j), "infinite": ([math.inf, 1.0], [math.inf, 1.0001]),
+    "nan": ([math.nan, 1.0], [math.nan, 1.0001]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_floats_in_sequences_are_tolerated(paths: tuple[Path, Path], name: str) -> None:
+    first, second = CLOSE[name]
+    save_both(paths, {"x": first}, {"x": second})
+    assert run_command("diff", *paths).returncode == CORRUPT
+    assert run_json("diff", "--rtol", "1e-3", *paths)["tolerated_values"] == 1
+    assert run_command("diff", "--rtol", "1e-12", *paths).returncode == CORRUPT
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((1.0, 2), (1.0, 3)), ((1.0, 2.0), (1.0,)), ((1.0, 2), (2, 1.0)), ((1.0,), [1.0]),
+     ({1.0}, {1.0001}), (1.0, 1), (1.0, 1 + 0j), ([math.inf], [-math.inf]),
+     ((0.5, "a"), (0.5, "b"))],
+)  # fmt: skip
+def test_what_no_tolerance_covers_differs(
+    paths: tuple[Path, Path], first: Any, second: Any
+) -> None:
+    save_both(paths, {"x": first}, {"x": second})
+    assert run_command("diff", "--rtol", "0.5", *paths).returncode == CORRUPT
+
+
+def test_zeros_and_nan_in_sequences_are_equal(paths: tuple[Path, Path]) -> None:
+    save_both(paths, {"x": (0.0, math.nan)}, {"x": (-0.0, -math.nan)})
+    assert run_command("diff", *paths).stdout.startswith("equal: ")
+
+
+def test_a_distance_over_the_largest_float_is_told_of_values(paths: tuple[Path, Path]) -> None:
+    save_both(paths, {"x": 1.7e308}, {"x": -1.7e308})
+    assert run_command("diff", "--rtol", "1.99", *paths).returncode == CORRUPT
+    assert run_command("diff", "--rtol", "2", *paths).returncode == OK
+
+
 def test_damage_is_no_difference(paths: tuple[Path, Path]) -> None:
     save_both(paths, {"a": torch.ones(5000), "b": torch.ones(9)}, {"a": torch.ones(5000)})
     record = next(
