@@ -115,9 +115,9 @@ Result<ByteVector> Archive::read_tensor(const TensorEntry& tensor) const {
   }
   if (tensor.size_bytes > tensor.storage_bytes &&
       tensor.size_bytes > limits_.expanded_tensor_bytes) {
-    return Status::unsupported(
-        fmt::format("'{}': tensor '{}' repeats {} bytes to {}, over the limit", path(), tensor.name,
-                    tensor.storage_bytes, tensor.size_bytes));
+    return Status::unsupported(fmt::format(
+        "'{}': tensor '{}' repeats {} bytes to {}, over the limit of {}", path(), tensor.name,
+        tensor.storage_bytes, tensor.size_bytes, limits_.expanded_tensor_bytes));
   }
   if (tensor.elements_per_byte() > 1 && !tensor.is_contiguous()) {
     return Status::unsupported(fmt::format("'{}': tensor '{}' of {} shares bytes with others",

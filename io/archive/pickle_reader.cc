@@ -16,7 +16,10 @@ Status refuse_opcode(uint8_t opcode) {
   constexpr std::string_view kKnown = "IFLSVPgpdio\x82\x83\x84\x97\x98";
   if (kKnown.find(static_cast<char>(opcode)) != std::string_view::npos) {
     return Status::unsupported(
-        fmt::format("the pickle uses opcode {:#04x}, which torch.save never writes", opcode),
+        fmt::format(
+            "the pickle uses opcode {:#04x}, which is not read: it belongs to protocol 0 or "
+            "1, to copyreg's extension codes or to out-of-band buffers",
+            opcode),
         "save it again with pickle protocol 2");
   }
   return Status::corruption(fmt::format("the pickle is damaged: {:#04x} is no opcode", opcode));

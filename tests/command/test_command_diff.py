@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from program import CORRUPT, IO_ERROR, OK, USAGE, flip_bit, run_command, run_json
+from program import CORRUPT, IO_ERROR, OK, UNSUPPORTED, USAGE, flip_bit, run_command, run_json
 
 FLOATS = [
     torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz,
@@ -331,6 +331,13 @@ def test_a_distance_over_the_largest_float_is_told_of_values(paths: tuple[Path, 
     save_both(paths, {"x": 1.7e308}, {"x": -1.7e308})
     assert run_command("diff", "--rtol", "1.99", *paths).returncode == CORRUPT
     assert run_command("diff", "--rtol", "2", *paths).returncode == OK
+
+
+def test_a_tensor_that_is_expanded_without_end_is_over_a_limit(paths: tuple[Path, Path]) -> None:
+    save_both(paths, {"w": torch.zeros(1).expand(1 << 34)}, {"w": torch.ones(1).expand(1 << 34)})
+    done = run_command("diff", *paths)
+    assert done.returncode == UNSUPPORTED and done.stdout == ""
+    assert "'w' repeats 4 bytes to 68719476736, over the limit of 1073741824" in done.stderr
 
 
 def test_damage_is_no_difference(paths: tuple[Path, Path]) -> None:

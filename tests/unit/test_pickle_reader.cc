@@ -184,6 +184,8 @@ TEST(PickleReader, opcodes_outside_the_allow_list_are_unsupported) {
     EXPECT_THAT(read("\x80\x02"s + opcode + "\n."),
                 IsStatus(StatusCode::unsupported, HasSubstr("protocol 2")));
   }
+  EXPECT_THAT(read("I1\n."), IsStatus(StatusCode::unsupported,
+                                      HasSubstr("0x49, which is not read: it belongs to")));
   EXPECT_THAT(read("\x80\x06N."s), IsStatus(StatusCode::unsupported, HasSubstr("newer")));
 }
 
