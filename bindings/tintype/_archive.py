@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Literal, cast
 import torch
 
 from tintype import _tintype
-from tintype._errors import UnsupportedError, make_error
+from tintype._errors import UnsupportedError, make_error, printable
 from tintype._image import native_path, native_source
 from tintype._target import PathLike
 
@@ -219,7 +219,7 @@ class VerifyReport:
 
     def __str__(self) -> str:
         sound = f"{self.path}: ok, {self.record_count} records, {self.checked_bytes} bytes"
-        return "; ".join(filter(None, (self.summary or sound, self.remedy, *self.notes)))
+        return printable("; ".join(filter(None, (self.summary or sound, self.remedy, *self.notes))))
 
 
 def verify(path: PathLike | BinaryIO) -> VerifyReport:

@@ -19,8 +19,22 @@ __all__ = [
 ]
 
 
+# Control characters, line breaks, and marks that turn the direction of writing.
+_UNPRINTABLE = (
+    *(*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F),
+    *(*range(0x2028, 0x202F), *range(0x2066, 0x206A)),
+)
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in _UNPRINTABLE}
+
+
+def printable(text: str) -> str:
+    """With escapes for what a name in a hostile file could steer a terminal by."""
+    return text.translate(_ESCAPES)
+
+
 class TintypeError(Exception):
-    """Base of every error of this package; its text is ``message``, then ``remedy``.
+    """Base of every error of this package; its text is ``message``, then ``remedy``, with escapes
+    for control characters.
 
     ``remedy`` says what to do; empty where nothing is known. ``snapshot`` is set on an error of an
     earlier save that a later save call raises: it is the later call's own snapshot, which was
@@ -36,7 +50,7 @@ class TintypeError(Exception):
         return super().__str__()
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, (self.message, self.remedy)))
+        return printable("; ".join(filter(None, (self.message, self.remedy))))
 
 
 class CorruptCheckpointError(TintypeError):
@@ -134,7 +148,7 @@ def make_error(
         return _io_error(base, error_number, message, path or None, remedy)
     cls = _PLAIN_CLASSES.get(code, TintypeError)
     if not issubclass(cls, TintypeError):
-        return cls("; ".join(filter(None, (message, remedy))))
+        return cls(printable("; ".join(filter(None, (message, remedy)))))
     error = cls(message)
     error.remedy = remedy
     return error

@@ -50,16 +50,20 @@ bool expand_zip64(ByteView extra, std::span<uint64_t* const> fields) {
   return true;
 }
 
-// Empty if the name is one that a checkpoint may have; else what is wrong with it.
+// Empty if the name is one that a checkpoint may have; else what is wrong with it. The root is
+// named after the file that torch wrote, so it may hold control characters, or be ".."; nobody
+// takes it for a place on a disk.
 std::string_view fault_of_name(std::string_view name) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
   if (name.empty()) return "it has no name";
   if (name.front() == '/') return "its name is an absolute path";
-  if (std::any_of(name.begin(), name.end(), is_control)) return "its name has control characters";
+  if (name.find('\0') != std::string_view::npos) return "its name has a NUL character";
   if (name.find('\\') != std::string_view::npos) return "its name has a backslash";
-  for (size_t begin = 0; begin <= name.size();) {
-    const size_t end = std::min(name.find('/', begin), name.size());
-    if (name.substr(begin, end - begin) == "..") return "its name leads out of the archive ('..')";
+  const std::string_view rest = name.substr(std::min(name.find('/'), name.size()));
+  if (std::any_of(rest.begin(), rest.end(), is_control)) return "its name has control characters";
+  for (size_t begin = 0; begin <= rest.size();) {
+    const size_t end = std::min(rest.find('/', begin), rest.size());
+    if (rest.substr(begin, end - begin) == "..") return "its name leads out of the archive ('..')";
     begin = end + 1;
   }
   return {};

@@ -6,7 +6,7 @@ Each case and the tests that show it; those without a module are here. ``load`` 
 ======================================= ==========================================================
 repeated objects, views, storages       sharing_survives; load: what_was_saved_is_loaded
 paths, file objects, gzip, offsets      load: file_objects_are_read_from_their_position
-non-ASCII names                         names_outside_of_ascii
+non-ASCII names, control characters     names_outside_of_ascii, names_of_control_characters_…
 payloads that look like zip structure   payloads_that_begin_like_a_zip_structure; load: a_zip_of_…
 archives without a pickle               records_without_a_pickle_are_refused
 2 and 4 GiB, 64-bit headers             sizes_around_4_gib (…_are_checked under TINTYPE_FULL)
@@ -87,6 +87,36 @@ def test_names_outside_of_ascii(tmp_path: Path) -> None:
     for mmap in (False, True):
         assert equal(tintype.load(path, mmap=mmap), training_state())
     assert tintype.verify(str(path)).path == str(path)
+
+
+# torch names the root of the archive after the file: of the last one it is "..".
+STRANGE_NAMES = ["a\tb.pth", "a\nb.pth", "\x01", "a\x7f.pth", "\x1b[31mred.pth", "...pth"]
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES, ids=ascii)
+def test_names_of_control_characters_and_dots_are_roots_as_well(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    state = {"a": torch.arange(4)}
+    for writer in (torch, tintype):
+        writer.save(state, path)
+        for mmap in (False, True):
+            assert equal(tintype.load(path, mmap=mmap), state)
+        assert equal(tintype.inspect(path).read("a"), state["a"])
+        report = tintype.verify(path)
+        assert report.ok and str(report).isprintable()
+
+
+def test_names_in_texts_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[31mred\n.pth"
+    content = torch_zip(records_of(torch_bytes(1)), root="\x1b[2J\x9b\u202e")
+    hostile = content.replace(b"/version", b"/../sion")
+    for damaged, shown in [(content[:-30], ""), (hostile, r"\x1b[2J\x9b\u202e/../sion")]:
+        path.write_bytes(damaged)
+        with pytest.raises(tintype.CorruptCheckpointError) as caught:
+            tintype.load(path)
+        for text in (str(caught.value), str(tintype.verify(path))):
+            assert r"\x1b[31mred\n.pth" in text and shown in text
+            assert text.isprintable()
 
 
 @pytest.mark.parametrize("signature", [b"PK\x07\x08", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"])

@@ -187,6 +187,29 @@ TEST(ZipReader, hostile_names_are_corruption) {
   }
 }
 
+// `root` in place of "archive", everywhere.
+ByteVector with_root(std::string_view root) {
+  ByteVector bytes = archive_of(kRecords);
+  TINTYPE_CHECK(root.size() == std::string_view("archive").size());
+  for (size_t at = 0; (at = as_text(bytes).find("archive/", at)) != std::string_view::npos; ++at) {
+    std::memcpy(bytes.data() + at, root.data(), root.size());
+  }
+  return bytes;
+}
+
+TEST(ZipReader, a_root_is_whatever_torch_names_it_after_its_file) {
+  using namespace std::string_view_literals;
+  for (const std::string_view root : {"new\nrow"sv, "\x1b[31mab"sv, "a\tb\x7f   "sv, "......."sv}) {
+    const auto index = index_of(with_root(root));
+    ASSERT_OK(index);
+    EXPECT_EQ(index->root, root);
+    EXPECT_NE(index->find("data.pkl"), nullptr);
+  }
+  for (const std::string_view root : {"/bin/ls"sv, "win\\dow"sv, "nul\0nul"sv, "any/../"sv}) {
+    EXPECT_THAT(index_of(with_root(root)), IsStatus(StatusCode::corruption, HasSubstr("its name")));
+  }
+}
+
 TEST(ZipReader, end_records_that_contradict_each_other_are_corruption) {
   const ByteVector sound = archive_of(kRecords);
   const size_t end = sound.size() - 22;
