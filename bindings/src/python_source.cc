@@ -19,12 +19,24 @@ std::string describe(const nb::object& file) {
   return std::string("<") + nb::type_name(file.type()).c_str() + ">";
 }
 
+// What a method of the file object gave, as a place or a number of bytes.
+uint64_t as_count(const nb::object& file, const char* method, const nb::object& given) {
+  uint64_t count = 0;
+  if (!nb::try_cast(given, count)) {
+    nb::raise_type_error("%s() of a %s gave %s, where a number is wanted", method,
+                         nb::inst_name(file).c_str(), nb::repr(given).c_str());
+  }
+  return count;
+}
+
+uint64_t tell(const nb::object& file) { return as_count(file, "tell", file.attr("tell")()); }
+
 }  // namespace
 
 PythonSource::PythonSource(nb::object file) : file_(std::move(file)), name_(describe(file_)) {
-  base_ = nb::cast<uint64_t>(file_.attr("tell")());
+  base_ = tell(file_);
   file_.attr("seek")(0, 2);  // some return nothing
-  const auto end = nb::cast<uint64_t>(file_.attr("tell")());
+  const uint64_t end = tell(file_);
   has_readinto_ = nb::hasattr(file_, "readinto");
   size_bytes_ = end > base_ ? end - base_ : 0;
 }
@@ -54,11 +66,16 @@ size_t PythonSource::read_into(MutableBytes target) const {
       reinterpret_cast<char*>(target.data()), static_cast<Py_ssize_t>(target.size()), PyBUF_WRITE));
   const nb::object count = file_.attr("readinto")(view);
   view.attr("release")();  // the file object must not keep what is ours
-  return count.is_none() ? 0 : nb::cast<size_t>(count);
+  return as_count(file_, "readinto", count);
 }
 
 size_t PythonSource::read_copied(MutableBytes target) const {
-  const auto piece = nb::cast<nb::bytes>(file_.attr("read")(std::min(target.size(), kPieceBytes)));
+  const nb::object given = file_.attr("read")(std::min(target.size(), kPieceBytes));
+  if (!nb::isinstance<nb::bytes>(given)) {
+    nb::raise_type_error("read() of a %s gave %s, where bytes are wanted: open it in binary mode",
+                         nb::inst_name(file_).c_str(), nb::inst_name(given).c_str());
+  }
+  const auto piece = nb::borrow<nb::bytes>(given);
   if (piece.size() <= target.size()) std::memcpy(target.data(), piece.data(), piece.size());
   return piece.size();
 }

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
     """What the native side opens: a path as bytes, or a file object, which must seek.
 
-    Raises UnsupportedError for a stream, TypeError for what is neither path nor file object.
+    Raises UnsupportedError for a stream or a file that cannot be read, TypeError for a file opened
+    as text and for what is neither path nor file object.
     """
     if isinstance(f, (str, os.PathLike)):
         return native_path(f)
@@ -27,6 +28,8 @@ def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
         raise TypeError(
             f"give a path (str or os.PathLike) or a binary file object, not {_kind_of(f)}{hint}"
         )
+    if isinstance(f, io.TextIOBase):
+        raise TypeError(f"a {_kind_of(f)} gives text: open the file in binary mode, by 'rb'")
     for method in ("seek", "tell"):
         if not hasattr(f, method):
             raise UnsupportedError(
@@ -37,6 +40,8 @@ def native_source(f: PathLike | BinaryIO) -> bytes | BinaryIO:
         raise UnsupportedError(
             f"a {type(f).__name__} cannot seek: read it whole into an io.BytesIO first"
         )
+    if hasattr(f, "readable") and not f.readable():
+        raise UnsupportedError(f"a {type(f).__name__} opened to write only: open the file by 'rb'")
     return f
 
 

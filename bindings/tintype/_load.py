@@ -52,9 +52,9 @@ def load(
 
     Raises:
         CorruptCheckpointError: damaged, cut off or no checkpoint; names record and tensors.
-        UnsupportedError: legacy (not zip), TorchScript or other formats, streams that cannot seek,
-            ``mmap`` of a compressed file, ``keys`` that cannot be loaded alone, and (also a
-            ``pickle.UnpicklingError``) pickles that need ``weights_only=False``.
+        UnsupportedError: legacy (not zip), TorchScript or other formats, a file object that cannot
+            seek or read, ``mmap`` of a compressed file, ``keys`` that cannot be loaded alone, and
+            (also a ``pickle.UnpicklingError``) pickles that need ``weights_only=False``.
         TintypeIOError: the system's errors, also ``FileNotFoundError`` and the like.
         KeyError: ``keys`` names nothing in the file.
     """

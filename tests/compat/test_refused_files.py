@@ -103,6 +103,46 @@ def test_what_takes_only_paths_says_so_of_a_file_object(call: Any) -> None:
         call(io.BytesIO(torch_bytes(1)))
 
 
+class Stream:
+    """A file object whose read() gives ``answer``."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+        self._file = io.BytesIO(bytes(100))
+        self.seek, self.tell = self._file.seek, self._file.tell
+
+    def read(self, size: int = -1) -> object:
+        return self._answer
+
+
+class Lost(io.BytesIO):
+    def readinto(self, buffer: Any) -> Any:
+        return None
+
+
+@pytest.mark.parametrize("call", [tintype.load, tintype.verify])
+def test_file_objects_that_give_no_bytes_are_type_errors(tmp_path: Path, call: Any) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("x" * 200)
+    with path.open() as text, pytest.raises(TypeError, match="TextIOWrapper gives text.*by 'rb'"):
+        call(text)
+    with pytest.raises(TypeError, match="a StringIO gives text: open the file in binary mode"):
+        call(io.StringIO("x" * 200))
+    for answer, kind in [(None, "NoneType"), ("x" * 99, "str"), (bytearray(99), "bytearray")]:
+        with pytest.raises(TypeError, match=f"Stream gave {kind}, .*: open it in binary mode"):
+            call(Stream(answer))
+    with pytest.raises(TypeError, match=r"readinto\(\) of a \S*Lost gave None, where a number"):
+        call(Lost(bytes(100)))
+
+
+@pytest.mark.parametrize("call", [tintype.load, tintype.verify])
+def test_a_file_opened_to_write_only_is_said_to_be_so(tmp_path: Path, call: Any) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(torch_bytes(1))
+    with path.open("ab") as file, pytest.raises(tintype.UnsupportedError, match="write only.*'rb'"):
+        call(file)
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return os.system, (f"touch {os.environ['TINTYPE_TEST_MARK']}",)
