@@ -24,6 +24,7 @@ class PythonSource final : public ByteSource {
   uint64_t size_bytes() const override { return size_bytes_; }
   Status read_at(MutableBytes target, uint64_t offset) const override;
   const std::string& name() const override { return name_; }
+  uint64_t skipped_bytes() const override { return base_; }
   bool is_serial() const override { return true; }
 
  private:

@@ -137,6 +137,7 @@ class WholeDecoder {
 
 Result<Image> image_of(std::unique_ptr<ByteSource> file, const ReadLimits& limits,
                        const std::function<bool()>& is_interrupted) {
+  TINTYPE_RETURN_IF_ERROR(check_not_at_end(*file));
   TINTYPE_RETURN_IF_ERROR(check_not_cut_short(*file));
   TINTYPE_ASSIGN_OR_RETURN(const FileForm form, detect_form(*file));
   Image image{.source = nullptr, .form = form, .file_bytes = file->size_bytes()};

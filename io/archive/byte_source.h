@@ -28,6 +28,8 @@ class ByteSource {
   // The end of the block that holds this byte, for sources that make whole blocks at a time: who
   // reads much does best to cut it there. 0 where it is all the same.
   virtual uint64_t block_end(uint64_t) const { return 0; }
+  // What stands in the file before the source's first byte, of a file object at another place.
+  virtual uint64_t skipped_bytes() const { return 0; }
   // True where reads by several threads gain nothing or are not allowed, and jumping back is dear.
   virtual bool is_serial() const { return false; }
 };

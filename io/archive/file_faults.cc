@@ -11,6 +11,15 @@ Status damaged_file(std::string_view name, std::string_view what) {
   return Status::corruption(fmt::format("'{}' {}", name, what)).with_path(std::string(name));
 }
 
+Status check_not_at_end(const ByteSource& source) {
+  if (source.size_bytes() != 0 || source.skipped_bytes() == 0) return Status::ok();
+  return damaged_file(source.name(),
+                      fmt::format("stands at byte {}, and nothing follows: a file object is read "
+                                  "from its position on",
+                                  source.skipped_bytes()))
+      .with_remedy("call its seek(0) first");
+}
+
 Status check_not_cut_short(const ByteSource& source) {
   const FileForm named = form_of_name(source.name());
   if (named == FileForm::plain || source.size_bytes() >= kPlanesMagic.size()) return Status::ok();

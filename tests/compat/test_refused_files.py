@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,25 @@ def test_a_file_opened_to_write_only_is_said_to_be_so(tmp_path: Path, call: Any)
     path.write_bytes(torch_bytes(1))
     with path.open("ab") as file, pytest.raises(tintype.UnsupportedError, match="write only.*'rb'"):
         call(file)
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.pth.ttz"])
+def test_a_file_object_at_its_end_is_said_to_stand_there(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    tintype.save({"a": torch.ones(2)}, path)
+    text = (
+        rf"stands at byte {path.stat().st_size}, and nothing follows.*; call its seek\(0\) first$"
+    )
+    with path.open("ab+") as file:
+        with pytest.raises(tintype.CorruptCheckpointError, match=text):
+            tintype.load(file)
+        file.seek(0, os.SEEK_END)
+        report = tintype.verify(file)
+        assert not report.ok and re.search(text, str(report))
+        file.seek(0)
+        assert equal(tintype.load(file), {"a": torch.ones(2)})
+    with pytest.raises(tintype.CorruptCheckpointError, match="<BytesIO>' is empty"):
+        tintype.load(io.BytesIO())
 
 
 class Evil:
