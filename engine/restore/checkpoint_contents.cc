@@ -23,6 +23,25 @@ constexpr size_t kMaxNameBytes = 16u << 10;
 constexpr uint64_t kFoundBytesPerByte = 64;
 constexpr uint64_t kFreeFoundBytes = 16u << 20;
 
+// Further tensors of a name ("a/b" of two dicts) become "a/b~2", "a/b~3" and so on, without what is
+// itself a name in the pickle.
+void name_apart(std::vector<TensorEntry>& tensors) {
+  std::unordered_map<std::string_view, uint64_t>
+      counts;  // views of the first tensor's of each name
+  std::vector<TensorEntry*> repeated;
+  for (TensorEntry& tensor : tensors) {
+    if (!counts.try_emplace(tensor.name, 1).second) repeated.push_back(&tensor);
+  }
+  for (TensorEntry* tensor : repeated) {
+    uint64_t& count = counts.find(tensor->name)->second;
+    std::string name;
+    do {
+      name = fmt::format("{}~{}", tensor->name, ++count);
+    } while (counts.contains(name));
+    tensor->name = std::move(name);
+  }
+}
+
 class ContentsFinder {
  public:
   ContentsFinder(const PickleTree& tree, const ReadLimits& limits)
@@ -36,6 +55,7 @@ class ContentsFinder {
 
   Result<CheckpointContents> run() {
     TINTYPE_RETURN_IF_ERROR(visit(tree_.root()));
+    name_apart(contents_.tensors);
     return std::move(contents_);
   }
 
@@ -79,7 +99,7 @@ class ContentsFinder {
     if (!found.is_ok()) return found.status().with_context(fmt::format("'{}'", name_));
     if (found->has_value()) {
       TINTYPE_RETURN_IF_ERROR(take_bytes(sizeof(TensorEntry)));
-      (*found)->tensor.name = unique_name();
+      (*found)->tensor.name = name_;
       (*found)->tensor.path = path_;
       contents_.tensors.push_back(std::move((*found)->tensor));
       return (*found)->attributes.has_value() ? visit(*(*found)->attributes) : Status::ok();
@@ -194,11 +214,6 @@ class ContentsFinder {
     return Status::ok();
   }
 
-  std::string unique_name() {
-    const uint64_t count = ++name_counts_[name_];
-    return count == 1 ? name_ : fmt::format("{}~{}", name_, count);
-  }
-
   const PickleTree& tree_;
   const ReadLimits& limits_;
   CheckpointContents contents_;
@@ -210,7 +225,6 @@ class ContentsFinder {
   bool is_inside_opaque_ = false;
   std::string name_;
   uint64_t path_ = 0;
-  std::unordered_map<std::string, uint64_t> name_counts_;
 };
 
 }  // namespace

@@ -110,6 +110,11 @@ def test_tensors_of_one_name_are_told_apart(tmp_path: Path) -> None:
     archive = tintype.inspect(tmp_path / "x.pth")
     assert list(archive.tensors) == ["0", "0~2"]
     assert archive.read("0~2").item() == 1
+    a, b, c, d = torch.arange(4.0).split(1)
+    torch.save({"a/b": a, "a": {"b": b, "b~3": c}, "a/b~2": d}, tmp_path / "x.pth")
+    archive = tintype.inspect(tmp_path / "x.pth")  # what is made up is none of the real ones
+    numbers = {name: archive.read(name).item() for name in archive.tensors}
+    assert numbers == {"a/b": 0, "a/b~4": 1, "a/b~3": 2, "a/b~2": 3}
 
 
 def test_recursive_structures_are_inspected(tmp_path: Path) -> None:
