@@ -178,8 +178,12 @@ class TensorReader {
     }
     last /= tensor.elements_per_byte();
     if (overflows || last >= tensor.storage_bytes / tensor.element_bytes) {
+      // torch.save takes tensors whose storage was freed by resize_(0).
       return impossible(fmt::format("it reaches beyond its storage '{}' of {} bytes",
-                                    tensor.storage_key, tensor.storage_bytes));
+                                    tensor.storage_key, tensor.storage_bytes))
+          .with_remedy(
+              "it was saved with a storage too small for it, or is damaged: save it again "
+              "with all of its storage, or load an older checkpoint");
     }
     return Status::ok();
   }

@@ -299,6 +299,21 @@ def test_tensors_beyond_their_storage_are_refused(
     assert not tintype.verify(path).ok
 
 
+def test_a_tensor_saved_without_its_storage_is_not_told_to_be_copied_again(tmp_path: Path) -> None:
+    tensor = torch.ones(4)
+    tensor.untyped_storage().resize_(0)
+    tintype.save({"a": tensor}, tmp_path / "x.pth")
+    assert (tmp_path / "x.pth").read_bytes() == torch_bytes({"a": tensor})
+    remedy = "saved with a storage too small for it, or is damaged: save it again"
+    for call in (tintype.load, tintype.inspect):
+        with pytest.raises(
+            tintype.CorruptCheckpointError, match="beyond its storage '0' of 0"
+        ) as e:
+            call(tmp_path / "x.pth")
+        assert remedy in e.value.remedy and "copy" not in str(e.value)
+    assert remedy in tintype.verify(tmp_path / "x.pth").remedy
+
+
 def test_a_huge_storage_takes_no_memory_until_its_record_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     records = records_of(torch_bytes(torch.ones(4)))
