@@ -19,6 +19,7 @@ from dtype_objects import NATIVE_DTYPES, QUANTIZED_DTYPES, UNSAVEABLE
 from objects import FALLBACK, NATIVE
 from odd_objects import ODD
 from random_objects import RandomObjects
+from reading_support import records_of
 from tintype._capture import StorageTable, capture, capture_by_pickler
 from training_objects import TRAINING
 
@@ -139,9 +140,11 @@ def test_one_memory_as_two_dtypes_is_refused_as_torch_refuses_it() -> None:
 
 def test_a_storage_of_odd_size_loads_where_torchs_own_does_not() -> None:
     odd = torch.arange(10, dtype=torch.uint8)[:8].view(torch.int32)
+    theirs, ours = saved_by(torch.save, odd), saved_by(tintype.save, odd)
     with pytest.raises(RuntimeError):
-        torch.load(io.BytesIO(saved_by(torch.save, odd)))
-    assert torch.load(io.BytesIO(saved_by(tintype.save, odd))).equal(odd)
+        torch.load(io.BytesIO(theirs))
+    assert torch.load(io.BytesIO(ours)).equal(odd)
+    assert (len(records_of(theirs)["data/0"]), len(records_of(ours)["data/0"])) == (10, 8)
 
 
 @pytest.mark.parametrize("dtype", UNSAVEABLE, ids=str)
