@@ -234,7 +234,11 @@ Status PickleBuilder::call() {
   const auto callee = pop();
   if (!arguments.has_value() || !callee.has_value()) return unbalanced();
   if (tree_.kind(*arguments) != PickleKind::tuple) return broken("arguments are no tuple");
-  if (const auto value = value_of_call(*callee, *arguments); value.has_value()) return push(*value);
+  TINTYPE_ASSIGN_OR_RETURN(const auto value, value_of_call(*callee, *arguments));
+  if (value.has_value()) {
+    stack_.push_back(*value);
+    return Status::ok();
+  }
   Node node;
   node.kind = PickleKind::call;
   node.scalar.pair[0] = *callee;

@@ -3,12 +3,13 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -81,10 +82,11 @@ class PickleBuilder {
   Status append_items(ValueId container, std::span<const ValueId> values);
   Status extend(std::span<const ValueId> values, PickleKind exact_kind);
   // The value that the call makes, where later protocols have an opcode for it.
-  std::optional<Node> value_of_call(ValueId callee, ValueId arguments);
-  std::optional<Node> set_of_list(PickleKind kind, std::span<const ValueId> arguments);
-  std::optional<Node> bytes_of(PickleKind kind, std::span<const ValueId> arguments);
-  std::optional<std::string_view> latin1_of(ValueId text);
+  Result<std::optional<ValueId>> value_of_call(ValueId callee, ValueId arguments);
+  std::optional<PickleKind> kind_of_call(std::string_view callee,
+                                         std::span<const ValueId> arguments) const;
+  std::optional<Node> bytes_of(PickleKind kind, ValueId argument);
+  std::optional<Node> set_of(PickleKind kind, ValueId list);
 
   // What lies above the last mark.
   size_t available() const { return stack_.size() - (marks_.empty() ? 0 : marks_.back()); }
@@ -101,10 +103,9 @@ class PickleBuilder {
   std::vector<ValueId> memo_;
   uint64_t memoize_count_ = 0;
   std::unordered_map<std::string, ValueId> globals_;
-  // What calls made values of. A pickle may use one text or list for many calls: it is decoded once
-  // and becomes one set, so that what is made stays as small as the pickle.
-  std::unordered_map<ValueId, std::optional<std::string_view>> latin1_;
-  std::unordered_set<ValueId> lists_of_sets_;
+  // What calls made, by their argument. A pickle may use one text or list for many calls: they give
+  // one value, so that what is made, and walking it, stays as small as the pickle.
+  std::map<std::pair<ValueId, PickleKind>, ValueId> made_;
   std::optional<ValueId> none_, empty_tuple_;
   std::array<std::optional<ValueId>, 2> booleans_;
   std::array<std::optional<ValueId>, 256> small_integers_;

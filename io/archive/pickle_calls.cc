@@ -22,59 +22,69 @@ std::optional<std::string> latin1_bytes(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::string_view> PickleBuilder::latin1_of(ValueId text) {
-  const auto [found, is_new] = latin1_.try_emplace(text);
+std::optional<PickleBuilder::Node> PickleBuilder::bytes_of(PickleKind kind, ValueId argument) {
+  std::string_view bytes = tree_.text(argument);
+  if (tree_.is_text(argument)) {
+    auto decoded = latin1_bytes(bytes);
+    if (!decoded.has_value()) return std::nullopt;
+    bytes = tree_.strings_.emplace_back(std::move(*decoded));
+  }
+  Node node;
+  node.kind = kind;
+  node.scalar.characters = bytes.data();
+  node.length = static_cast<uint32_t>(bytes.size());
+  return node;
+}
+
+std::optional<PickleBuilder::Node> PickleBuilder::set_of(PickleKind kind, ValueId list) {
+  Node node;
+  node.kind = kind;
+  node.items = tree_.nodes_[list].items;
+  node.depth = tree_.nodes_[list].depth;
+  return node;
+}
+
+// bytes have an opcode from protocol 3 on, sets from 4 on, bytearrays from 5 on.
+std::optional<PickleKind> PickleBuilder::kind_of_call(std::string_view callee,
+                                                      std::span<const ValueId> arguments) const {
+  const bool is_decoded =
+      arguments.size() == 2 && tree_.is_text(arguments[0]) && tree_.is_text(arguments[1]) &&
+      (tree_.text(arguments[1]) == "latin1" || tree_.text(arguments[1]) == "latin-1");
+  const auto is_one = [&](PickleKind kind) {
+    return arguments.size() == 1 && tree_.kind(arguments[0]) == kind;
+  };
+  if (callee == "_codecs.encode" && is_decoded) return PickleKind::bytes;
+  if (callee == "builtins.bytes" && arguments.empty()) return PickleKind::bytes;
+  const bool has_items = arguments.empty() || is_one(PickleKind::list);
+  if (callee == "builtins.set" && has_items) return PickleKind::set;
+  if (callee == "builtins.frozenset" && has_items) return PickleKind::frozenset;
+  const bool has_bytes = arguments.empty() || is_one(PickleKind::bytes) || is_decoded;
+  if (callee == "builtins.bytearray" && has_bytes) return PickleKind::bytearray;
+  return std::nullopt;
+}
+
+Result<std::optional<ValueId>> PickleBuilder::value_of_call(ValueId callee, ValueId arguments) {
+  const std::optional<ValueId> none;
+  if (tree_.kind(callee) != PickleKind::global) return none;
+  const auto given = tree_.items(arguments);
+  const auto kind = kind_of_call(tree_.text(callee), given);
+  if (!kind.has_value()) return none;
+  const bool is_set = *kind == PickleKind::set || *kind == PickleKind::frozenset;
+  if (given.empty()) {
+    Node node;
+    node.kind = *kind;
+    node.scalar.characters = "";
+    TINTYPE_ASSIGN_OR_RETURN(const ValueId value, add(node));
+    return std::optional(value);
+  }
+  const auto [found, is_new] = made_.try_emplace({given[0], *kind}, kNoValue);
   if (is_new) {
-    if (auto bytes = latin1_bytes(tree_.text(text)); bytes.has_value()) {
-      found->second = tree_.strings_.emplace_back(std::move(*bytes));
+    const auto node = is_set ? set_of(*kind, given[0]) : bytes_of(*kind, given[0]);
+    if (node.has_value()) {
+      TINTYPE_ASSIGN_OR_RETURN(found->second, add(*node));
     }
   }
-  return found->second;
-}
-
-std::optional<PickleTree::Node> PickleBuilder::bytes_of(PickleKind kind,
-                                                        std::span<const ValueId> arguments) {
-  std::optional<std::string_view> bytes;
-  if (arguments.empty()) bytes = "";
-  if (arguments.size() == 1 && tree_.kind(arguments[0]) == PickleKind::bytes) {
-    bytes = tree_.text(arguments[0]);
-  }
-  if (arguments.size() == 2 && tree_.is_text(arguments[0]) && tree_.is_text(arguments[1])) {
-    const std::string_view encoding = tree_.text(arguments[1]);
-    if (encoding == "latin1" || encoding == "latin-1") bytes = latin1_of(arguments[0]);
-  }
-  if (!bytes.has_value()) return std::nullopt;
-  Node node;
-  node.kind = kind;
-  node.scalar.characters = bytes->data();
-  node.length = static_cast<uint32_t>(bytes->size());
-  return node;
-}
-
-std::optional<PickleTree::Node> PickleBuilder::set_of_list(PickleKind kind,
-                                                           std::span<const ValueId> arguments) {
-  Node node;
-  node.kind = kind;
-  if (arguments.empty()) return node;
-  const Node& list = tree_.nodes_[arguments[0]];
-  if (arguments.size() > 1 || list.kind != PickleKind::list) return std::nullopt;
-  if (!lists_of_sets_.insert(arguments[0]).second) return std::nullopt;
-  node.items = list.items;
-  node.depth = list.depth;
-  return node;
-}
-
-// bytes have one from protocol 3 on, sets from 4 on, bytearrays from 5 on.
-std::optional<PickleTree::Node> PickleBuilder::value_of_call(ValueId callee, ValueId arguments) {
-  if (tree_.kind(callee) != PickleKind::global) return std::nullopt;
-  const std::string_view name = tree_.text(callee);
-  const auto given = tree_.items(arguments);
-  if (name == "builtins.set") return set_of_list(PickleKind::set, given);
-  if (name == "builtins.frozenset") return set_of_list(PickleKind::frozenset, given);
-  if (name == "builtins.bytearray") return bytes_of(PickleKind::bytearray, given);
-  const bool is_encoded = name == "_codecs.encode" && given.size() == 2;
-  const bool is_empty = name == "builtins.bytes" && given.empty();
-  return is_encoded || is_empty ? bytes_of(PickleKind::bytes, given) : std::nullopt;
+  return found->second == kNoValue ? none : std::optional(found->second);
 }
 
 }  // namespace tintype

@@ -131,13 +131,18 @@ TEST(PickleReader, calls_with_what_makes_no_such_value_stay_calls) {
   }
 }
 
-// Else a few bytes for each call would hold as many values as the list.
-TEST(PickleReader, one_list_becomes_one_set) {
-  const auto tree = read("\x80\x02(]q\x00K\x01\x61"s + set_of("h\x00"s) + set_of("h\x00"s) + "t.");
+// Else a few bytes for each call would hold as much as its argument.
+TEST(PickleReader, calls_of_one_argument_give_one_value) {
+  const std::string encode = "c_codecs\nencode\nh\x01X\x06\0\0\0latin1\x86R"s;
+  const auto tree = read("\x80\x02(]q\x00K\x01\x61X\x02\0\0\0\xc3\xbfq\x01"s + set_of("h\x00"s) +
+                         set_of("h\x00"s) + encode + encode + "t.");
   ASSERT_OK(tree);
   const auto items = tree->items(tree->root());
-  EXPECT_EQ(tree->kind(items[1]), PickleKind::set);
-  EXPECT_EQ(tree->kind(items[2]), PickleKind::call);
+  ASSERT_EQ(items.size(), 6u);
+  EXPECT_EQ(tree->kind(items[2]), PickleKind::set);
+  EXPECT_EQ(items[2], items[3]);
+  EXPECT_EQ(tree->text(items[4]), "\xff");
+  EXPECT_EQ(items[4], items[5]);
 }
 
 TEST(PickleReader, a_container_may_hold_itself) {
