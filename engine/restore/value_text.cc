@@ -71,19 +71,19 @@ std::string big_integer_text(std::string_view bytes) {
     digits[i] = carry & 0xFFu;
     carry >>= 8;
   }
+  constexpr uint64_t kDigits = 1'000'000'000;  // as many as fit a step
   std::string text;
-  for (unsigned rest = 0;
-       text.empty() || std::any_of(digits.begin(), digits.end(), [](unsigned d) { return d != 0; });
-       rest = 0) {
+  while (std::any_of(digits.begin(), digits.end(), [](unsigned digit) { return digit != 0; })) {
+    uint64_t rest = 0;
     for (unsigned& digit : digits) {
       rest = rest << 8 | digit;
-      digit = rest / 10;
-      rest %= 10;
+      digit = static_cast<unsigned>(rest / kDigits);
+      rest %= kDigits;
     }
-    text += static_cast<char>('0' + rest);
+    text.insert(0, fmt::format("{:09}", rest));
   }
-  if (is_negative) text += '-';
-  return {text.rbegin(), text.rend()};
+  text.erase(0, text.find_first_not_of('0'));
+  return text.empty() ? "0" : (is_negative ? "-" : "") + text;
 }
 
 std::optional<std::string> scalar_text(const PickleTree& tree, ValueId value) {
