@@ -12,6 +12,7 @@ from tintype._errors import UnsupportedError
 _DICTS = (dict, OrderedDict, Counter, defaultdict)
 _CUTTABLE = (*_DICTS, list, tuple)  # these types alone: a subclass may hold more than its items
 _NAMED_KEYS = (int, float, bool, bytes, type(None))  # besides str: by their repr, as inspect does
+_NAMED_BYTES, _NAMED_INTS = 200, 1 << 511  # inspect cuts what is larger
 
 
 class NameFilter:
@@ -90,7 +91,10 @@ def _name_of_key(name: str | None, key: object) -> str | None:
     """None: a key that no name stands for."""
     if isinstance(key, str):
         return _join(name, key)
-    return _join(name, repr(key)) if type(key) in _NAMED_KEYS else None
+    is_cut = (type(key) is bytes and len(key) > _NAMED_BYTES) or (
+        type(key) is int and not -_NAMED_INTS <= key < _NAMED_INTS
+    )
+    return _join(name, repr(key)) if type(key) in _NAMED_KEYS and not is_cut else None
 
 
 def _join(name: str | None, part: str) -> str:
@@ -105,6 +109,7 @@ def _nothing_cut_out(key: str, archive: Archive) -> Exception:
     if _has(archive, key):
         return UnsupportedError(
             f"{archive.path}: {key!r} cannot be loaded alone, since what it names has no place of "
-            "its own among nested dicts, lists and tuples: choose what it lies in"
+            "its own among nested dicts, lists and tuples, or a key that is neither a text nor a "
+            "number or short bytes: choose what it lies in"
         )
     return KeyError(f"{key!r} names nothing in {archive.path}; tintype.inspect lists the names")

@@ -211,6 +211,37 @@ def test_names_that_cannot_be_cut_out_are_refused(tmp_path: Path, state: Any, ke
         tintype.load(path, keys=key)
 
 
+NAMED_KEYS: list[Any] = [
+    *["k", b"k", b"it's", b"\x00\xff\n", b"x" * 200, b"", True, None, 7, 2**64, -(2**511)],
+    *[1.5, 1e22, -0.0, float("inf")],
+]
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_keys_of_dicts_that_are_no_texts_are_named_by_their_repr(
+    tmp_path: Path, protocol: int
+) -> None:
+    state = {"d": {key: torch.ones(1) for key in NAMED_KEYS}}
+    torch.save(state, tmp_path / "x.pth", pickle_protocol=protocol)
+    names = list(tintype.inspect(tmp_path / "x.pth").tensors)
+    assert names == [f"d/{key if key == 'k' else repr(key)}" for key in NAMED_KEYS]
+    for name, key in zip(names, NAMED_KEYS, strict=True):
+        part = tintype.load(tmp_path / "x.pth", keys=name, weights_only=False)
+        assert equal(part, {"d": {key: torch.ones(1)}}), name
+
+
+@pytest.mark.parametrize("key", [(1, 2), frozenset("a"), torch.float32, 2**511, b"x" * 201])
+def test_keys_of_dicts_that_have_no_name_of_their_own_are_refused(
+    tmp_path: Path, key: object
+) -> None:
+    torch.save({"d": {key: torch.ones(1)}}, tmp_path / "x.pth")
+    (name,) = tintype.inspect(tmp_path / "x.pth").tensors
+    with pytest.raises(tintype.UnsupportedError, match="alone.* neither a text nor a number"):
+        tintype.load(tmp_path / "x.pth", keys=name, weights_only=False)
+    with pytest.raises((KeyError, tintype.UnsupportedError)):
+        tintype.load(tmp_path / "x.pth", keys=f"d/{key!r}", weights_only=False)
+
+
 def test_every_listed_name_is_loaded_or_refused(tmp_path: Path) -> None:
     path, counts = tmp_path / "x.pth", Counter[str]()
     for state in many_kinds().values():
