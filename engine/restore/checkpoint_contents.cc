@@ -23,22 +23,22 @@ constexpr size_t kMaxNameBytes = 16u << 10;
 constexpr uint64_t kFoundBytesPerByte = 64;
 constexpr uint64_t kFreeFoundBytes = 16u << 20;
 
-// Further tensors of a name ("a/b" of two dicts) become "a/b~2", "a/b~3" and so on, without what is
+// Further entries of a name ("a/b" of two dicts) become "a/b~2", "a/b~3" and so on, without what is
 // itself a name in the pickle.
-void name_apart(std::vector<TensorEntry>& tensors) {
-  std::unordered_map<std::string_view, uint64_t>
-      counts;  // views of the first tensor's of each name
-  std::vector<TensorEntry*> repeated;
-  for (TensorEntry& tensor : tensors) {
-    if (!counts.try_emplace(tensor.name, 1).second) repeated.push_back(&tensor);
+template <typename Entry>
+void name_apart(std::vector<Entry>& entries) {
+  std::unordered_map<std::string_view, uint64_t> counts;  // views of the first entries' names
+  std::vector<Entry*> repeated;
+  for (Entry& entry : entries) {
+    if (!counts.try_emplace(entry.name, 1).second) repeated.push_back(&entry);
   }
-  for (TensorEntry* tensor : repeated) {
-    uint64_t& count = counts.find(tensor->name)->second;
+  for (Entry* entry : repeated) {
+    uint64_t& count = counts.find(entry->name)->second;
     std::string name;
     do {
-      name = fmt::format("{}~{}", tensor->name, ++count);
+      name = fmt::format("{}~{}", entry->name, ++count);
     } while (counts.contains(name));
-    tensor->name = std::move(name);
+    entry->name = std::move(name);
   }
 }
 
@@ -56,6 +56,7 @@ class ContentsFinder {
   Result<CheckpointContents> run() {
     TINTYPE_RETURN_IF_ERROR(visit(tree_.root()));
     name_apart(contents_.tensors);
+    name_apart(contents_.values);
     return std::move(contents_);
   }
 

@@ -119,6 +119,13 @@ def test_names_in_texts_cannot_steer_a_terminal(tmp_path: Path) -> None:
             assert text.isprintable()
 
 
+def test_values_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    torch.save({0: 10, "0": 11, "a/b": 12, "a": {"b": 13}, "a/b~2": 14}, tmp_path / "x.pth")
+    values = tintype.inspect(tmp_path / "x.pth").values
+    numbers = {name: int(value.text) for name, value in values.items()}
+    assert numbers == {"0": 10, "0~2": 11, "a/b": 12, "a/b~3": 13, "a/b~2": 14}
+
+
 @pytest.mark.parametrize("signature", [b"PK\x07\x08", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"])
 def test_payloads_that_begin_like_a_zip_structure(tmp_path: Path, signature: bytes) -> None:
     payload = torch.tensor(list(signature + bytes(40)), dtype=torch.uint8)
