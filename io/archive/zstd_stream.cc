@@ -14,6 +14,17 @@
 #include "io/archive/zstd_context.h"
 
 namespace tintype {
+namespace {
+
+// Of a frame of zstd 0.8 or newer, or of a skippable one. Libraries that read older frames too take
+// as large a window as those ask for, whatever the limit.
+bool may_begin_frame(std::byte first) {
+  return first == std::byte{kZstdMagic & 0xFFu} || (first & std::byte{0xF0}) == std::byte{0x50};
+}
+
+constexpr auto kPrefixUnknown = static_cast<size_t>(-ZSTD_error_prefix_unknown);
+
+}  // namespace
 
 ZstdStream::ZstdStream(std::string name, const ReadLimits& limits,
                        std::optional<uint64_t> file_bytes)
@@ -33,6 +44,9 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
   while (to.pos < to.size) {
     const size_t from_before = from.pos;
     const size_t to_before = to.pos;
+    if (!is_within_frame_ && from.pos < from.size && !may_begin_frame(input[from.pos])) {
+      return fault(kPrefixUnknown, input_bytes_ + from.pos);
+    }
     const size_t hint = ZSTD_decompressStream(context_.get(), &to, &from);
     if (ZSTD_isError(hint) != 0) return fault(hint, input_bytes_ + from.pos);
     if (from.pos == from_before && to.pos == to_before) break;

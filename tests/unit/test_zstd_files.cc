@@ -83,6 +83,20 @@ TEST_F(ZstdFiles, damage_and_what_was_appended_are_told_with_what_to_do) {
   EXPECT_THAT(open(damaged), IsStatus(StatusCode::corruption, HasSubstr("copy or download")));
 }
 
+// Debian's library reads them, with a window of 128 MiB here.
+TEST_F(ZstdFiles, frames_of_zstd_before_0_8_are_no_frames) {
+  constexpr unsigned char kOldFrame[] = {0x26, 0xB5, 0x2F, 0xFD, 0xDF, 0xB8,
+                                         0x0E, 0x70, 0,    0,    0,    0};
+  const ByteView old_frame = std::as_bytes(std::span(kOldFrame));
+  ByteVector target(1000);
+  ByteView alone = old_frame;
+  EXPECT_THAT(ZstdStream("z").decode(alone, target),
+              IsStatus(StatusCode::corruption, HasSubstr("damaged at about byte 0")));
+  ByteVector longer = zstd_frame(plain_);
+  append_bytes(longer, old_frame);
+  EXPECT_THAT(open(longer), IsStatus(StatusCode::corruption, HasSubstr("behind a whole frame")));
+}
+
 TEST_F(ZstdFiles, what_does_not_fit_into_memory_is_left_to_zstd) {
   EXPECT_THAT(open(zstd_frame(plain_), {.streamed_image_bytes = 1'000'000}),
               IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
