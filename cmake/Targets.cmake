@@ -40,7 +40,7 @@ function(tintype_library name)
 endfunction()
 
 # tintype_test(name KIND unit|fault|model SOURCES ... DEPENDS ...): one GoogleTest program. The
-# label is its kind; each TEST becomes a ctest test.
+# label is its kind; each TEST becomes a ctest test. The default time limit allows for TINTYPE_FULL=1.
 function(tintype_test name)
   cmake_parse_arguments(ARG "" "KIND;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -48,7 +48,7 @@ function(tintype_test name)
   tintype_compile_fast(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 600)
   endif()
   include(GoogleTest)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
