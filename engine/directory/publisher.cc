@@ -51,8 +51,8 @@ Status EpochPublisher::publish() {
   Status first_error = link_names(next);
   // Also after a link that failed: the files are durable, and the index should say so.
   Status status = write_index(*state_, next);
+  while (!enter(next)) status = write_index(*state_, next);
   if (first_error.is_ok()) first_error = status;
-  enter(next);
   return first_error;
 }
 
@@ -94,10 +94,20 @@ CheckpointIndex EpochPublisher::next_index() {
                 [&](const auto& loser) { return contains_stem(next.kept, loser.stem); });
 
   std::erase_if(next.ended_stages, [&](const auto& ended) { return ended.stage == entry.stage; });
-  for (const EndedStage& ended : state_->ending_stages) {
-    if (ended.sequence == entry.sequence) next.ended_stages.push_back(ended);
-  }
+  take_ended_stage(next);
   return next;
+}
+
+// True where the job has ended the stage with this epoch since the index was made.
+bool EpochPublisher::take_ended_stage(CheckpointIndex& next) {
+  const auto is_of_this = [&](const EndedStage& ended) {
+    return ended.sequence == save_.entry.sequence;
+  };
+  const auto ending = std::ranges::find_if(state_->ending_stages, is_of_this);
+  if (ending == state_->ending_stages.end()) return false;
+  next.ended_stages.push_back(*ending);
+  std::erase_if(state_->ending_stages, is_of_this);
+  return true;
 }
 
 // Step 10. Changes `next` to what is true where a link fails: an epoch without numbered files of
@@ -126,15 +136,16 @@ Status EpochPublisher::link_names(CheckpointIndex& next) {
   return first_error;
 }
 
-void EpochPublisher::enter(const CheckpointIndex& next) {
+// False where `next` has changed meanwhile, and has to be written again.
+bool EpochPublisher::enter(CheckpointIndex& next) {
   std::lock_guard lock(state_->state_mutex);
+  if (take_ended_stage(next)) return false;
   state_->index = next;
   std::erase_if(state_->pending, [&](const PlannedSave& save) {
     return save.entry.sequence == save_.entry.sequence;
   });
-  std::erase_if(state_->ending_stages,
-                [&](const EndedStage& ended) { return ended.sequence == save_.entry.sequence; });
   is_entered_ = true;
+  return true;
 }
 
 void EpochPublisher::withdraw() {

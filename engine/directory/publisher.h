@@ -24,8 +24,10 @@ class EpochPublisher final : public Publisher {
  private:
   Status read_digests();
   CheckpointIndex next_index();
+  // REQUIRES: state_mutex held.
+  bool take_ended_stage(CheckpointIndex& next);
   Status link_names(CheckpointIndex& next);
-  void enter(const CheckpointIndex& next);
+  bool enter(CheckpointIndex& next);
   void withdraw();
   void remove_half_written();
   void remove_links_of_other_forms();

@@ -1,6 +1,7 @@
 // Resuming a checkpoint directory: from which file, with what kept, at which epoch of each stage.
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -281,6 +282,18 @@ TEST_F(CheckpointDirectoryTest, a_stage_ends_when_its_last_save_is_published) {
   publish(last);
   EXPECT_EQ(directory_->first_epoch("train"), 2u);
   open(true);
+  EXPECT_EQ(directory_->first_epoch("train"), 2u);
+}
+
+TEST_F(CheckpointDirectoryTest, a_stage_ends_also_while_its_last_save_is_published) {
+  open();
+  EpochPlan last = plan("train", 1, .3);
+  write_full(last, .3);
+  write_light(last, .3);
+  std::thread publishing([&] { publish(last); });
+  while (!std::filesystem::exists(folder_ + "/last_full.pth")) std::this_thread::yield();
+  ASSERT_TRUE(directory_->mark_stage_ended("train").is_ok());
+  publishing.join();
   EXPECT_EQ(directory_->first_epoch("train"), 2u);
 }
 
