@@ -102,7 +102,7 @@ void Committer::complete(SaveJob& job) {
   job.request.publisher.reset();
   job.trace.add_overlapping("save", job.core->started(), Clock::now(), job.core->path());
   const bool is_ended_here = job.core->finish([&](SnapshotState state) { account_(job, state); });
-  on_finished_(!is_ended_here);
+  on_finished_(job, !is_ended_here);
 }
 
 void Committer::publish(SaveJob& job) {

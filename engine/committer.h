@@ -17,7 +17,7 @@ class Committer {
   // `on_finished` after that and after the snapshot's callbacks, told whether the job had been
   // given up: then it was accounted for by whoever did that.
   using Account = std::function<void(SaveJob&, SnapshotState)>;
-  using OnFinished = std::function<void(bool was_given_up)>;
+  using OnFinished = std::function<void(SaveJob& job, bool was_given_up)>;
   Committer(Account account, OnFinished on_finished);
   ~Committer();  // finishes every job first
   // Once, before anything else. resource_exhausted where no thread is to be had.

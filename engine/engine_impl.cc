@@ -110,6 +110,7 @@ Status Engine::Impl::check_room(const SaveJob& job, bool& is_skipped) const {
 // Whoever does not want to wait is told at once, even while an earlier save stages.
 Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, bool& is_skipped) {
   StageTimer timer(job.trace, "wait for turn");
+  std::map<CorePointer, uint64_t> entry{{job.core, 0}};  // here, where memory may still be refused
   Status status;
   turnstile_.notify([&] { status = check_room(job, is_skipped); });
   if (!status.is_ok() || is_skipped) return status;
@@ -120,7 +121,8 @@ Status Engine::Impl::enter(SaveJob& job, const InterruptCheck& is_interrupted, b
     status = check_room(job, is_skipped);
     if (!status.is_ok() || is_skipped) return;
     ++in_flight_;
-    ++running_;
+    entry.begin()->second = ++last_started_;
+    running_.merge(entry);
   });
   if (!status.is_ok() || is_skipped) turnstile_.leave();
   const uint64_t waited_ns = timer.stop_ns();
@@ -299,10 +301,10 @@ void Engine::Impl::account(const CorePointer& core, SnapshotState state) {
   }
 }
 
-void Engine::Impl::leave(bool was_given_up) {
+void Engine::Impl::leave(const CorePointer& core, bool was_given_up) {
   turnstile_.notify([&] {
-    was_given_up ? --stalled_ : --running_;
-    idle_.notify_all();
+    was_given_up ? --stalled_ : running_.erase(core);
+    ended_.notify_all();
   });
 }
 
@@ -312,7 +314,7 @@ void Engine::Impl::give_up(const CorePointer& core) {
   ++stalled_;  // whoever sees the failure finds new saves refused
   const bool is_ended_here =
       core->give_up(stall_timeout(), [&](SnapshotState state) { account(core, state); });
-  leave(!is_ended_here);
+  leave(core, !is_ended_here);
 }
 
 Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device, bool is_compressed,
@@ -331,11 +333,15 @@ Status Engine::Impl::prepare(uint64_t storage_bytes, Device* device, bool is_com
   return Status::ok();
 }
 
+// Not for those that start meanwhile: another thread may never stop saving.
 Status Engine::Impl::wait(const InterruptCheck& is_interrupted) {
+  uint64_t last_awaited = 0;
+  turnstile_.notify([&] { last_awaited = last_started_; });
+  const auto is_awaited = [&](const auto& running) { return running.second <= last_awaited; };
   for (;;) {
-    bool is_idle = false;
-    turnstile_.notify([&] { is_idle = running_ == 0; });
-    if (is_idle) {
+    bool is_over = false;
+    turnstile_.notify([&] { is_over = std::ranges::none_of(running_, is_awaited); });
+    if (is_over) {
       if (trace_ != nullptr) trace_->flush();
       return Status::ok();
     }
@@ -343,7 +349,7 @@ Status Engine::Impl::wait(const InterruptCheck& is_interrupted) {
       return {StatusCode::interrupted, "interrupted while waiting; the saves go on"};
     }
     std::unique_lock lock(mutex_);
-    idle_.wait_for(lock, std::chrono::milliseconds(10));
+    ended_.wait_for(lock, std::chrono::milliseconds(10));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -52,7 +53,7 @@ class Engine::Impl {
         encoders_(writer_, pool_, encode_thread_count(options_), options_.queue_depth),
         stager_([this](const auto& staging) { end_staging(*staging); }),
         committer_([this](SaveJob& job, SnapshotState state) { account(job.core, state); },
-                   [this](bool was_given_up) { leave(was_given_up); }),
+                   [this](SaveJob& job, bool was_given_up) { leave(job.core, was_given_up); }),
         watchdog_(stall_timeout(), [this](const CorePointer& core) { give_up(core); }) {}
 
   // Once, before anything else: the threads that no save can do without. An engine that this fails
@@ -89,7 +90,7 @@ class Engine::Impl {
   void end_staging(Staging& staging);
   void forecast(SaveJob& job);
   void account(const CorePointer& core, SnapshotState state);
-  void leave(bool was_given_up);
+  void leave(const CorePointer& core, bool was_given_up);
   void give_up(const CorePointer& core);
   bool may_start() const;  // under the turnstile's lock
   std::chrono::milliseconds stall_timeout() const {
@@ -116,11 +117,13 @@ class Engine::Impl {
   Turnstile turnstile_;
   bool is_closed_ = false;  // guarded by the turnstile
   uint64_t in_flight_ = 0;  // saves that hold a place; guarded by the turnstile
-  uint64_t running_ = 0;    // and those whose callbacks still run; guarded by the turnstile
+  // With a number in the order of their starts; and those whose callbacks still run. Likewise.
+  std::map<CorePointer, uint64_t> running_;
+  uint64_t last_started_ = 0;          // likewise
   std::atomic<uint64_t> stalled_ = 0;  // saves given up that are not cleared away
 
   mutable std::mutex mutex_;
-  std::condition_variable idle_;
+  std::condition_variable ended_;
   EngineStats stats_;                               // guarded by mutex_
   std::deque<std::shared_ptr<Snapshot>> failures_;  // guarded by mutex_
   Stager stager_;

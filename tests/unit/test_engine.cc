@@ -214,6 +214,27 @@ TEST_F(EngineTest, save_that_was_waited_for_has_given_its_place_back) {
   }
 }
 
+TEST_F(EngineTest, waiting_is_not_for_saves_that_start_meanwhile) {
+  auto engine = make_engine({.byte_rate_limit = 1});
+  auto first = engine->save_async(request("a.pth", 1)).value();
+  std::atomic<bool> is_waiting = false;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  Status status;
+  std::thread waiting([&] {
+    status = engine->wait([&] {
+      is_waiting = true;
+      return std::chrono::steady_clock::now() > deadline;
+    });
+  });
+  while (!is_waiting) std::this_thread::yield();
+  auto second = engine->save_async(request("b.pth", 2)).value();
+  first->cancel();
+  waiting.join();
+  EXPECT_TRUE(status.is_ok()) << status.to_string();
+  EXPECT_FALSE(second->is_done());
+  second->cancel();
+}
+
 TEST_F(EngineTest, waiting_for_a_slot_of_the_busy_engine_is_counted) {
   auto engine = make_engine({.max_in_flight = 1, .byte_rate_limit = 32 << 20});
   auto first = engine->save_async(request("a.pth", 1, 17 << 20)).value();
