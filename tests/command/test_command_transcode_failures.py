@@ -216,8 +216,8 @@ def run_measured(*words: object) -> tuple[int, int]:
     with subprocess.Popen([str(COMMAND), *map(str, words), "-q", "-T8"]) as process:
         while process.poll() is None:
             status = Path(f"/proc/{process.pid}/status").read_text()
-            found = re.search(r"VmHWM:\s+(\d+) kB", status)
-            if found and Path(f"/proc/{process.pid}/exe").resolve() == COMMAND.resolve():
+            found = re.search(rf"^Name:\s+{COMMAND.name}$.*^VmHWM:\s+(\d+) kB", status, re.M | re.S)
+            if found:
                 peak_kib = int(found[1])
             time.sleep(0.01)
     return process.returncode, peak_kib * 1024
