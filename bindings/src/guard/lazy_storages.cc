@@ -13,12 +13,14 @@ constexpr uint64_t kLazyBytesMin = 4096;  // copying less costs less than watchi
 
 constexpr const char* kMark = "_tintype_is_private";  // on storages that were found so once
 
-// Whether nothing can take a storage's memory away, or change it from outside of the process.
-class FixedStorages {
+// Sees to it that nothing can take a storage's memory away, or change it from outside of the
+// process.
+class StorageFixer {
  public:
-  explicit FixedStorages(const TorchHandles& torch) : torch_(torch) {}
+  explicit StorageFixer(const TorchHandles& torch) : torch_(torch) {}
 
-  bool contains(const SourceStorage& place, nb::handle storage) {
+  // False where that cannot be had.
+  bool fix(const SourceStorage& place, nb::handle storage) {
     if (torch_.is_shared_storage.is_true(storage.ptr())) return false;
     if (torch_.is_resizable_storage.is_true(storage.ptr())) {  // of torch's own allocator
       nb::module_::import_("tintype._guard").attr("fix_size")(storage);
@@ -44,7 +46,7 @@ class LazyMarker {
  public:
   LazyMarker(const TorchHandles& torch, const StorageTable& table,
              std::shared_ptr<TornTensors> torn)
-      : table_(table), fixed_(torch), torn_(torn != nullptr && !torn->is_empty() ? torn : nullptr) {
+      : table_(table), fixer_(torch), torn_(torn != nullptr && !torn->is_empty() ? torn : nullptr) {
     witness_ = std::make_unique<PythonWitness>(torch, std::move(torn));
   }
 
@@ -55,7 +57,7 @@ class LazyMarker {
         })) {
       return false;
     }
-    if (place.device == kHostMemory && !fixed_.contains(place, table_.storage_object(index))) {
+    if (place.device == kHostMemory && !fixer_.fix(place, table_.storage_object(index))) {
       return false;
     }
     for (const GuardedTensor& owner : owners) witness_->watch(index, owner);
@@ -69,7 +71,7 @@ class LazyMarker {
 
  private:
   const StorageTable& table_;
-  FixedStorages fixed_;
+  StorageFixer fixer_;
   const std::shared_ptr<TornTensors> torn_;
   std::unique_ptr<PythonWitness> witness_;
   bool is_any_lazy_ = false;
