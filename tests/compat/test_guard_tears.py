@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,8 +104,18 @@ def last_row(path: Path) -> torch.Tensor:
     return row
 
 
+def run_in_main(call: Callable[[], None]) -> None:
+    call()
+
+
+def run_in_a_thread(call: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(call).result()
+
+
+@pytest.mark.parametrize("run", [run_in_main, run_in_a_thread])
 def test_an_operation_that_is_under_way_at_the_end_of_copying_is_seen(
-    path: Path, make_engine: MakeEngine
+    path: Path, make_engine: MakeEngine, run: Callable[[Callable[[], None]], None]
 ) -> None:
     """torch counts a change when it is over, and gives the GIL away while it runs."""
     weight = nn.Parameter(torch.zeros(32768, WIDTH))
@@ -111,20 +123,44 @@ def test_an_operation_that_is_under_way_at_the_end_of_copying_is_seen(
     engine = make_engine(staging_bytes=16 << 20)
     engine.guard(optimizer)
     rows, ones = torch.full((400_000,), len(weight) - 1), torch.ones(400_000, WIDTH)
-    torn = 0
-    for _ in range(6):
-        with torch.no_grad():
-            weight.zero_()
-        snapshot = engine.save_async([weight], path)
-        with torch.no_grad():
-            weight.index_put_((rows,), ones, accumulate=True)
-        try:
-            snapshot.wait_durable()
-        except tintype.TornSnapshotError:
-            torn += 1
-        else:
-            assert not last_row(path).any()
-    print(f"{torn} of 6 torn")
+
+    def change_while_it_copies() -> None:
+        torn = 0
+        for _ in range(6):
+            with torch.no_grad():
+                weight.zero_()
+            snapshot = engine.save_async([weight], path)
+            with torch.no_grad():
+                weight.index_put_((rows,), ones, accumulate=True)
+            try:
+                snapshot.wait_durable()
+            except tintype.TornSnapshotError:
+                torn += 1
+            else:
+                assert not last_row(path).any()
+        print(f"{torn} of 6 torn")
+
+    run(change_while_it_copies)
+
+
+@pytest.mark.parametrize("run", [run_in_main, run_in_a_thread])
+def test_a_thread_that_sleeps_does_not_hold_its_save(
+    path: Path, make_engine: MakeEngine, run: Callable[[Callable[[], None]], None]
+) -> None:
+    """Who sleeps in a call that is none of the package's runs no operation of torch: it is not
+    waited for, as one that computes is for up to 10 s."""
+    engine = make_engine()
+    job = Job(VARIANTS["SGD"], count=64)
+    engine.guard(job.optimizer)
+
+    def save_and_sleep() -> None:
+        staged = threading.Event()
+        snapshot = engine.save_async(job.parameters, path)
+        assert snapshot.report()["lazy_bytes"] == 64 * WEIGHT_BYTES
+        threading.Thread(target=lambda: (snapshot.wait_staged(), staged.set())).start()
+        assert staged.wait(9)
+
+    run(save_and_sleep)
 
 
 def save_in_the_closure(engine: tintype.Engine, job: Job, path: Path) -> tintype.Snapshot:
