@@ -54,7 +54,7 @@ class Engine:
     second over all writes, but for the first extent's (None: no limit). ``stall_timeout_s``: a save
     for which the disk did nothing for so long fails with TintypeIOError (ETIMEDOUT), and new saves
     are refused with the same error until the disk answers (None: wait for ever). Keep it far above
-    the slowest fsync, and above the time that ``byte_rate_limit`` lets one extent take: they show no
+    the slowest fsync, and above the time that ``byte_rate_limit`` lets an extent take: they show no
     progress either. ``trace``: a file, replaced, that shows where the time of each save went, for
     chrome://tracing and ui.perfetto.dev; whole after :meth:`wait` and :meth:`close`.
 
