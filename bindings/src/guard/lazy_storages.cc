@@ -11,34 +11,34 @@ namespace {
 
 constexpr uint64_t kLazyBytesMin = 4096;  // copying less costs less than watching it
 
-constexpr const char* kMark = "_tintype_is_private";  // on storages that were found so once
-
 // Sees to it that nothing can take a storage's memory away, or change it from outside of the
 // process.
 class StorageFixer {
  public:
-  explicit StorageFixer(const TorchHandles& torch) : torch_(torch) {}
+  explicit StorageFixer(const TorchHandles& torch)
+      : torch_(torch), mark_(nb::steal(PyUnicode_InternFromString("_tintype_is_private"))) {}
 
   // False where that cannot be had.
   bool fix(const SourceStorage& place, nb::handle storage) {
     if (torch_.is_shared_storage.is_true(storage.ptr())) return false;
+    if (PyObject_HasAttr(storage.ptr(), mark_.ptr()) != 0) return true;
     if (torch_.is_resizable_storage.is_true(storage.ptr())) {  // of torch's own allocator
       nb::module_::import_("tintype._guard").attr("fix_size")(storage);
       return !torch_.is_resizable_storage.is_true(storage.ptr()) && mark(storage);
     }
-    // Fixed by an earlier save, or what torch.load, numpy or a mapped file gave.
-    if (nb::hasattr(storage, kMark)) return true;
+    // What torch.load, numpy or a mapped file gave.
     const auto address = reinterpret_cast<uint64_t>(place.address);
     return memory_.contains(address, place.size_bytes) && mark(storage);
   }
 
  private:
-  static bool mark(nb::handle storage) {
-    nb::setattr(storage, kMark, nb::bool_(true));
+  bool mark(nb::handle storage) const {
+    nb::setattr(storage, mark_, nb::bool_(true));
     return true;
   }
 
   const TorchHandles& torch_;
+  const nb::object mark_;  // the name of an attribute: a storage that was found so once has it
   PrivateMemory memory_;
 };
 
