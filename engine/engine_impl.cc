@@ -13,8 +13,6 @@
 namespace tintype {
 namespace {
 
-constexpr uint64_t kLoggedWaitNs = 1'000'000;  // what a job does not notice is not worth a line
-
 // `path` is what was to be saved; empty for other calls.
 Status stalled_status(const std::string& path) {
   return errno_status(ETIMEDOUT, "save", path)
@@ -189,25 +187,6 @@ Status Engine::Impl::run_staging(const std::shared_ptr<SaveJob>& job,
   return {StatusCode::interrupted, "interrupted: the save was cancelled, the old file stands"};
 }
 
-// Says in the report, and once in the log, what before_mutation() will wait for. REQUIRES: slabs
-// are filled, those that are not too small.
-void Engine::Impl::forecast(SaveJob& job) {
-  HidingInputs inputs{.staged_bytes = job.plan->total_bytes,
-                      .lazy_bytes = job.core->report().lazy_bytes,
-                      .free_slot_bytes = pool_.free_bytes()};
-  for (const SourceStorage& storage : job.request.storages) {
-    if (storage.is_lazy && job.copies.is_gathered(storage)) inputs.slab_bytes += storage.size_bytes;
-  }
-  meter_.fill(inputs);
-  const HidingForecast told = forecast_hiding(inputs);
-  job.core->update([&](SnapshotReport& report) {
-    report.hidden_bytes_predicted = told.hidden_bytes;
-    report.guard_wait_ns_predicted = told.guard_wait_ns;
-  });
-  if (told.guard_wait_ns < kLoggedWaitNs || is_wait_logged_.exchange(true)) return;
-  log_warning(describe_wait(inputs, told));
-}
-
 // Holds the caller for as long as it must not go on.
 void Engine::Impl::stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts) {
   SaveJob& job = staging->job();
@@ -241,29 +220,6 @@ void Engine::Impl::end_staging(Staging& staging) {
   }
   job.core->finish_work(1);
   turnstile_.leave();
-}
-
-Status Engine::Impl::before_mutation(const InterruptCheck& is_interrupted,
-                                     std::span<const DeviceStream> streams) {
-  meter_.note_mutation(Clock::now());
-  const auto staging = stager_.guarded();
-  if (staging == nullptr) return Status::ok();
-  SaveJob& job = staging->job();
-  StageTimer timer(job.trace, "guard");
-  if (job.tears != nullptr) job.tears->ask_witness();
-  Status status;
-  while (status.is_ok() && !stager_.wait_issued(*staging, kInterruptPeriod)) {
-    if (is_interrupted && is_interrupted()) {
-      status = {StatusCode::interrupted, "interrupted while the guarded save copies; it goes on"};
-    }
-  }
-  if (status.is_ok()) staging->release_streams(streams);
-  const uint64_t waited_ns = timer.stop_ns();
-  job.core->update([&](SnapshotReport& report) {
-    report.guard_wait_ns += waited_ns;
-    report.blocking_ns += waited_ns;
-  });
-  return status;
 }
 
 Result<std::shared_ptr<Snapshot>> Engine::Impl::save_async(SaveRequest request,

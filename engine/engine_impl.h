@@ -89,6 +89,8 @@ class Engine::Impl {
   void stage(const std::shared_ptr<Staging>& staging, InterruptPoll& interrupts);
   void end_staging(Staging& staging);
   void forecast(SaveJob& job);
+  Status hold(Staging& staging, const InterruptCheck& is_interrupted,
+              std::span<const DeviceStream> streams);
   void account(const CorePointer& core, SnapshotState state);
   void leave(const CorePointer& core, bool was_given_up);
   void give_up(const CorePointer& core);

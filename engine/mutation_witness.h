@@ -16,12 +16,13 @@ class MutationWitness {
   virtual ~MutationWitness() = default;
 
   // The lazy storages, as positions in SaveRequest::storages, that changed since the capture by all
-  // that the front end can see. Called once per save: at the first of Engine::before_mutation() and
-  // the end of copying, on the thread that came first (the caller's, or one of the engine's), with
-  // no lock and no slot held. A Python front end takes the GIL in it, and waits for an operation
-  // of the saving thread that runs meanwhile; so no thread may call into the engine while it holds
-  // the GIL, and where the interpreter is ending it answers without the GIL that nothing changed:
-  // probes still compare bytes.
+  // that the front end can see. Called once per save, when the copies were made, or started where
+  // devices make them: before Engine::before_mutation() returns, and at the end of copying at the
+  // latest; on the thread that comes first (a caller's, or one of the engine's), with no lock and
+  // no slot held. A Python front end takes the GIL in it, and waits for an operation of the saving
+  // thread that runs meanwhile; so no thread may call into the engine while it holds the GIL, and
+  // where the interpreter is ending it answers without the GIL that nothing changed: probes still
+  // compare bytes.
   virtual std::vector<uint32_t> changed() = 0;
 
   // Told of every storage that was found torn, by changed() or by the probes, just before its save

@@ -83,7 +83,7 @@ GPU_MUTANTS = (
         "CudaDeviceTest.a_slab_that_is_too_small_hides_nothing_of_a_guarded_save",
         (
             Edit(
-                "engine/engine_impl.cc",
+                "engine/engine_guard.cc",
                 "if (storage.is_lazy && job.copies.is_gathered(storage)) inputs",
                 "if (storage.is_lazy) inputs",
             ),

@@ -73,21 +73,45 @@ SNAPSHOT_MUTANTS = (
         "TornStates.accepted_files_hold_the_state_at_the_call",
         (
             Edit(
-                "engine/engine_impl.cc",
-                "while (status.is_ok() && !stager_.wait_issued(*staging, kInterruptPeriod)) {",
+                "engine/engine_guard.cc",
+                "while (status.is_ok() && !stager_.wait_issued(staging, kInterruptPeriod)) {",
                 "while (false) {",
             ),
         ),
     ),
     Mutant(
-        "asks the witness only when all is copied",
-        "test_guard",
-        "GuardTest.witness_is_asked_by_before_mutation_while_copies_are_still_to_be_made",
+        "lets the job go on before the witness has answered",
+        "test_cuda_device",
+        "CudaDeviceTest.guarded_save_returns_at_once_and_any_stream_can_be_made_to_wait_for_it",
         (
             Edit(
-                "engine/engine_impl.cc",
-                "if (job.tears != nullptr) job.tears->ask_witness();",
-                "",
+                "engine/engine_guard.cc",
+                "if (job.tears != nullptr && !job.core->is_doomed()) job",
+                "if (false) job",
+            ),
+        ),
+    ),
+    Mutant(
+        "asks the witness while copies are still to be made",
+        "test_guard",
+        "GuardTest.witness_is_not_asked_by_a_wait_that_is_interrupted",
+        (
+            Edit(
+                "engine/engine_guard.cc",
+                "  Status status;\n  while (status",
+                "  Status status;\n  job.tears->ask_witness();\n  while (status",
+            ),
+        ),
+    ),
+    Mutant(
+        "waits for no save that begins meanwhile",
+        "test_guard",
+        "GuardTest.a_save_that_begins_while_another_is_waited_for_is_waited_for_too",
+        (
+            Edit(
+                "engine/engine_guard.cc",
+                "staging != nullptr && staging != last;",
+                "staging != nullptr && last == nullptr;",
             ),
         ),
     ),

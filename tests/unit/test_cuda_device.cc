@@ -263,6 +263,7 @@ TEST_F(CudaDeviceTest, guarded_save_returns_at_once_and_any_stream_can_be_made_t
   std::vector<DeviceStream> streams;
   for (int i = 0; i < 2; ++i) streams.push_back({devices_.device(i).value(), kSide});
   ASSERT_OK(engine_->before_mutation({}, streams));
+  EXPECT_EQ(record_.asked, 1) << "before anything may change";
   overwrite_on_stream(123, kSide);
   EXPECT_FALSE(snapshot->wait_durable(std::chrono::milliseconds(20)).has_value());
   cuda_.hold(false);

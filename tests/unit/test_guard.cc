@@ -140,15 +140,31 @@ TEST_F(GuardTest, witness_that_saw_a_change_fails_the_save_and_names_the_tensors
   EXPECT_THAT(directory_.names(), ElementsAre("x.pth"));
 }
 
-TEST_F(GuardTest, witness_is_asked_by_before_mutation_while_copies_are_still_to_be_made) {
+// The job may go on changing what it was told not to.
+TEST_F(GuardTest, witness_is_not_asked_by_a_wait_that_is_interrupted) {
   const auto snapshot = save();
-  witness_.changed = [] { return std::vector<uint32_t>{2}; };
-  EXPECT_EQ(witness_.asked, 0);
   EXPECT_EQ(engine_->before_mutation([] { return true; }).code(), StatusCode::interrupted);
-  EXPECT_EQ(witness_.asked, 1);
+  EXPECT_EQ(witness_.asked, 0);
+  witness_.changed = [] { return std::vector<uint32_t>{2}; };
   disk_->open();
   EXPECT_EQ(snapshot->wait_durable(std::nullopt)->code(), StatusCode::torn);
   EXPECT_EQ(witness_.asked, 1);
+}
+
+// What a signal handler does that saves.
+TEST_F(GuardTest, a_save_that_begins_while_another_is_waited_for_is_waited_for_too) {
+  const auto first = save();
+  std::shared_ptr<Snapshot> second;
+  ASSERT_OK(engine_->before_mutation([&] {
+    disk_->open();
+    if (second == nullptr) second = save();
+    return false;
+  }));
+  EXPECT_GT(first->report().guard_wait_ns, 0u);
+  EXPECT_GT(second->report().guard_wait_ns, 0u);
+  state_.mutate_lazy();
+  ASSERT_OK(*second->wait_durable(std::nullopt));
+  EXPECT_EQ(witness_.asked, 2);
 }
 
 // What a tear is: the job writes where the engine still reads. ThreadSanitizer is right about it.
