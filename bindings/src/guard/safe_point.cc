@@ -1,13 +1,17 @@
 #include "bindings/src/guard/safe_point.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <mutex>
+#include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <nanobind/nanobind.h>
 
 #include "bindings/src/without_gil.h"
@@ -17,7 +21,7 @@ namespace {
 
 using Depth = std::shared_ptr<std::atomic<int>>;
 
-// A thread that uses less of the CPU between two looks waits for something.
+// A thread that uses less of the CPU between two looks waits for something, for a core perhaps.
 constexpr std::chrono::milliseconds kLookPeriod{100};
 constexpr std::chrono::nanoseconds kComputing = std::chrono::milliseconds(1);
 constexpr int kLooksMax = 100;
@@ -120,13 +124,25 @@ std::chrono::nanoseconds cpu_time(clockid_t clock) {
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
+// Whether the thread has a core or waits for one, or for a disk: see proc(5) on the state in a
+// task's `stat`, which stands behind its name in parentheses. False where the thread is gone.
+bool is_busy(pid_t thread) {
+  std::ifstream file(fmt::format("/proc/self/task/{}/stat", thread));
+  std::string line;
+  std::getline(file, line);
+  const size_t end_of_name = line.rfind(") ");
+  if (end_of_name == std::string::npos || end_of_name + 2 >= line.size()) return false;
+  const char state = line[end_of_name + 2];
+  return state == 'R' || state == 'D';
+}
+
 // Gives up once the thread sleeps in somebody else's call.
-bool wait_while_computing(const Question& question, clockid_t clock) {
+bool wait_while_computing(const Question& question, clockid_t clock, pid_t thread) {
   auto before = cpu_time(clock);
   for (int i = 0; i < kLooksMax && !is_interpreter_ending.load(); ++i) {
     if (Questions::all().wait(question, kLookPeriod)) return true;
     const auto now = cpu_time(clock);
-    if (now - before < kComputing) return false;
+    if (now - before < kComputing && !is_busy(thread)) return false;
     before = now;
   }
   return false;
@@ -147,16 +163,16 @@ ObservedThread ObservedThread::current() {
   ObservedThread thread;
   thread.package_calls_ = own_depth();
   ::pthread_getcpuclockid(::pthread_self(), &thread.cpu_clock_);
+  thread.id_ = ::gettid();
   return thread;
 }
 
 void ObservedThread::look_between_operations(const std::function<void()>& look) const {
   Question question{package_calls_.get(), &look};
   Questions::all().ask(question);
-  const bool is_between = *own_depth() > 0 || *package_calls_ > 0;
-  if (!is_between) {
+  if (*package_calls_ == 0) {
     static_cast<void>(Py_AddPendingCall(&answer_pending, nullptr));
-    if (wait_while_computing(question, cpu_clock_)) return;
+    if (wait_while_computing(question, cpu_clock_, id_)) return;
   }
   if (!Questions::all().take_back(question) || is_interpreter_ending.load()) return;
   const nanobind::gil_scoped_acquire gil;

@@ -3,6 +3,8 @@
 // look too early.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <ctime>
 #include <functional>
@@ -22,14 +24,16 @@ class ObservedThread {
 
   // Calls `look` with the GIL held, here or on the observed thread, while that runs no operation
   // that began before this call: within a call into the package, or between two bytecodes if it is
-  // the interpreter's main thread. Waits for that as long as the thread computes, 10 s at most;
-  // then, and where it sleeps in a call of somebody else's, `look` is called anyway. Not called at
-  // all once the interpreter ends. REQUIRES: the GIL is not held; within an ActiveCall.
+  // the interpreter's main thread. Waits for that as long as the thread computes, would if it had a
+  // core, or waits for a disk, 10 s at most; then, and where it sleeps in a call of somebody
+  // else's, `look` is called anyway. Not called at all once the interpreter ends. REQUIRES: the GIL
+  // is not held; within an ActiveCall.
   void look_between_operations(const std::function<void()>& look) const;
 
  private:
   std::shared_ptr<std::atomic<int>> package_calls_;
   clockid_t cpu_clock_ = CLOCK_THREAD_CPUTIME_ID;
+  pid_t id_ = 0;
 };
 
 }  // namespace tintype::python
