@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import inspect
+import sys
 import weakref
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,33 +27,22 @@ class Guard:
     def __init__(self, engine: Engine, optimizer: torch.optim.Optimizer) -> None:
         self._engine = weakref.ref(engine)
         self._optimizer = weakref.ref(optimizer)
-        self._changing_thread: int | None = None
         self._hooks = [
-            optimizer.register_step_pre_hook(self._begin_change),
-            optimizer.register_step_post_hook(self._end_change),
-            optimizer.register_load_state_dict_pre_hook(self._begin_change),
-            optimizer.register_load_state_dict_post_hook(self._end_change),
+            optimizer.register_step_pre_hook(self._wait),
+            optimizer.register_load_state_dict_pre_hook(self._wait, prepend=True),
         ]
+        # In front of hooks that are there already: they may change tensors, too.
+        optimizer._optimizer_step_pre_hooks.move_to_end(self._hooks[0].id, last=False)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
         """None once it was deleted."""
         return self._optimizer()
 
-    @property
-    def is_changing(self) -> bool:
-        """Whether the calling thread is within a step, in a closure or a hook, say: it will change
-        the tensors without another wait. After a step that raised, until the next is over."""
-        return self._changing_thread == threading.get_ident()
-
-    def _begin_change(self, *_: Any) -> None:
-        self._changing_thread = threading.get_ident()
+    def _wait(self, *_: Any) -> None:
         engine = self._engine()
         if engine is not None:
             engine.before_mutation()
-
-    def _end_change(self, *_: Any) -> None:
-        self._changing_thread = None
 
     def remove(self) -> None:
         """Waits for copies that still run, then ends the guard: from now on saves copy the
@@ -103,8 +93,9 @@ class GuardList:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Those that still live, and whose next change waits for a save that starts now."""
-        found = (guard.optimizer for guard in self._guards if not guard.is_changing)
-        return [optimizer for optimizer in found if optimizer is not None]
+        living = [guard.optimizer for guard in self._guards]
+        changing = _changing_optimizers() if living else set()
+        return [found for found in living if found is not None and id(found) not in changing]
 
     def _living(self) -> list[Guard]:
         return [guard for guard in self._guards if guard.optimizer is not None]
@@ -119,6 +110,23 @@ def fix_size(storage: torch.UntypedStorage) -> None:
         pass
 
 
+# What torch puts around the step of every optimizer, to run hooks; and what loads its state.
+_STEP: CodeType = torch.optim.Optimizer.profile_hook_step(lambda self: None).__code__
+_LOAD: CodeType = inspect.unwrap(torch.optim.Optimizer.load_state_dict).__code__
+
+
+def _changing_optimizers() -> set[int]:
+    """The ids of those whose step or load the calling thread is within, in a closure or a hook,
+    say: they go on to change their tensors without another wait."""
+    found = set()
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code is _STEP or frame.f_code is _LOAD:
+            found.add(id(frame.f_locals.get("self")))
+        frame = frame.f_back
+    return found
+
+
 def _check_optimizer(optimizer: object) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         kind = type(optimizer).__qualname__
@@ -131,4 +139,10 @@ def _check_optimizer(optimizer: object) -> None:
         raise TypeError(
             f"{kind} was made without torch.optim.Optimizer.__init__, so that its step runs no "
             "hooks: guard the optimizer that it wraps"
+        )
+    if getattr(type(optimizer).step, "__code__", None) is not _STEP:
+        kind = type(optimizer).__qualname__
+        raise TypeError(
+            f"the step of {kind} is not one that torch made to run hooks: guard the optimizer that "
+            "it wraps, or call before_mutation() in front of it and save unguarded"
         )

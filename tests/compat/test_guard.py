@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import mmap
 import os
@@ -49,6 +50,30 @@ def test_an_optimizer_that_runs_no_hooks_is_refused(make_engine: MakeEngine) -> 
 
     with pytest.raises(TypeError, match="guard the optimizer that it wraps"):
         make_engine().guard(Wrapper())
+
+
+class WrapsBareHanded(optim.Optimizer):
+    """As some look-ahead optimizers are made: with the attributes of one, and a step of its own."""
+
+    def __init__(self, base: optim.Optimizer) -> None:
+        self.base = base
+        self.__dict__.update({k: v for k, v in vars(base).items() if k.endswith("_hooks")})
+
+    def step(self, closure: Any = None) -> Any:
+        return self.base.step(closure)
+
+
+def test_an_optimizer_whose_step_torch_did_not_wrap_is_refused(make_engine: MakeEngine) -> None:
+    sgd = optim.SGD([torch.zeros(2)], 0.1)
+
+    class Decorated(optim.SGD):
+        @functools.wraps(optim.SGD.step)  # takes over the mark that torch has wrapped it
+        def step(self, closure: Any = None) -> None:
+            pass
+
+    for wrong in (WrapsBareHanded(sgd), Decorated([torch.zeros(2)], 0.1)):
+        with pytest.raises(TypeError, match=r"not one that torch made to run hooks.*before_mut"):
+            make_engine().guard(wrong)
 
 
 def test_a_closed_engine_refuses_and_its_hooks_do_nothing(make_engine: MakeEngine) -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn, optim
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.utils.hooks import RemovableHandle
 
 import tintype
 from guarded_jobs import SLOW, VARIANTS, WIDTH, Job, torch_bytes
@@ -87,35 +93,80 @@ def test_a_thread_that_sleeps_does_not_hold_its_save(
     run(save_and_sleep)
 
 
-def save_in_the_closure(engine: tintype.Engine, job: Job, path: Path) -> tintype.Snapshot:
-    started: list[tintype.Snapshot] = []
+@dataclass
+class Saver:
+    """Saves the parameters once, and then changes them where no probe need look."""
 
+    engine: tintype.Engine
+    job: Job
+    path: Path
+    snapshot: tintype.Snapshot | None = None
+    expected: bytes = b""
+
+    def save(self, *_: object) -> None:
+        parameters = self.job.state()["parameters"]
+        self.expected = torch_bytes(parameters)
+        self.snapshot = self.engine.save_async(parameters, self.path)
+        for parameter in self.job.parameters:
+            parameter.data[-1] += 1
+
+
+Save = Callable[[Saver], None]
+
+
+def save_in_the_closure(saver: Saver) -> None:
     def closure() -> float:
-        started.append(engine.save_async(job.state()["parameters"], path))
+        saver.save()
         return 0.0
 
-    job.optimizer.step(closure)
-    return started[0]
+    saver.job.optimizer.step(closure)
 
 
-def save_in_a_hook(engine: tintype.Engine, job: Job, path: Path) -> tintype.Snapshot:
-    started: list[tintype.Snapshot] = []
-
-    def hook(*_: object) -> None:
-        started.append(engine.save_async(job.state()["parameters"], path))
-
-    handle = job.optimizer.register_step_pre_hook(hook)
-    job.optimizer.step()
-    handle.remove()
-    return started[0]
+RegisterHook = Callable[[optim.Optimizer, Callable[..., None]], RemovableHandle]
+HOOKS: dict[str, RegisterHook] = {
+    "pre": lambda optimizer, hook: optimizer.register_step_pre_hook(hook),
+    "post": lambda optimizer, hook: optimizer.register_step_post_hook(hook),
+    "pre, of all": lambda _, hook: register_optimizer_step_pre_hook(hook),
+    "post, of all": lambda _, hook: register_optimizer_step_post_hook(hook),
+}
 
 
-@pytest.mark.parametrize("save", [save_in_the_closure, save_in_a_hook])
+def save_in_a_hook(register: RegisterHook) -> Save:
+    def save(saver: Saver) -> None:
+        handle = register(saver.job.optimizer, saver.save)
+        saver.job.optimizer.step()
+        handle.remove()
+
+    return save
+
+
+def save_behind_the_step_that_a_step_calls(saver: Saver) -> None:
+    """Both steps run hooks."""
+    inner = type(saver.job.optimizer)
+
+    class Outer(inner):  # type: ignore[misc, valid-type]
+        def step(self, closure: object = None) -> None:
+            super().step()
+            saver.save()
+
+    Outer([nn.Parameter(torch.zeros(1))])  # which lets the class run hooks
+    saver.job.optimizer.__class__ = Outer
+    saver.job.optimizer.step()
+
+
+SAVES: dict[str, Save] = {
+    "closure": save_in_the_closure,
+    "inner step": save_behind_the_step_that_a_step_calls,
+    **{f"{name} hook": save_in_a_hook(register) for name, register in HOOKS.items()},
+}
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
 @pytest.mark.parametrize("variant", ["SGD momentum foreach", "SGD momentum fused"])
 def test_a_save_within_a_step_holds_the_state_at_its_call(
     path: Path,
     make_engine: MakeEngine,
-    save: Callable[[tintype.Engine, Job, Path], tintype.Snapshot],
+    save: Save,
     variant: str,
 ) -> None:
     engine = make_engine(**SLOW)
@@ -124,20 +175,19 @@ def test_a_save_within_a_step_holds_the_state_at_its_call(
     for parameter in job.parameters:
         parameter.grad = torch.zeros_like(parameter)
         parameter.grad[-1] = 1  # what no probe need touch
-    expected = torch_bytes(job.state()["parameters"])
-    snapshot = save(engine, job, path)
-    assert torch_bytes(job.state()["parameters"]) != expected
-    snapshot.wait_durable()
-    assert path.read_bytes() == expected
-    assert snapshot.report()["lazy_bytes"] == 0
+    saver = Saver(engine, job, path)
+    save(saver)
+    assert saver.snapshot is not None
+    saver.snapshot.wait_durable()
+    assert path.read_bytes() == saver.expected
+    assert torch_bytes(job.state()["parameters"]) != saver.expected
+    assert saver.snapshot.report()["lazy_bytes"] == 0
     after = engine.save_async(job.parameters, path)
     assert after.report()["lazy_bytes"] == 64 * WEIGHT_BYTES
     engine.before_mutation()
 
 
-def test_a_step_that_raised_leaves_saves_eager_until_the_next(
-    path: Path, make_engine: MakeEngine
-) -> None:
+def test_a_step_that_raised_is_over(path: Path, make_engine: MakeEngine) -> None:
     def closure() -> float:
         raise ValueError("no loss")
 
@@ -146,6 +196,31 @@ def test_a_step_that_raised_leaves_saves_eager_until_the_next(
     engine.guard(job.optimizer)
     with pytest.raises(ValueError, match="no loss"):
         job.optimizer.step(closure)
-    assert engine.save_async(job.parameters, path).report()["lazy_bytes"] == 0
-    job.step()
     assert engine.save_async(job.parameters, path).report()["lazy_bytes"] == 8 * WEIGHT_BYTES
+    engine.before_mutation()
+
+
+@pytest.mark.parametrize("name", ["step", "load_state_dict"])
+def test_a_hook_that_was_there_before_the_guard_waits_too(
+    path: Path, make_engine: MakeEngine, name: str
+) -> None:
+    engine = make_engine(**SLOW)
+    job = Job(VARIANTS["SGD"], count=64)
+
+    def change(*_: object) -> None:
+        for parameter in job.parameters:
+            parameter.data[-1] += 1
+
+    getattr(job.optimizer, f"register_{name}_pre_hook")(change)
+    engine.guard(job.optimizer)
+    expected = torch_bytes(job.state()["parameters"])
+    state = job.optimizer.state_dict()
+    snapshot = engine.save_async(job.state()["parameters"], path)
+    assert snapshot.report()["lazy_bytes"] == 64 * WEIGHT_BYTES
+    if name == "step":
+        job.optimizer.step()
+    else:
+        job.optimizer.load_state_dict(state)
+    assert torch_bytes(job.state()["parameters"]) != expected
+    snapshot.wait_durable()
+    assert path.read_bytes() == expected
