@@ -84,6 +84,22 @@ def save_all() -> dict[str, Any]:
     return outcome
 
 
+def save_guarded(path: Path) -> dict[str, Any]:
+    """How a guarded save captures a state, and what of it it leaves to the background."""
+    import tintype
+
+    weight = torch.nn.Parameter(torch.zeros(64, 64))
+    optimizer = torch.optim.SGD([weight], 0.1)
+    with tintype.Engine() as engine:
+        engine.guard(optimizer)
+        snapshot = engine.save_async([weight, optimizer.state_dict()], path)
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        snapshot.wait_durable()
+        report = snapshot.report()
+    return {name: report[name] for name in ("capture_path", "lazy_bytes")}
+
+
 def content_of(image: io.BytesIO) -> dict[str, bytes]:
     """The pickle and the payloads: the records that mean something to every torch."""
     with zipfile.ZipFile(image) as archive:
@@ -93,4 +109,6 @@ def content_of(image: io.BytesIO) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(json.dumps({"torch": torch.__version__, **read_all(Path(sys.argv[1])), **save_all()}))
+    folder = Path(sys.argv[1])
+    answer = {"torch": torch.__version__, **read_all(folder), **save_all()}
+    print(json.dumps({**answer, **save_guarded(folder / "guarded.pth")}))

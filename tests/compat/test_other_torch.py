@@ -80,3 +80,8 @@ def test_under_another_torch_pickle_and_payloads_are_its_own(told: Any) -> None:
     assert told["saved"] >= len(CASES) - 5  # optimizers and dtypes that came later
     if not told["torch"].startswith(OLDEST):  # which wrote fewer records around them
         assert told["identical"] == told["saved"]
+
+
+def test_under_another_torch_capture_is_native_and_guards_save_lazily(told: Any) -> None:
+    assert told["capture_path"] == "native"
+    assert told["lazy_bytes"] == 64 * 64 * 4

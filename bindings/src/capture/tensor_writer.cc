@@ -30,7 +30,9 @@ void TensorWriter::write_parameter(PyObject* parameter) {
 // Python attributes, hooks and names take other paths through torch.
 void TensorWriter::check_plain(PyObject* tensor) const {
   if (!torch_.state(tensor).is_none()) throw NotNative{"a tensor with Python attributes"};
-  if (torch_.has_names.is_true(tensor)) throw NotNative{"a tensor with named dimensions"};
+  if (torch_.has_names && torch_.has_names->is_true(tensor)) {
+    throw NotNative{"a tensor with named dimensions"};
+  }
   const nb::object hooks = torch_.backward_hooks(tensor);
   if (!hooks.is_none() && PyObject_IsTrue(hooks.ptr()) != 0) throw NotNative{"a tensor with hooks"};
 }

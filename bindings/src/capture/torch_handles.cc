@@ -188,7 +188,7 @@ void TorchHandles::find_attributes() {
   const nb::object tensor = nb::borrow(reinterpret_cast<PyObject*>(tensor_class));
   state = Attribute(tensor, "__getstate__");
   layout = Attribute(tensor, "layout");
-  has_names = Attribute(tensor, "has_names");
+  if (nb::hasattr(tensor, "has_names")) has_names = Attribute(tensor, "has_names");
   dtype_of = Attribute(tensor, "dtype");
   is_cpu = Attribute(tensor, "is_cpu");
   is_cuda = Attribute(tensor, "is_cuda");

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -82,8 +83,9 @@ class TorchHandles {
   GlobalName ordered_dict, counter, complex_number, byte_string, byte_array, set, frozen_set;
   GlobalName encode, size, device, untyped_storage;
 
-  Attribute state;  // None for a tensor without Python attributes
-  Attribute layout, has_names, dtype_of, is_cpu, is_cuda, is_meta, requires_grad, backward_hooks;
+  Attribute state;                     // None for a tensor without Python attributes
+  std::optional<Attribute> has_names;  // none where torch has no named tensors (2.15)
+  Attribute layout, dtype_of, is_cpu, is_cuda, is_meta, requires_grad, backward_hooks;
   Attribute shape, stride, storage_offset, storage_of, is_conj, is_neg;
   Attribute version, data_address, data_size_bytes, is_contiguous;
   Attribute storage_address, storage_size_bytes, is_resizable_storage, is_shared_storage;
