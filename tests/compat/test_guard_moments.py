@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +94,60 @@ def test_a_thread_that_sleeps_does_not_hold_its_save(
         assert staged.wait(9)
 
     run(save_and_sleep)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(count)
+
+
+HOG = """
+import sys, time
+print("ready", flush=True)
+sys.stdin.readline()
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    pass
+"""
+
+
+def test_an_operation_that_waits_for_a_core_is_no_sleep(
+    path: Path, make_engine: MakeEngine, one_thread: None
+) -> None:
+    """The saving thread gets next to nothing of its core for a second, and is waited for."""
+    weight = nn.Parameter(torch.zeros(32768, WIDTH))
+    optimizer = optim.SGD([weight], 0.1)
+    engine = make_engine(staging_bytes=16 << 20)
+    engine.guard(optimizer)
+    rows, ones = torch.full((400_000,), len(weight) - 1), torch.ones(400_000, WIDTH)
+    core = {min(os.sched_getaffinity(0))}
+
+    def change_while_starved(hog: subprocess.Popen[str]) -> None:
+        assert hog.stdin is not None
+        snapshot = engine.save_async([weight], path)
+        os.sched_setaffinity(0, core)
+        hog.stdin.write("go\n")
+        hog.stdin.flush()
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with torch.no_grad():
+            weight.index_put_((rows,), ones, accumulate=True)
+        try:
+            snapshot.wait_durable()
+        except tintype.TornSnapshotError:
+            print("torn")
+        else:
+            assert not last_row(path).any()
+
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOG], stdin=pipe, stdout=pipe, text=True) as hog:
+        assert hog.stdout is not None
+        hog.stdout.readline()
+        os.sched_setaffinity(hog.pid, core)
+        with ThreadPoolExecutor(1) as threads:  # whose priority is lost with it
+            threads.submit(change_while_starved, hog).result()
 
 
 @dataclass
