@@ -134,7 +134,16 @@ class StreamDecompression final : public PieceWork {
   }
 
   const Transcoded& total() const { return total_; }
-  bool is_cut_off() const { return decoder_.may_lack_frames() && ends_.lacks_end(); }
+  // No table tells that all frames came: a checkpoint's end may.
+  Status check_whole(const std::string& name) const {
+    if (decoder_.may_lack_frames() && ends_.lacks_end()) {
+      return damaged_file(name, "is cut off between two frames: it holds a checkpoint without end");
+    }
+    if (decoder_.lacks_table() && !ends_.is_whole()) {
+      return damaged_file(name, "is cut off between two frames: its seek table is missing");
+    }
+    return Status::ok();
+  }
 
  private:
   struct Slot {
@@ -192,9 +201,7 @@ class Decompression {
     line.worker_count = line.slot_count;
     StreamDecompression work(stream, begin, std::move(decoder), output_, meter_, line.slot_count);
     TINTYPE_RETURN_IF_ERROR(run_line(work, line));
-    if (work.is_cut_off()) {
-      return damaged_file(name, "is cut off between two frames: it holds a checkpoint without end");
-    }
+    TINTYPE_RETURN_IF_ERROR(work.check_whole(name));
     return work.total();
   }
 
@@ -231,8 +238,8 @@ Result<std::optional<FrameIndex>> find_index(const ByteSource& source, FileForm 
   if (!has_index) return std::optional<FrameIndex>();
   Result<FrameIndex> index = read_frame_index(source, form, limits);
   if (form == FileForm::zstd) {
-    // Frames that are larger than ours, without checksums, or not shown by the table are no
-    // less sound.
+    // Frames that are larger than ours, without checksums, or other files in front are no less
+    // sound: front to back, each table is compared with what it lists.
     if (index.status().code() == StatusCode::unsupported) return std::optional<FrameIndex>();
     if (index.is_ok() && !index->has_checksums) return std::optional<FrameIndex>();
   }

@@ -21,9 +21,12 @@ void ImageEnds::see(ByteView piece) {
   tail_.insert(tail_.end(), kept.begin(), kept.end());
 }
 
-bool ImageEnds::lacks_end() const {
-  const bool has_end = as_text(tail_).find(kEndRecord) != std::string_view::npos;
-  return as_text(head_) == kLocalHeader && !has_end;
-}
+bool ImageEnds::begins() const { return as_text(head_) == kLocalHeader; }
+
+bool ImageEnds::ends() const { return as_text(tail_).find(kEndRecord) != std::string_view::npos; }
+
+bool ImageEnds::lacks_end() const { return begins() && !ends(); }
+
+bool ImageEnds::is_whole() const { return begins() && ends(); }
 
 }  // namespace tintype

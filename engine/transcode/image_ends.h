@@ -13,8 +13,12 @@ class ImageEnds {
   void see(ByteView piece);
   // Of the pieces so far. An end record may have a comment behind it, or zeros.
   bool lacks_end() const;
+  bool is_whole() const;  // begins and ends as one
 
  private:
+  bool begins() const;
+  bool ends() const;
+
   ByteVector head_;
   ByteVector tail_;
 };

@@ -8,6 +8,7 @@
 #include "io/archive/compressed_layout.h"
 #include "io/archive/crc32.h"
 #include "io/archive/file_faults.h"
+#include "io/archive/seek_table.h"
 
 namespace tintype {
 namespace {
@@ -138,26 +139,24 @@ class IndexReader {
     if (load_little_endian<uint32_t>(footer, 5) != kSeekFooterMagic) {
       return damaged("has no seek table at its end");
     }
-    constexpr std::byte kReservedFlags{0x7C};
-    if ((footer[4] & kReservedFlags) != std::byte{0}) return damaged("has an unknown seek table");
-    index_.has_checksums = (footer[4] & kSeekChecksumFlag) != std::byte{0};
-    const uint64_t entry_bytes =
-        index_.has_checksums ? kSeekEntryBytes : kSeekEntryBytes - sizeof(uint32_t);
-    const auto frame_count = load_little_endian<uint32_t>(footer, 0);
-    TINTYPE_RETURN_IF_ERROR(check_count(frame_count));
-    const uint64_t content_bytes = frame_count * entry_bytes + kSeekFooterBytes;
+    const SeekFooter seek_footer = read_seek_footer(footer);
+    if (!seek_footer.is_known) return damaged("has an unknown seek table");
+    index_.has_checksums = seek_footer.has_checksums;
+    TINTYPE_RETURN_IF_ERROR(check_count(seek_footer.entry_count));
+    const uint64_t content_bytes = seek_footer.content_bytes();
     if (kFrameHeaderBytes + content_bytes > size_bytes) {
       return damaged("is cut off: its seek table is longer than the file");
     }
     const uint64_t table_offset = size_bytes - content_bytes - kFrameHeaderBytes;
     TINTYPE_ASSIGN_OR_RETURN(
         const ByteVector table,
-        read_range(source_, table_offset, kFrameHeaderBytes + frame_count * entry_bytes));
+        read_range(source_, table_offset, kFrameHeaderBytes + content_bytes - kSeekFooterBytes));
     if (load_little_endian<uint32_t>(table, 0) != kSeekTableMagic ||
         load_little_endian<uint32_t>(table, 4) != content_bytes) {
       return damaged("has a damaged seek table: it begins elsewhere than its end says");
     }
-    return read_seek_entries(ByteView(table).subspan(kFrameHeaderBytes), entry_bytes, table_offset);
+    return read_seek_entries(ByteView(table).subspan(kFrameHeaderBytes), seek_footer.entry_bytes(),
+                             table_offset);
   }
 
   // Whether the table is this file's comes first, then whether it can be read by it.
@@ -166,17 +165,15 @@ class IndexReader {
     uint64_t file_offset = 0;
     uint64_t unseen_bytes = 0;  // in front of the first frame
     for (size_t entry = 0; entry < table.size(); entry += entry_bytes) {
-      const auto frame_bytes = load_little_endian<uint32_t>(table, entry);
-      const auto plain_bytes = load_little_endian<uint32_t>(table, entry + 4);
+      const auto [frame_bytes, plain_bytes, checksum] =
+          read_seek_entry(table, entry, index_.has_checksums);
       if (plain_bytes != 0) {
         index_.extents.push_back({.plain_offset = index_.plain_bytes,
                                   .file_offset = file_offset,
                                   .plain_bytes = plain_bytes,
                                   .encoded_bytes = frame_bytes,
-                                  .payload_bytes = frame_bytes});
-        if (index_.has_checksums) {
-          index_.extents.back().checksum = load_little_endian<uint32_t>(table, entry + 8);
-        }
+                                  .payload_bytes = frame_bytes,
+                                  .checksum = checksum});
       } else if (!index_.extents.empty()) {
         add_padding(frame_bytes);
       } else {

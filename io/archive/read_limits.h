@@ -26,6 +26,7 @@ struct ReadLimits {
   uint64_t image_free_bytes = uint64_t{16} << 20;     // above, at most 2048 times its file's bytes
   uint64_t stream_free_bytes = uint64_t{4} << 30;     // the same of a stream, and what came of it
   uint64_t streamed_image_bytes = uint64_t{1} << 30;  // of a `.zst` that must be kept in memory
+  uint64_t streamed_frame_count = uint64_t{1} << 21;  // of its seek table, where it has one
   uint32_t streamed_window_log = 27;  // of such a file's frames: 128 MiB, as `zstd -d` allows
 
   // No record of a plain archive, with its entry in the directory, takes less.

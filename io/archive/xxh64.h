@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "base/bytes.h"
 
@@ -10,5 +11,22 @@ namespace tintype {
 
 // Of all of `bytes`, with seed 0.
 uint64_t xxh64(ByteView bytes);
+
+// The same of bytes that come piece by piece.
+class Xxh64 {
+ public:
+  Xxh64();
+
+  void restart();
+  void add(ByteView piece);
+  uint64_t value() const;  // of the pieces since the start
+
+ private:
+  struct State;
+  struct Free {
+    void operator()(State* state) const;
+  };
+  std::unique_ptr<State, Free> state_;
+};
 
 }  // namespace tintype

@@ -31,7 +31,8 @@ ZstdStream::ZstdStream(std::string name, const ReadLimits& limits,
     : name_(std::move(name)),
       limits_(limits),
       file_bytes_(file_bytes),
-      context_(ZSTD_createDCtx()) {
+      context_(ZSTD_createDCtx()),
+      log_(name_, limits.streamed_frame_count) {
   if (context_ == nullptr) throw std::bad_alloc();
   const size_t set = ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax,
                                             static_cast<int>(limits.streamed_window_log));
@@ -50,10 +51,11 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
     const size_t hint = ZSTD_decompressStream(context_.get(), &to, &from);
     if (ZSTD_isError(hint) != 0) return fault(hint, input_bytes_ + from.pos);
     if (from.pos == from_before && to.pos == to_before) break;
+    log_.see(input.subspan(from_before, from.pos - from_before),
+             ByteView(target).subspan(to_before, to.pos - to_before));
     is_within_frame_ = hint != 0;
-    if (!is_within_frame_) ++frame_count_;
+    if (!is_within_frame_) TINTYPE_RETURN_IF_ERROR(log_.end_frame());
   }
-  keep_end_of(input.first(from.pos));
   input = input.subspan(from.pos);
   input_bytes_ += from.pos;
   output_bytes_ += to.pos;
@@ -61,14 +63,8 @@ Result<size_t> ZstdStream::decode(ByteView& input, MutableBytes target) {
   return to.pos;
 }
 
-void ZstdStream::keep_end_of(ByteView used) {
-  const ByteView last = used.last(std::min(used.size(), end_.size()));
-  std::copy(end_.begin() + last.size(), end_.end(), end_.begin());
-  std::copy(last.begin(), last.end(), end_.end() - last.size());
-}
-
 bool ZstdStream::may_lack_frames() const {
-  return frame_count_ > 1 && load_little_endian<uint32_t>(end_, 0) != kSeekFooterMagic;
+  return log_.frame_count() > 1 && !log_.ends_with_table();
 }
 
 Status ZstdStream::fault(size_t result, uint64_t offset) const {
@@ -101,9 +97,16 @@ Status ZstdStream::check_expansion() const {
 }
 
 Status ZstdStream::finish() const {
-  if (!is_within_frame_) return Status::ok();
-  return damaged_file(name_,
-                      "does not end with a whole frame: it is cut off, or bytes were appended");
+  if (is_within_frame_) {
+    return damaged_file(name_,
+                        "does not end with a whole frame: it is cut off, or bytes were appended");
+  }
+  if (log_.has_table() && log_.lacks_table()) {
+    return damaged_file(name_,
+                        "is cut off: of several files one behind the other, the last one's "
+                        "seek table is missing");
+  }
+  return Status::ok();
 }
 
 }  // namespace tintype

@@ -4,7 +4,6 @@
 
 #include <zstd.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "io/archive/frame_log.h"
 #include "io/archive/read_limits.h"
 
 namespace tintype {
@@ -28,15 +28,19 @@ class ZstdStream {
 
   // Decodes from the front of `input`, which is moved on, until it is used up or `target` is full;
   // returns how many bytes `target` got. Call it with an empty input too, until nothing comes.
-  // corruption for damage; unsupported for a larger window or an expansion over the limit.
+  // corruption for damage, and for a seek table that lists other frames than those in front of it;
+  // unsupported for a larger window or an expansion over the limit.
   Result<size_t> decode(ByteView& input, MutableBytes target);
 
-  // corruption where the input so far ends within a frame.
+  // corruption where the input so far ends within a frame, or behind a seek table with frames of
+  // Tintype that have none.
   Status finish() const;
 
   // Whether frames may be missing behind those so far: where there are several, skippable ones
   // included, and what came last is no seek table. A single frame is all that its writer made.
   bool may_lack_frames() const;
+  // Whether they are Tintype's without the seek table that it writes behind them.
+  bool lacks_table() const { return log_.lacks_table(); }
 
  private:
   struct Free {
@@ -46,7 +50,6 @@ class ZstdStream {
   // What zstd's error at that byte of the file means.
   Status fault(size_t result, uint64_t offset) const;
   Status check_expansion() const;
-  void keep_end_of(ByteView used);
 
   std::string name_;
   ReadLimits limits_;
@@ -54,8 +57,7 @@ class ZstdStream {
   std::unique_ptr<ZSTD_DCtx, Free> context_;
   uint64_t input_bytes_ = 0;
   uint64_t output_bytes_ = 0;
-  uint64_t frame_count_ = 0;
-  std::array<std::byte, sizeof(uint32_t)> end_ = {};  // of the input so far
+  FrameLog log_;
   bool is_within_frame_ = false;
 };
 

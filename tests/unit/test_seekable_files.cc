@@ -142,16 +142,16 @@ TEST_F(SeekableFiles, frames_whose_checksum_stands_in_the_table_alone_are_compar
               IsStatus(StatusCode::corruption, HasSubstr("instead of 12345678 in the seek table")));
 }
 
-// zstd prints it: a reader who skipped it would read another file.
+// zstd prints it: a reader who skipped it would read another file, and one who printed it would
+// believe a table that is wrong.
 TEST_F(SeekableFiles, a_frame_in_front_that_the_table_calls_empty_is_not_skipped) {
   const ByteVector hidden(5000, std::byte{'h'});
   SeekableFile file;
   file.add(zstd_frame(hidden), 0, kChecksumOfNothing);
   file.add_pieces_of(plain_, 500'000, true);
   EXPECT_THAT(open(file.bytes()), IsStatus(StatusCode::unsupported, HasSubstr("zstd -d")));
-  ByteVector expected = hidden;
-  append_bytes(expected, plain_);
-  EXPECT_EQ(decompressed(file.bytes()).value(), expected);
+  EXPECT_THAT(decompressed(file.bytes()),
+              IsStatus(StatusCode::corruption, HasSubstr("lists other frames")));
 }
 
 TEST_F(SeekableFiles, one_behind_the_other_they_are_decompressed_like_frames) {
