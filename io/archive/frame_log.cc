@@ -1,5 +1,7 @@
 #include "io/archive/frame_log.h"
 
+#include <zstd.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -144,6 +146,12 @@ bool FrameLog::is_padded(size_t frame_count) const {
     }
   }
   return false;
+}
+
+uint64_t FrameLog::announced_bytes() const {
+  const uint64_t stated = ZSTD_getFrameContentSize(begin_.data(), begin_.size());
+  if (stated == ZSTD_CONTENTSIZE_UNKNOWN || stated == ZSTD_CONTENTSIZE_ERROR) return 0;
+  return stated - std::min(stated, plain_bytes_);
 }
 
 }  // namespace tintype

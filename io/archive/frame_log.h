@@ -29,6 +29,10 @@ class FrameLog {
   // are another program's; Tintype's have a table of their own. unsupported over the limit.
   Status end_frame();
 
+  // How much the header of the frame that is being read says is still to come of it; 0 where it
+  // does not say.
+  uint64_t announced_bytes() const;
+
   uint64_t frame_count() const { return frame_count_; }  // skippable ones included
   bool has_table() const { return has_table_; }
   bool ends_with_table() const { return ends_with_table_; }

@@ -82,11 +82,17 @@ Status ZstdStream::fault(size_t result, uint64_t offset) const {
   return status.with_context(fmt::format("'{}' at about byte {}", name_, offset));
 }
 
+// Of a file also by what a frame says of itself: that is known before any of it is decoded. Of a
+// stream nobody knows how much is still to come.
 Status ZstdStream::check_expansion() const {
   const uint64_t free_bytes =
       file_bytes_.has_value() ? limits_.image_free_bytes : limits_.stream_free_bytes;
   const uint64_t packed_bytes = file_bytes_.value_or(input_bytes_);
-  if (output_bytes_ <= free_bytes || output_bytes_ / kExpansionMax <= packed_bytes) {
+  const uint64_t announced_bytes = file_bytes_.has_value() ? log_.announced_bytes() : 0;
+  uint64_t plain_bytes = 0;
+  if (__builtin_add_overflow(output_bytes_, announced_bytes, &plain_bytes))
+    plain_bytes = UINT64_MAX;
+  if (plain_bytes <= free_bytes || plain_bytes / kExpansionMax <= packed_bytes) {
     return Status::ok();
   }
   return Status::unsupported(

@@ -20,9 +20,9 @@ namespace tintype {
 // file's frames ask for.
 class ZstdStream {
  public:
-  // `name` is what error texts call the file; `file_bytes` its size. Without one, an expansion is
-  // judged by what has come so far, and later: what a file begins with may shrink more than the
-  // rest.
+  // `name` is what error texts call the file; `file_bytes` its size. Then an expansion is judged as
+  // soon as a frame says its own. Without one, by what has come so far, and later: what a file
+  // begins with may shrink more than the rest.
   explicit ZstdStream(std::string name, const ReadLimits& limits = {},
                       std::optional<uint64_t> file_bytes = {});
 

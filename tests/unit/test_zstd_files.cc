@@ -135,6 +135,43 @@ TEST_F(ZstdFiles, a_bomb_is_refused_early) {
   EXPECT_THAT(open(bomb), IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
 }
 
+// A frame of 64 MiB of zeros behind a whole one.
+TEST_F(ZstdFiles, a_frame_that_says_it_goes_beyond_the_limit_is_refused_unread) {
+  const ByteVector zeros(size_t{64} << 20);
+  const ByteVector frame = zstd_frame(zeros, 1);
+  const ByteVector alone = zstd_frame(plain_);
+  ByteVector bomb = alone;
+  append_bytes(bomb, frame);
+  for (const uint64_t allowed_bytes : {plain_.size() + zeros.size() - 1, plain_.size() + 1}) {
+    const ReadLimits limits{.image_free_bytes = allowed_bytes};
+    ZstdStream of_file("z", limits, 1);
+    ByteVector target(1 << 20);
+    ByteView input = bomb;
+    uint64_t decoded_bytes = 0;
+    Result<size_t> decoded = size_t{0};
+    do {
+      decoded = of_file.decode(input, target);
+      decoded_bytes += decoded.is_ok() ? *decoded : 0;
+    } while (decoded.is_ok() && *decoded != 0);
+    EXPECT_THAT(decoded, IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
+    EXPECT_LE(decoded_bytes, plain_.size()) << "none of the zeros";
+  }
+  EXPECT_OK(open(bomb, {.image_free_bytes = plain_.size() + zeros.size()}));
+}
+
+TEST_F(ZstdFiles, a_size_that_cannot_be_is_refused_like_a_large_one) {
+  ByteVector file;
+  append_little_endian(file, uint32_t{0xFD2FB528});
+  append_text(file, "\xC0\x58");  // a size of 8 bytes, a window of 2 MiB
+  append_little_endian(file, uint64_t{1} << 63);
+  file.resize(file.size() + 100);
+  ZstdStream stream("z", {}, file.size());
+  ByteVector target(1000);
+  ByteView input = file;
+  EXPECT_THAT(stream.decode(input, target),
+              IsStatus(StatusCode::unsupported, HasSubstr("2048 times its size")));
+}
+
 TEST_F(ZstdFiles, a_stream_comes_out_whatever_the_pieces) {
   const ByteVector file = zstd_frame(plain_);
   for (const size_t piece : {1ul, 7ul, 1000ul, 200'000ul}) {
