@@ -100,8 +100,11 @@ class IndexReader {
       return damaged("has a damaged head: the CRC-32 of its first 4096 bytes is another");
     }
     const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
-    if (version == kPlanesVersion) return Status::ok();
-    return newer_planes_form(source_.name(), version);
+    if (version != kPlanesVersion) return newer_planes_form(source_.name(), version);
+    if (head != file_head(FileForm::planes)) {
+      return damaged("has a damaged head: its padding is not of zeros");
+    }
+    return Status::ok();
   }
 
   Status read_planes_table(ByteView table, uint64_t table_offset, uint64_t plain_bytes) {

@@ -206,6 +206,19 @@ TEST(PlanesTables, hostile_numbers_are_refused_at_once) {
   }
 }
 
+TEST(PlanesTables, padding_of_the_head_is_zeros) {
+  ByteVector file = Sample().file(FileForm::planes);
+  const size_t crc_offset = kPlanesHeadBytes - sizeof(uint32_t);
+  for (const size_t offset : {size_t{12}, size_t{100}, crc_offset - 1}) {
+    file[offset] = std::byte{1};
+    store_little_endian(MutableBytes(file), crc_offset, crc32(0, ByteView(file).first(crc_offset)));
+    expect_quick_refusal(FileForm::planes, file, StatusCode::corruption, "padding");
+    file[offset] = std::byte{0};
+  }
+  store_little_endian(MutableBytes(file), crc_offset, crc32(0, ByteView(file).first(crc_offset)));
+  EXPECT_TRUE(index_of(FileForm::planes, file).is_ok());
+}
+
 TEST(PlanesTables, a_newer_version_is_unsupported) {
   ByteVector file = Sample().file(FileForm::planes);
   store_little_endian(MutableBytes(file), 8, uint32_t{2});
