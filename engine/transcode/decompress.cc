@@ -33,9 +33,7 @@ class ExtentDecompression final : public PieceWork {
 
   Result<bool> take(uint32_t number) override {
     Slot& slot = slots_[number];
-    TINTYPE_ASSIGN_OR_RETURN(const bool is_taken, feed_.next(slot.extent, slot.encoded));
-    if (is_taken) total_.input_bytes = slot.extent.file_offset + slot.extent.encoded_bytes;
-    return is_taken;
+    return feed_.next(slot.extent, slot.encoded);
   }
 
   Status work(uint32_t number) override {
@@ -53,7 +51,7 @@ class ExtentDecompression final : public PieceWork {
 
   Status place(uint32_t number) override {
     const Slot& slot = slots_[number];
-    total_.output_bytes = slot.extent.plain_offset + slot.extent.plain_bytes;
+    output_bytes_ = slot.extent.plain_offset + slot.extent.plain_bytes;
     return output_.append(slot.plain, slot.extent.plain_bytes, slot.extent.plain_offset);
   }
 
@@ -65,7 +63,7 @@ class ExtentDecompression final : public PieceWork {
     return Status::ok();
   }
 
-  const Transcoded& total() const { return total_; }
+  uint64_t output_bytes() const { return output_bytes_; }
 
  private:
   struct Slot {
@@ -80,7 +78,7 @@ class ExtentDecompression final : public PieceWork {
   PieceOutput& output_;
   TranscodeMeter& meter_;
   std::vector<Slot> slots_;
-  Transcoded total_;
+  uint64_t output_bytes_ = 0;
 };
 
 // zstd's frames have to be decoded one after the other where nothing tells their places.
@@ -180,17 +178,20 @@ class Decompression {
 
   Result<Transcoded> by_index(const ByteSource& source, const FrameIndex& index) {
     IndexedFeed feed(source, index);
-    auto total = by_extents(feed, source.name(), index.form, index.has_checksums,
-                            index.largest_encoded_bytes() + index.largest_plain_bytes());
-    if (total.is_ok()) total->input_bytes = source.size_bytes();
-    return total;
+    const uint64_t slot_bytes = index.largest_encoded_bytes() + index.largest_plain_bytes();
+    TINTYPE_ASSIGN_OR_RETURN(
+        const uint64_t output_bytes,
+        by_extents(feed, source.name(), index.form, index.has_checksums, slot_bytes));
+    return Transcoded{.input_bytes = source.size_bytes(), .output_bytes = output_bytes};
   }
 
   Result<Transcoded> by_planes_stream(InputStream& stream, ByteView begin,
                                       const std::string& name) {
     PlanesStreamFeed feed(stream, name);
     TINTYPE_ASSIGN_OR_RETURN(const uint64_t slot_bytes, feed.read_head(begin));
-    return by_extents(feed, name, FileForm::planes, true, slot_bytes);
+    TINTYPE_ASSIGN_OR_RETURN(const uint64_t output_bytes,
+                             by_extents(feed, name, FileForm::planes, true, slot_bytes));
+    return Transcoded{.input_bytes = feed.size_bytes(), .output_bytes = output_bytes};
   }
 
   Result<Transcoded> by_zstd_stream(InputStream& stream, ByteView begin, const std::string& name,
@@ -206,12 +207,13 @@ class Decompression {
   }
 
  private:
-  Result<Transcoded> by_extents(ExtentFeed& feed, const std::string& name, FileForm form,
-                                bool has_checksums, uint64_t slot_bytes) {
+  // Returns how many bytes came of them.
+  Result<uint64_t> by_extents(ExtentFeed& feed, const std::string& name, FileForm form,
+                              bool has_checksums, uint64_t slot_bytes) {
     const LineOptions line = line_for(options_, std::max<uint64_t>(1, slot_bytes));
     ExtentDecompression work(feed, name, output_, meter_, form, has_checksums, line.slot_count);
     TINTYPE_RETURN_IF_ERROR(run_line(work, line));
-    return work.total();
+    return work.output_bytes();
   }
 
   PieceOutput& output_;

@@ -86,8 +86,11 @@ Status PlanesStreamFeed::check_tail() {
   TINTYPE_ASSIGN_OR_RETURN(const size_t count,
                            stream_.read(MutableBytes(tail).subspan(header_.size())));
   tail.resize(header_.size() + count);
-  if (tail == expected) return Status::ok();
-  return damaged(fmt::format("has neither an extent nor its tables at byte {}", file_offset_));
+  if (tail != expected) {
+    return damaged(fmt::format("has neither an extent nor its tables at byte {}", file_offset_));
+  }
+  file_offset_ += tail.size();
+  return Status::ok();
 }
 
 }  // namespace tintype

@@ -49,6 +49,8 @@ class PlanesStreamFeed final : public ExtentFeed {
   // extent, encoded and plain: no later one may be larger, so that memory can be counted out.
   Result<uint64_t> read_head(ByteView begin);
   Result<bool> next(IndexedExtent& extent, AlignedBuffer& encoded) override;
+  // Of the stream, once `next` has returned false.
+  uint64_t size_bytes() const { return file_offset_; }
 
  private:
   Status damaged(std::string_view what) const;
@@ -58,7 +60,7 @@ class PlanesStreamFeed final : public ExtentFeed {
 
   InputStream& stream_;
   const std::string name_;
-  uint64_t file_offset_ = 0;  // of the extent that comes next
+  uint64_t file_offset_ = 0;  // of the extent that comes next; behind the tables the end
   uint64_t plain_offset_ = 0;
   ByteVector header_;  // of it, or the first bytes of the tables
   uint64_t largest_plain_bytes_ = 0;
