@@ -12,6 +12,7 @@
 #include "io/archive/compressed_form.h"
 #include "io/archive/xxh64.h"
 #include "tests/support/codec_data.h"
+#include "tests/support/compressed_file.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
 
@@ -169,6 +170,30 @@ TEST_F(SeekableFiles, one_behind_the_other_they_are_decompressed_like_frames) {
     EXPECT_THAT(open(bytes), IsStatus(StatusCode::unsupported, HasSubstr("several files of zstd")));
     EXPECT_EQ(decompressed(bytes).value(), expected);
   }
+}
+
+TEST_F(SeekableFiles, one_before_a_frame_without_a_table_is_read_as_bytes_before_its_checkpoint) {
+  SeekableFile file;
+  file.add_pieces_of(plain_, 500'000, true);
+  ByteVector bytes = file.bytes();
+  append_bytes(bytes, zstd_frame(plain_));
+  Image image = open(bytes).value();
+  EXPECT_EQ(image.source->size_bytes(), 2 * plain_.size());
+  const auto archive = Archive::open(std::move(image));
+  ASSERT_OK(archive);
+  EXPECT_EQ((*archive)->index().start_offset, plain_.size());
+  EXPECT_OK((*archive)->read_tensor(*(*archive)->find_tensor("model/a")));
+}
+
+TEST_F(SeekableFiles, one_whose_table_alone_is_cut_off_is_sound) {
+  const ByteVector file = compressed_file(FileForm::zstd, plain_, {}, 256 << 10);
+  const FrameIndex index = read_frame_index(MemorySource(file), FileForm::zstd).value();
+  const IndexedExtent& last = index.extents.back();
+  const ByteView cut = ByteView(file).first(last.file_offset + last.encoded_bytes);
+  Image image = open(cut).value();
+  EXPECT_EQ(read_range(*image.source, 0, image.source->size_bytes()).value(), plain_);
+  EXPECT_OK(Archive::open(std::move(image)));
+  EXPECT_EQ(decompressed(cut).value(), plain_);
 }
 
 TEST_F(SeekableFiles, a_table_that_begins_between_frames_is_damage) {
