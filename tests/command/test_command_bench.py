@@ -45,6 +45,12 @@ def test_the_table_has_a_line_for_each_row(tmp_path: Path) -> None:
     assert "; 1 round, in turns" in lines[-1]
 
 
+def test_no_two_rows_measure_the_same(tmp_path: Path) -> None:
+    report = run_json("bench", tmp_path, "-s", 1, "-r", 1)
+    rows = [(row["name"], row["size_bytes"]) for row in report["rows"]]
+    assert rows == [("durable", MIB), ("caller held", MIB)]
+
+
 def test_too_little_space_and_no_directory_are_said(tmp_path: Path) -> None:
     done = run_command("bench", tmp_path / "missing")
     assert done.returncode == IO_ERROR and "ENOENT" in done.stderr

@@ -112,11 +112,14 @@ class SelfTest {
         return Status(StatusCode::interrupted, "interrupted");
       }
       TINTYPE_RETURN_IF_ERROR(compare(bytes_, durable, &held));
+      if (bytes_.size() == kSmallBytes) continue;  // that is the first row
       TINTYPE_RETURN_IF_ERROR(compare(ByteView(bytes_).first(kSmallBytes), small, nullptr));
     }
+    std::vector<Row> rows = {durable, held};
+    if (!small.engine_seconds.empty()) rows.push_back(small);
     return Report{.directory = std::filesystem::absolute(options_.directory).lexically_normal(),
                   .backend = engine_->stats().backend,
-                  .rows = {durable, held, small}};
+                  .rows = std::move(rows)};
   }
 
  private:
