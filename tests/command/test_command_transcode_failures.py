@@ -47,6 +47,22 @@ def test_every_truncation_is_found(packed: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "new.pth").exists()
 
 
+def test_extents_that_are_missing_doubled_or_exchanged_are_found(tmp_path: Path) -> None:
+    plain, packed, target = tmp_path / "x", tmp_path / "x.zst", tmp_path / "new"
+    plain.write_bytes(os.urandom(17 * MIB))
+    assert run_command("compress", "-q", "--form", "zstd", plain).returncode == OK
+    content = packed.read_bytes()
+    extent = 8 * MIB + 4096  # of random bytes, padded
+    first, second = content[:extent], content[extent : 2 * extent]
+    rest = content[2 * extent :]
+    assert pipe("decompress", "-c", "-", data=first + second + rest).stdout == plain.read_bytes()
+    for parts in (rest, second + rest, first + first + second + rest, second + first + rest):
+        packed.write_bytes(parts)
+        assert run_command("decompress", packed, "-o", target).returncode == CORRUPT
+        assert pipe("decompress", "-", "-o", target, data=parts).returncode == CORRUPT
+        assert names(tmp_path) == ["x", "x.zst"]
+
+
 def test_what_is_cut_off_within_its_magic_number_is_known_by_its_name(
     packed: Path, tmp_path: Path, form: str
 ) -> None:
