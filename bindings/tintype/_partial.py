@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tintype._archive import Archive
@@ -13,10 +14,14 @@ _DICTS = (dict, OrderedDict, Counter, defaultdict)
 _CUTTABLE = (*_DICTS, list, tuple)  # these types alone: a subclass may hold more than its items
 _NAMED_KEYS = (int, float, bool, bytes, type(None))  # besides str: by their repr, as inspect does
 _NAMED_BYTES, _NAMED_INTS = 200, 1 << 511  # inspect cuts what is larger
+_SEPARATOR = re.compile(r"[/.]")
 
 
 class NameFilter:
-    """Chooses names that equal one of ``keys`` or go on behind it with ``/`` or ``.``."""
+    """Chooses names that equal one of ``keys`` or go on behind it with ``/`` or ``.``.
+
+    A name is looked up by what it begins with: how many keys there are does not matter.
+    """
 
     def __init__(self, keys: str | Iterable[str]) -> None:
         wanted = "give a name as tintype.inspect lists them, or several"
@@ -28,6 +33,9 @@ class NameFilter:
                 raise TypeError(f"keys holds {key!r} of type {type(key).__qualname__}: {wanted}")
             if not key:
                 raise ValueError(f"keys holds an empty name: {wanted}, or no keys for everything")
+        self._key_set = frozenset(self._keys)
+        self._longest = max(map(len, self._keys), default=0)
+        self._ways = {key[: end.start()] for key in self._keys for end in re.finditer("/", key)}
         self._cut_out: set[str] = set()
 
     def cut(self, obj: Any, archive: Archive) -> Any:
@@ -37,47 +45,55 @@ class NameFilter:
         only be had with what it lies in.
         """
         kept = self._prune(obj, None) if type(obj) in _CUTTABLE else None
-        for key in self._keys:
-            if key not in self._cut_out and not self._is_within_another(key, archive):
-                raise _nothing_cut_out(key, archive)
+        left = [key for key in self._keys if key not in self._cut_out]
+        known = self._keys_that_name(archive) if left else set()
+        for key in left:
+            is_within_another = not self._cut_out.isdisjoint(self._leading_to(key))
+            if key not in known or not is_within_another:
+                raise _nothing_cut_out(key, archive, key in known)
         return kept
 
-    def _is_within_another(self, key: str, archive: Archive) -> bool:
-        return any(_leads_to(other, key) for other in self._cut_out) and _has(archive, key)
+    def _keys_that_name(self, archive: Archive) -> set[str]:
+        """Those that lead to anything in the file."""
+        names = (*archive.tensors, *archive.values)
+        return {key for name in names for key in self._leading_to(name)}
 
     def _prune(self, obj: Any, name: str | None) -> Any:
         if type(obj) in (list, tuple):
-            items = ((_join(name, str(i)), item) for i, item in enumerate(obj))
-            return type(obj)(self._item(item, item_name) for item_name, item in items)
+            return type(obj)(self._item(item, name, str(i)) for i, item in enumerate(obj))
         kept = _empty_like(obj)
         for key, value in obj.items():
             item_name = _name_of_key(name, key)
             if item_name is None:
                 continue
-            if self._chooses(item_name):
+            if self._chooses(item_name, name):
                 kept[key] = value
-            elif self._leads_deeper(item_name) and type(value) in _CUTTABLE:
+            elif item_name in self._ways and type(value) in _CUTTABLE:
                 kept[key] = self._prune(value, item_name)
         return kept
 
-    def _item(self, item: Any, name: str) -> Any:
-        if self._chooses(name):
+    def _item(self, item: Any, parent: str | None, part: str) -> Any:
+        name = _join(parent, part)
+        if self._chooses(name, parent):
             return item
-        is_cuttable = self._leads_deeper(name) and type(item) in _CUTTABLE
+        is_cuttable = name in self._ways and type(item) in _CUTTABLE
         return self._prune(item, name) if is_cuttable else None
 
-    def _chooses(self, name: str) -> bool:
-        chosen_by = [key for key in self._keys if _leads_to(key, name)]
+    def _chooses(self, name: str, parent: str | None) -> bool:
+        """REQUIRES: the parent, which this lies in, was not chosen."""
+        chosen_by = list(self._leading_to(name, 0 if parent is None else len(parent)))
         self._cut_out.update(chosen_by)
         return bool(chosen_by)
 
-    def _leads_deeper(self, name: str) -> bool:
-        """Whether something below this name may be chosen."""
-        return any(key.startswith(name + "/") for key in self._keys)
-
-
-def _leads_to(key: str, name: str) -> bool:
-    return name == key or (name.startswith(key) and (key[-1] in "/." or name[len(key)] in "/."))
+    def _leading_to(self, name: str, start: int = 0) -> Iterator[str]:
+        """The keys that choose this name and, but for itself, end at its character ``start`` or
+        behind."""
+        if name in self._key_set:
+            yield name
+        for separator in _SEPARATOR.finditer(name, start, self._longest + 1):
+            for end in separator.span():  # a key may bring the separator
+                if end < len(name) and name[:end] in self._key_set:
+                    yield name[:end]
 
 
 def _empty_like(obj: Any) -> Any:
@@ -101,12 +117,8 @@ def _join(name: str | None, part: str) -> str:
     return part if name is None else f"{name}/{part}"
 
 
-def _has(archive: Archive, key: str) -> bool:
-    return any(_leads_to(key, name) for name in (*archive.tensors, *archive.values))
-
-
-def _nothing_cut_out(key: str, archive: Archive) -> Exception:
-    if _has(archive, key):
+def _nothing_cut_out(key: str, archive: Archive, is_known: bool) -> Exception:
+    if is_known:
         return UnsupportedError(
             f"{archive.path}: {key!r} cannot be loaded alone, since what it names has no place of "
             "its own among nested dicts, lists and tuples, or a key that is neither a text nor a "
