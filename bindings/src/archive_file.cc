@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unordered_set.h>
 #include <nanobind/stl/vector.h>
@@ -16,6 +17,7 @@
 #include "bindings/src/raise.h"
 #include "bindings/src/read_turns.h"
 #include "bindings/src/without_gil.h"
+#include "engine/restore/archive.h"
 #include "engine/restore/checked_reader.h"
 #include "engine/restore/image.h"
 
@@ -31,14 +33,21 @@ class ArchiveFile {
  public:
   ArchiveFile(const nb::object& file, bool is_checking,
               std::optional<std::unordered_set<std::string>> storage_keys) {
-    CheckedReadOptions options;
-    options.is_checking = is_checking;
-    options.storages = StorageChoice(std::move(storage_keys));
-    options.reading.is_interrupted = is_signal_pending;
+    CheckedReadOptions options = options_for(is_checking, std::move(storage_keys));
     const bool is_one_pass = is_checking && options.storages.is_all();
     auto source = open_source(file, is_one_pass ? Access::one_pass : Access::random);
     reader_ = value_or_raise(
         call_without_gil([&] { return open_reader(std::move(source), std::move(options)); }));
+  }
+
+  // Reads through what the archive has open and decoded, which stays open.
+  ArchiveFile(const std::shared_ptr<Archive>& archive, bool is_checking,
+              std::optional<std::unordered_set<std::string>> storage_keys) {
+    CheckedReadOptions options = options_for(is_checking, std::move(storage_keys));
+    options.limits = ReadLimits().in_proportion_to(archive->file_bytes());
+    const std::shared_ptr<const ByteSource> source(archive, &archive->source());
+    reader_ = value_or_raise(
+        call_without_gil([&] { return CheckedReader::open(source, std::move(options)); }));
   }
 
   uint64_t start_offset() const { return reader_->start_offset(); }
@@ -95,6 +104,15 @@ class ArchiveFile {
   }
 
  private:
+  static CheckedReadOptions options_for(
+      bool is_checking, std::optional<std::unordered_set<std::string>> storage_keys) {
+    CheckedReadOptions options;
+    options.is_checking = is_checking;
+    options.storages = StorageChoice(std::move(storage_keys));
+    options.reading.is_interrupted = is_signal_pending;
+    return options;
+  }
+
   static Result<std::unique_ptr<CheckedReader>> open_reader(std::unique_ptr<ByteSource> source,
                                                             CheckedReadOptions options) {
     TINTYPE_ASSIGN_OR_RETURN(Image image, image_of(std::move(source), {}, is_signal_pending));
@@ -134,6 +152,9 @@ class ArchiveFile {
 
 void bind_archive_file(nb::module_& module) {
   nb::class_<ArchiveFile>(module, "ArchiveFile")
+      .def(nb::init<const std::shared_ptr<Archive>&, bool,
+                    std::optional<std::unordered_set<std::string>>>(),
+           nb::arg("archive"), nb::arg("is_checking"), nb::arg("storage_keys").none() = nb::none())
       .def(nb::init<const nb::object&, bool, std::optional<std::unordered_set<std::string>>>(),
            nb::arg("file"), nb::arg("is_checking"), nb::arg("storage_keys").none() = nb::none())
       .def_prop_ro("start_offset", &ArchiveFile::start_offset)

@@ -66,10 +66,10 @@ def load(
     try:
         if names is not None:
             archive = Archive(_tintype.Archive.open(source), _name_of(f))
+            storage_keys = _storages_of(names, archive)
             rewind()
-            storage_keys = _storages_of(names, archive, source)
-            rewind()
-        check = _Check(source, storage_keys, verify)
+        opened = source if storage_keys is None else archive._native
+        check = _Check(source, opened, storage_keys, verify)
         obj, left_out = (_load_mapped if mmap else _load_checked)(check, map_location, weights_only)
         return obj if names is None else _cut(names, obj, left_out, archive)
     except pickle.UnpicklingError as error:
@@ -98,16 +98,17 @@ class _Check(NamedTuple):
     """What to read, and what of it to compare with its CRC."""
 
     source: bytes | BinaryIO
+    opened: bytes | BinaryIO | _tintype.Archive  # the source, or what has it open
     storage_keys: set[str] | None
     verify: bool
 
 
-def _storages_of(names: NameFilter, archive: Archive, source: bytes | BinaryIO) -> set[str] | None:
+def _storages_of(names: NameFilter, archive: Archive) -> set[str] | None:
     """The storages that the parts hold, found by loading everything without its bytes and looking
     at what is kept; None: all, where that does not show all that loading makes of the file."""
     if any(value.is_opaque for value in archive.values.values()):
         return None
-    file = _tintype.ArchiveFile(source, True, set())
+    file = _tintype.ArchiveFile(archive._native, True, set())
     left_out = LeftOut(file, None)
     try:
         where = cast(Any, left_out)
@@ -135,7 +136,7 @@ _Loaded = tuple[Any, LeftOut | None]
 def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> _Loaded:
     """Each record is checked while torch reads it, before torch sees a byte of it; the pickle too,
     so that nothing runs of a damaged one. Then what torch did not read."""
-    file = _tintype.ArchiveFile(check.source, check.verify, check.storage_keys)
+    file = _tintype.ArchiveFile(check.opened, check.verify, check.storage_keys)
     is_partial = check.storage_keys is not None and str(map_location) != "meta"
     left_out = LeftOut(file, map_location) if is_partial else None
     where = cast(Any, left_out or map_location)

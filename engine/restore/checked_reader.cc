@@ -7,6 +7,7 @@
 #include "engine/restore/crc_pass.h"
 #include "engine/restore/huge_pages.h"
 #include "engine/restore/record_reader.h"
+#include "engine/restore/stand_in_header.h"
 #include "io/archive/record_names.h"
 
 namespace tintype {
@@ -16,7 +17,7 @@ constexpr uint64_t kCommentLengthBytes = 2;  // the last field of the end record
 
 }  // namespace
 
-Result<std::unique_ptr<CheckedReader>> CheckedReader::open(std::unique_ptr<ByteSource> source,
+Result<std::unique_ptr<CheckedReader>> CheckedReader::open(std::shared_ptr<const ByteSource> source,
                                                            CheckedReadOptions options) {
   TINTYPE_ASSIGN_OR_RETURN(ZipIndex index, read_zip_index(*source, options.limits));
   TINTYPE_RETURN_IF_ERROR(check_kind(*source, index).status());
@@ -24,7 +25,7 @@ Result<std::unique_ptr<CheckedReader>> CheckedReader::open(std::unique_ptr<ByteS
       new CheckedReader(std::move(source), std::move(index), std::move(options)));
 }
 
-CheckedReader::CheckedReader(std::unique_ptr<ByteSource> source, ZipIndex index,
+CheckedReader::CheckedReader(std::shared_ptr<const ByteSource> source, ZipIndex index,
                              CheckedReadOptions options)
     : source_(std::move(source)),
       structure_(*source_),
@@ -36,7 +37,21 @@ CheckedReader::CheckedReader(std::unique_ptr<ByteSource> source, ZipIndex index,
     states_.push_back(!is_wanted             ? RecordState::left_out
                       : options_.is_checking ? RecordState::unchecked
                                              : RecordState::checked);
+    // An expanded one is read in pieces, and so read after all.
+    has_stand_in_.push_back(!is_wanted && record.method == ZipMethod::stored);
   }
+  expect_wanted();
+}
+
+// So that a source that decodes ahead does it for what is going to be read.
+void CheckedReader::expect_wanted() const {
+  if (options_.storages.is_all()) return;
+  std::vector<ByteRange> wanted;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const ArchiveRecord& record = index_.records[i];
+    if (!has_stand_in_[i]) wanted.push_back({record.header_offset, record.limit_offset});
+  }
+  source_->expect_only(wanted);
 }
 
 std::optional<size_t> CheckedReader::record_at(uint64_t offset) const {
@@ -55,6 +70,11 @@ Result<uint64_t> CheckedReader::payload_of(size_t position) {
                              locate_payload(structure_, index_, index_.records[position]));
   }
   return payloads_[position];
+}
+
+Result<uint64_t> CheckedReader::shown_payload_of(size_t position) {
+  if (!has_stand_in_[position]) return payload_of(position);
+  return assumed_payload(index_, index_.records[position]);
 }
 
 std::vector<std::string> CheckedReader::compressed_storages() const {
@@ -81,27 +101,35 @@ Status CheckedReader::read_as_it_is(MutableBytes target, uint64_t offset) {
   const auto position = record_at(begin);
   if (!position.has_value()) return structure_.read_at(target, begin);
   const ArchiveRecord& record = index_.records[*position];
-  TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, payload_of(*position));
+  TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, shown_payload_of(*position));
   const uint64_t payload_end = payload + record.stored_bytes;
+  if (has_stand_in_[*position] && end <= payload) {
+    const ByteVector header = stand_in_header(index_, record, payload);
+    const ByteView wanted = ByteView(header).subspan(begin - record.header_offset, target.size());
+    std::copy(wanted.begin(), wanted.end(), target.begin());
+    return Status::ok();
+  }
   if (begin < payload || end > payload_end) return structure_.read_at(target, begin);
   const bool is_whole = begin == payload && end == payload_end;
   if (is_whole && record.method == ZipMethod::stored) {
-    return read_payload_of(*position, payload, target);
+    return read_payload_of(*position, target);
   }
   const bool is_left_out = states_[*position] == RecordState::left_out && options_.is_checking;
   if (states_[*position] == RecordState::unchecked || is_left_out) {
     TINTYPE_RETURN_IF_ERROR(check({static_cast<uint32_t>(*position)}));
   }
-  return source_->read_at(target, begin);
+  TINTYPE_ASSIGN_OR_RETURN(const uint64_t real_payload, payload_of(*position));
+  return source_->read_at(target, real_payload + (begin - payload));
 }
 
-Status CheckedReader::read_payload_of(size_t position, uint64_t payload, MutableBytes target) {
+Status CheckedReader::read_payload_of(size_t position, MutableBytes target) {
   const ArchiveRecord& record = index_.records[position];
   const RecordState state = states_[position];
   if (state == RecordState::left_out) {
     left_out_ = position;
     return Status::ok();
   }
+  TINTYPE_ASSIGN_OR_RETURN(const uint64_t payload, payload_of(position));
   advise_huge_pages(target);
   if (state == RecordState::checked) {
     return read_in_parallel(*source_, payload, target, options_.reading).status();

@@ -32,7 +32,7 @@ struct CheckedReadOptions {
 class CheckedReader {
  public:
   // Reads the structure and the marks by which check_kind knows a checkpoint; errors as there.
-  static Result<std::unique_ptr<CheckedReader>> open(std::unique_ptr<ByteSource> source,
+  static Result<std::unique_ptr<CheckedReader>> open(std::shared_ptr<const ByteSource> source,
                                                      CheckedReadOptions options);
 
   const std::string& name() const { return source_->name(); }
@@ -48,8 +48,9 @@ class CheckedReader {
   // bounds of a payload is a look at the structure (torch searches the file's end for its end
   // record): what it holds of payloads is not checked. A storage that nobody chose is left out:
   // `target` keeps what it had, which nobody may look at, and take_left_out tells; it is read and
-  // checked after all where only a part of it is asked for. corruption names the record; `target`
-  // is then not to be looked at either.
+  // checked after all where only a part of it is asked for. Its local header is not read either:
+  // one made of what the directory says stands in. corruption names the record; `target` is then
+  // not to be looked at.
   Status read(MutableBytes target, uint64_t offset);
 
   // The key of a storage that was asked for and left out since the last call; nullopt: none was.
@@ -61,18 +62,22 @@ class CheckedReader {
  private:
   enum class RecordState : uint8_t { unchecked, checked, left_out };
 
-  CheckedReader(std::unique_ptr<ByteSource> source, ZipIndex index, CheckedReadOptions options);
+  CheckedReader(std::shared_ptr<const ByteSource> source, ZipIndex index,
+                CheckedReadOptions options);
+  void expect_wanted() const;
   Status read_as_it_is(MutableBytes target, uint64_t offset);
   std::optional<size_t> record_at(uint64_t offset) const;  // position of the one it lies in
   Result<uint64_t> payload_of(size_t position);
-  Status read_payload_of(size_t position, uint64_t payload, MutableBytes target);
+  Result<uint64_t> shown_payload_of(size_t position);  // where the reader is told that it lies
+  Status read_payload_of(size_t position, MutableBytes target);
   Status check(const std::vector<uint32_t>& positions);
 
-  const std::unique_ptr<ByteSource> source_;
+  const std::shared_ptr<const ByteSource> source_;
   const WindowSource structure_;  // for headers, descriptors and other small reads
   const ZipIndex index_;
   const CheckedReadOptions options_;
   std::vector<RecordState> states_;  // by the index's positions
+  std::vector<bool> has_stand_in_;   // for the header
   std::vector<uint64_t> payloads_;   // offsets in the source; 0: not looked for yet
   std::optional<size_t> left_out_;   // position; see take_left_out
 };

@@ -127,6 +127,17 @@ uint64_t CompressedSource::block_end(uint64_t offset) const {
   return extent.plain_offset + extent.plain_bytes;
 }
 
+void CompressedSource::expect_only(const std::vector<ByteRange>& ranges) const {
+  std::vector<bool> is_expected(index_.extents.size());
+  for (const ByteRange& range : ranges) {
+    for (uint64_t at = range.begin; at < std::min(range.end, index_.plain_bytes);) {
+      is_expected[index_.extent_at(at)] = true;
+      at = block_end(at);
+    }
+  }
+  decoding_->cache.expect_only(std::move(is_expected));
+}
+
 size_t CompressedSource::decoded_count() const {
   size_t count = 0;
   for (size_t i = 0; i < index_.extents.size(); ++i)

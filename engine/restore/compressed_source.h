@@ -51,6 +51,7 @@ class CompressedSource final : public ByteSource {
   Result<uint32_t> read_with_crc(MutableBytes target, uint64_t offset) const override;
   const std::string& name() const override { return file_->name(); }
   uint64_t block_end(uint64_t offset) const override;
+  void expect_only(const std::vector<ByteRange>& ranges) const override;
   bool is_serial() const override { return file_->is_serial(); }
 
   const FrameIndex& frames() const { return index_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "base/check.h"
 #include "engine/restore/huge_pages.h"
@@ -13,7 +14,8 @@ ExtentCache::ExtentCache(DecoderPool& decoders, const FrameIndex& index, uint32_
     : decoders_(decoders),
       index_(index),
       ahead_count_(ahead_count),
-      places_(std::min<size_t>(place_count, index.extents.size())) {}
+      places_(std::min<size_t>(place_count, index.extents.size())),
+      is_expected_(index.extents.size(), true) {}
 
 ExtentCache::~ExtentCache() {
   {
@@ -22,6 +24,11 @@ ExtentCache::~ExtentCache() {
   }
   has_changed_.notify_all();
   threads_.join();
+}
+
+void ExtentCache::expect_only(std::vector<bool> is_expected) {
+  std::lock_guard lock(mutex_);
+  is_expected_ = std::move(is_expected);
 }
 
 bool ExtentCache::has(size_t extent) const {
@@ -123,10 +130,11 @@ void ExtentCache::follow(size_t extent) {
   has_changed_.notify_all();
 }
 
-// The first extent of the window that nobody decodes or has decoded; none where it lies behind.
+// The first expected extent of the window that nobody decodes or has decoded; none where it lies
+// behind.
 size_t ExtentCache::next_ahead() {
   size_t extent = reader_ + 1;
-  while (extent < window_end_ && find(extent) != nullptr) ++extent;
+  while (extent < window_end_ && (!is_expected_[extent] || find(extent) != nullptr)) ++extent;
   return extent;
 }
 

@@ -38,6 +38,9 @@ class ExtentCache {
     return Status::ok();
   }
 
+  // Says which extents may be decoded ahead, by their numbers; at first all of them.
+  void expect_only(std::vector<bool> is_expected);
+
   // Whether with_extent() would find it, decoded or on its way.
   bool has(size_t extent) const;
 
@@ -74,6 +77,7 @@ class ExtentCache {
   uint64_t use_count_ = 0;               // guarded by mutex_, as all below
   size_t reader_ = 0;                    // the extent that was read last
   size_t window_end_ = 0;                // extents below and from the reader on are wanted
+  std::vector<bool> is_expected_;
   bool is_ending_ = false;
   ThreadGroup threads_;  // started when a reader first goes on
 };

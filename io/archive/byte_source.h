@@ -6,11 +6,17 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/status.h"
 
 namespace tintype {
+
+struct ByteRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
 
 // Thread rule: read_at may be called from several threads at once, unless is_serial().
 class ByteSource {
@@ -28,6 +34,9 @@ class ByteSource {
   // The end of the block that holds this byte, for sources that make whole blocks at a time: who
   // reads much does best to cut it there. 0 where it is all the same.
   virtual uint64_t block_end(uint64_t) const { return 0; }
+  // Says that from now on no other places are going to be read, so that no others are made ahead.
+  // A hint: they still can be read.
+  virtual void expect_only(const std::vector<ByteRange>&) const {}
   // What stands in the file before the source's first byte, of a file object at another place.
   virtual uint64_t skipped_bytes() const { return 0; }
   // True where reads by several threads gain nothing or are not allowed, and jumping back is dear.

@@ -1,6 +1,8 @@
 // Whole checkpoints of any form, by the three who read them: inspect, verify and load. What one of
 // them takes for sound must be sound for the others.
 #include <memory>
+#include <string>
+#include <unordered_set>
 
 #include "engine/restore/archive.h"
 #include "engine/restore/checked_reader.h"
@@ -61,6 +63,33 @@ void check_loading(ByteView input, bool is_sound) {
   TINTYPE_CHECK(!is_sound || (read.is_ok() && finished.is_ok()));
 }
 
+// As torch reads where no storage was chosen: each header, and the payload where that places it.
+void check_loading_of_parts(ByteView input, const Archive& archive) {
+  auto image = image_of(std::make_unique<SerialSource>(input), kLimits);
+  if (!image.is_ok() || !is_small(archive)) return;
+  const StorageChoice none{std::unordered_set<std::string>()};
+  const auto reader = CheckedReader::open(std::move(image->source), {.storages = none});
+  if (!reader.is_ok()) return check_refusal(reader.status());
+  for (const ArchiveRecord& record : archive.records()) {
+    ByteVector header(30);
+    const uint64_t begin = record.header_offset - (*reader)->start_offset();
+    Status status = (*reader)->read(header, begin);
+    if (!status.is_ok()) {
+      check_refusal(status);
+      continue;
+    }
+    const uint64_t payload = begin + header.size() + load_little_endian<uint16_t>(header, 26) +
+                             load_little_endian<uint16_t>(header, 28);
+    ByteVector bytes(record.stored_bytes);
+    if (payload + bytes.size() > (*reader)->size_bytes()) continue;
+    status = (*reader)->read(bytes, payload);
+    if (!status.is_ok()) check_refusal(status);
+    if (bytes.empty()) continue;
+    status = (*reader)->read(MutableBytes(bytes).first(1), payload);  // a part of it
+    if (!status.is_ok()) check_refusal(status);
+  }
+}
+
 }  // namespace
 }  // namespace tintype::fuzzing
 
@@ -80,6 +109,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto archive = Archive::open(std::move(*image), kLimits);
   if (archive.is_ok()) {
     check_archive(**archive, is_sound);
+    check_loading_of_parts(input, **archive);
   } else {
     check_refusal(archive.status());
     TINTYPE_CHECK(!is_sound || archive.status().code() == StatusCode::unsupported);

@@ -1,12 +1,14 @@
 // CheckedReader: bytes are checked before they are handed out, and read once.
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <thread>
 #include <unordered_set>
 
 #include "engine/restore/checked_reader.h"
+#include "engine/restore/stand_in_header.h"
 #include "tests/support/small_archive.h"
 #include "tests/support/status_matchers.h"
 
@@ -60,6 +62,27 @@ class CheckedReaderTest : public testing::Test {
   Status read(CheckedReader& reader, uint64_t offset, size_t size_bytes) {
     target_.assign(size_bytes, std::byte{'?'});
     return reader.read(target_, offset);
+  }
+
+  // Where data/0 begins, by its local header and by its entry of the directory.
+  uint64_t header_offset() const { return as_text(image_).find("archive/data/0") - 30; }
+  uint64_t entry_offset() const { return as_text(image_).rfind("archive/data/0") - 46; }
+
+  // What had a descriptor has its CRC and sizes in front: the descriptor becomes a gap.
+  void drop_descriptor() {
+    const auto put = [&](uint64_t at, uint32_t value) { std::memcpy(&image_[at], &value, 4); };
+    image_[header_offset() + 6] ^= std::byte{8};
+    image_[entry_offset() + 8] ^= std::byte{8};
+    put(header_offset() + 14, crc32(0, as_bytes(std::string(kPayloadBytes, 'a'))));
+    put(header_offset() + 18, kPayloadBytes);
+    put(header_offset() + 22, kPayloadBytes);
+  }
+  // As torch finds it: by the lengths in the local header that it is handed.
+  uint64_t shown_payload(CheckedReader& reader) {
+    EXPECT_OK(read(reader, header_offset(), 30));
+    EXPECT_EQ(as_text(target_).substr(0, 4), "PK\x03\x04");
+    return header_offset() + 30 + load_little_endian<uint16_t>(target_, 26) +
+           load_little_endian<uint16_t>(target_, 28);
   }
 
   ByteVector image_;
@@ -168,6 +191,52 @@ TEST_F(CheckedReaderTest, part_of_a_storage_left_out_is_checked_before_it_is_han
   reader = open({.storages = StorageChoice(std::unordered_set<std::string>{"1"})});
   ASSERT_OK(reader);
   EXPECT_THAT(read(**reader, payload, 10), IsStatus(StatusCode::corruption, HasSubstr("data/0")));
+}
+
+TEST_F(CheckedReaderTest, header_of_a_storage_left_out_is_made_of_the_directory) {
+  image_[header_offset()] ^= std::byte{1};  // which nobody notices, as it is not read
+  auto reader = open({.storages = StorageChoice(std::unordered_set<std::string>{"1"})});
+  ASSERT_OK(reader);
+  const uint64_t opening_bytes = count_;
+  EXPECT_EQ(shown_payload(**reader), payload_offset('a', kPayloadBytes));
+  ASSERT_OK(read(**reader, header_offset() + 30, 14));
+  EXPECT_EQ(as_text(target_), "archive/data/0");
+  ASSERT_OK(read(**reader, payload_offset('a', kPayloadBytes), kPayloadBytes));
+  EXPECT_EQ((*reader)->take_left_out(), "0");
+  EXPECT_EQ(count_, opening_bytes);
+}
+
+TEST_F(CheckedReaderTest, storage_left_out_that_is_shown_elsewhere_is_read_where_it_lies) {
+  drop_descriptor();
+  for (const bool is_checking : {true, false}) {
+    auto reader = open({.storages = StorageChoice(std::unordered_set<std::string>{"1"}),
+                        .is_checking = is_checking});
+    ASSERT_OK(reader);
+    const uint64_t payload = shown_payload(**reader);
+    EXPECT_EQ(payload, payload_offset('a', kPayloadBytes) + 16);
+    ASSERT_OK(read(**reader, payload, kPayloadBytes));
+    EXPECT_EQ((*reader)->take_left_out(), "0");
+    ASSERT_OK(read(**reader, payload + kPayloadBytes - 10, 10));
+    EXPECT_EQ(as_text(target_), std::string(10, 'a'));
+  }
+  auto whole = open();
+  ASSERT_OK(whole);
+  EXPECT_EQ(shown_payload(**whole), payload_offset('a', kPayloadBytes));
+}
+
+TEST(StandInHeader, of_a_record_with_much_room_is_the_shortest) {
+  ZipIndex index;
+  index.root = "x";
+  const ArchiveRecord record{.name = "data/0",
+                             .header_offset = 100,
+                             .limit_offset = 100'000,
+                             .stored_bytes = 50,
+                             .size_bytes = 50};
+  const uint64_t payload = assumed_payload(index, record);
+  EXPECT_EQ(payload, 100 + 30 + std::string("x/data/0").size());
+  const ByteVector header = stand_in_header(index, record, payload);
+  EXPECT_EQ(header.size(), payload - record.header_offset);
+  EXPECT_EQ(load_little_endian<uint16_t>(header, 28), 0);
 }
 
 TEST_F(CheckedReaderTest, without_checking_damage_is_handed_out) {
