@@ -119,10 +119,11 @@ void ExtentCache::decode_into(Place& place, size_t extent, std::unique_lock<std:
   has_changed_.notify_all();
 }
 
-// Moves the window where a reader goes on to the next extent.
+// Moves the window where a reader goes on to the next extent, and closes it where one jumps.
 void ExtentCache::follow(size_t extent) {
   if (extent == reader_) return;
   const bool goes_on = extent == reader_ + 1;
+  if (!goes_on && !is_in_window(extent)) window_end_ = extent;
   reader_ = extent;
   if (!goes_on || ahead_count_ == 0) return;
   window_end_ = std::min(extent + 1 + ahead_count_, index_.extents.size());

@@ -114,5 +114,17 @@ TEST_P(LeftOutStoragesTest, are_not_decoded_ahead) {
   ASSERT_OK(source->read_at(bytes, 9 * kExtentBytes));  // it was a hint
 }
 
+TEST_P(LeftOutStoragesTest, are_not_decoded_when_a_reader_jumps_back_from_the_end) {
+  const auto source =
+      CompressedSource::open(std::make_unique<CountingFile>(file_, count_), GetParam(), {}).value();
+  const uint64_t last = source->frames().extents.size() - 1;
+  ByteVector bytes(1000);
+  for (const uint64_t extent : {last - 1, last, uint64_t{0}}) {  // the directory, the pickle
+    ASSERT_OK(source->read_at(bytes, extent * kExtentBytes));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for a thread that does too much
+  EXPECT_EQ(source->decoded_count(), 3u);
+}
+
 }  // namespace
 }  // namespace tintype
