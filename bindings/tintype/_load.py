@@ -58,31 +58,46 @@ def load(
         TintypeIOError: the system's errors, also ``FileNotFoundError`` and the like.
         KeyError: ``keys`` names nothing in the file.
     """
-    weights_only = weights_only is None or bool(weights_only)
     names = None if keys is None else NameFilter(keys)
     source = _source_of(f, mmap)
+    is_safe = weights_only is None or bool(weights_only)
+    return _load(source, _name_of(f), names, _How(map_location, mmap, verify, is_safe))
+
+
+class _How(NamedTuple):
+    """What the caller said about the way to load."""
+
+    map_location: Any
+    mmap: bool
+    verify: bool
+    weights_only: bool
+
+
+def _load(source: bytes | BinaryIO, name: str, names: NameFilter | None, how: _How) -> Any:
     rewind = _rewinder(source)
     storage_keys: set[str] | None = None
     try:
         if names is not None:
-            archive = Archive(_tintype.Archive.open(source), _name_of(f))
+            archive = Archive(_tintype.Archive.open(source), name)
+            if parts := _load_named(names, archive, how):
+                return parts[0]
             storage_keys = _storages_of(names, archive)
             rewind()
         opened = source if storage_keys is None else archive._native
-        check = _Check(source, opened, storage_keys, verify)
-        obj, left_out = (_load_mapped if mmap else _load_checked)(check, map_location, weights_only)
+        check = _Check(opened, storage_keys, how)
+        obj, left_out = _load_mapped(source, check) if how.mmap else _load_checked(check)
         return obj if names is None else _cut(names, obj, left_out, archive)
     except pickle.UnpicklingError as error:
         rewind()
-        damage = None if verify else _damage_of(source, storage_keys)
-        raise (damage or _refusal(_name_of(f), str(error), weights_only)) from error
+        damage = None if how.verify else _damage_of(source, storage_keys)
+        raise (damage or _refusal(name, str(error), how.weights_only)) from error
     except (EOFError, zlib.error) as error:  # of a gzip.GzipFile or the like
-        raise CorruptCheckpointError(_explain_end(_name_of(f), str(error))) from error
+        raise CorruptCheckpointError(_explain_end(name, str(error))) from error
     except (KeyError, TintypeIOError, MemoryError):
         raise
     except Exception as error:
         rewind()
-        if verify and (damage := _damage_of(source, storage_keys)):
+        if how.verify and (damage := _damage_of(source, storage_keys)):
             raise damage from error
         raise
 
@@ -97,16 +112,41 @@ def _source_of(f: PathLike | BinaryIO, mmap: bool) -> bytes | BinaryIO:
 class _Check(NamedTuple):
     """What to read, and what of it to compare with its CRC."""
 
-    source: bytes | BinaryIO
     opened: bytes | BinaryIO | _tintype.Archive  # the source, or what has it open
     storage_keys: set[str] | None
-    verify: bool
+    how: _How
+
+
+def _load_named(names: NameFilter, archive: Archive, how: _How) -> tuple[Any] | tuple[()]:
+    """The parts, by unpickling once, where the tensors' names show every storage that they hold.
+    Nothing for files and parts of which more has to be known, and where anything fails."""
+    is_packed = any(record.method != 0 for record in archive.records)
+    runs_code = not how.weights_only or callable(how.map_location)  # and that once
+    if how.mmap or runs_code or is_packed or _is_meta(how) or _has_opaque(archive):
+        return ()
+    chosen = (tensor for tensor in archive.tensors.values() if names.chooses(tensor.name))
+    check = _Check(archive._native, {tensor.storage_key for tensor in chosen}, how)
+    try:
+        obj, left_out = _load_checked(check)
+        cast(LeftOut, left_out).keys_in(obj)  # objects that are not chosen: of nothing unknown
+        part = names.cut(obj, archive)
+        return () if cast(LeftOut, left_out).keys_in(part) else (part,)
+    except Exception:  # noqa: BLE001 - loading by two passes says what is wrong, if anything
+        return ()
+
+
+def _is_meta(how: _How) -> bool:
+    return str(how.map_location) == "meta"
+
+
+def _has_opaque(archive: Archive) -> bool:
+    return any(value.is_opaque for value in archive.values.values())
 
 
 def _storages_of(names: NameFilter, archive: Archive) -> set[str] | None:
     """The storages that the parts hold, found by loading everything without its bytes and looking
     at what is kept; None: all, where that does not show all that loading makes of the file."""
-    if any(value.is_opaque for value in archive.values.values()):
+    if _has_opaque(archive):
         return None
     file = _tintype.ArchiveFile(archive._native, True, set())
     left_out = LeftOut(file, None)
@@ -133,30 +173,33 @@ def _cut(names: NameFilter, obj: Any, left_out: LeftOut | None, archive: Archive
 _Loaded = tuple[Any, LeftOut | None]
 
 
-def _load_checked(check: _Check, map_location: Any, weights_only: bool) -> _Loaded:
+def _load_checked(check: _Check) -> _Loaded:
     """Each record is checked while torch reads it, before torch sees a byte of it; the pickle too,
     so that nothing runs of a damaged one. Then what torch did not read."""
-    file = _tintype.ArchiveFile(check.opened, check.verify, check.storage_keys)
-    is_partial = check.storage_keys is not None and str(map_location) != "meta"
-    left_out = LeftOut(file, map_location) if is_partial else None
-    where = cast(Any, left_out or map_location)
+    how = check.how
+    file = _tintype.ArchiveFile(check.opened, how.verify, check.storage_keys)
+    is_partial = check.storage_keys is not None and not _is_meta(how)
+    left_out = LeftOut(file, how.map_location) if is_partial else None
+    where = cast(Any, left_out or how.map_location)
     opened = cast(BinaryIO, file)
     # mmap: torch would take it from its config, for a path alone
-    obj = torch.load(opened, map_location=where, mmap=False, weights_only=weights_only)
+    obj = torch.load(opened, map_location=where, mmap=False, weights_only=how.weights_only)
     file.finish()
     return obj, left_out
 
 
-def _load_mapped(check: _Check, map_location: Any, weights_only: bool) -> _Loaded:
+def _load_mapped(source: bytes | BinaryIO, check: _Check) -> _Loaded:
     """torch maps the file by itself, so that everything is checked before."""
-    path = os.fsdecode(cast(bytes, check.source))
-    if (form := _tintype.form_of(check.source)) != "plain":
+    path = os.fsdecode(cast(bytes, source))
+    if (form := _tintype.form_of(source)) != "plain":
         raise UnsupportedError(f"{path} is of the {form} form: load it without mmap")
-    if check.verify and (damage := _damage_of(check.source, check.storage_keys)):
+    how = check.how
+    if how.verify and (damage := _damage_of(source, check.storage_keys)):
         raise damage
-    if obstacle := _obstacle_to_mapping(check.source, path):
+    if obstacle := _obstacle_to_mapping(source, path):
         raise UnsupportedError(f"{path} {obstacle}: load it without mmap")
-    obj = torch.load(path, map_location=map_location, mmap=True, weights_only=weights_only)
+    where = cast(Any, how.map_location)
+    obj = torch.load(path, map_location=where, mmap=True, weights_only=how.weights_only)
     return obj, None
 
 

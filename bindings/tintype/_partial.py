@@ -38,6 +38,10 @@ class NameFilter:
         self._ways = {key[: end.start()] for key in self._keys for end in re.finditer("/", key)}
         self._cut_out: set[str] = set()
 
+    def chooses(self, name: str) -> bool:
+        """Whether this name is one of those, wherever it may lie."""
+        return any(True for _ in self._leading_to(name))
+
     def cut(self, obj: Any, archive: Archive) -> Any:
         """``obj`` without what is not chosen: dicts lose entries, lists and tuples hold None there.
 

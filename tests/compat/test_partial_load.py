@@ -96,6 +96,45 @@ def test_keys_keep_shared_storages_shared(tmp_path: Path) -> None:
     assert part["v"][0].item() == 99
 
 
+@pytest.fixture
+def pass_count(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often torch unpickles."""
+    counts, torch_load = Counter[str](), torch.load
+
+    def counted_load(*arguments: Any, **options: Any) -> Any:
+        counts["load"] += 1
+        return torch_load(*arguments, **options)
+
+    monkeypatch.setattr(torch, "load", counted_load)
+    return counts
+
+
+def test_parts_of_named_tensors_are_unpickled_once(
+    checkpoint: Path, pass_count: Counter[str]
+) -> None:
+    for keys in ("model_state_dict", ["optimizer_state_dict/state/1", "epoch"], "stage"):
+        pass_count.clear()
+        tintype.load(checkpoint, "cpu", keys=keys)
+        assert pass_count["load"] == 1, keys
+
+
+def test_damage_is_named_alike_however_often_a_part_is_unpickled(
+    tmp_path: Path, pass_count: Counter[str]
+) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.arange(1000), "b": torch.arange(500)}, path)
+    content = bytearray(path.read_bytes())
+    for value in (777, 333):  # the first in a alone
+        content[content.rindex(value.to_bytes(8, "little"))] ^= 1
+    path.write_bytes(content)
+    texts = set()
+    for where in (None, lambda storage, tag: storage):
+        with pytest.raises(tintype.CorruptCheckpointError, match="data/0.*tensor a") as caught:
+            tintype.load(path, where, keys="a")
+        texts.add(str(caught.value))
+    assert len(texts) == 1 and "data/1" not in texts.pop() and pass_count["load"] == 5
+
+
 COLLIDING: list[tuple[Any, str]] = [
     ({"a/b": torch.ones(3), "a": {"b": torch.full((3,), 2.0)}}, "a/b"),
     ({"state": {0: torch.ones(3), "0": torch.full((3,), 2.0)}}, "state/0"),
