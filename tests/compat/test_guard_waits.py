@@ -142,3 +142,51 @@ def test_a_save_by_a_signal_handler_in_the_wait_is_waited_for(
     for snapshot, saved in ((first, path), (started[0], second)):
         snapshot.wait_durable()
         assert saved.read_bytes() == expected
+
+
+def compute(until: threading.Event) -> None:
+    """Operations of microseconds."""
+    small = torch.zeros(8)
+    while not until.is_set():
+        small + 1
+
+
+def test_a_thread_that_goes_on_computing_holds_nobody(
+    path: Path, weight: nn.Parameter, engine: tintype.Engine
+) -> None:
+    """It runs operation after operation, none of which began before the copying was over."""
+    saved, is_over = threading.Event(), threading.Event()
+    started: list[tintype.Snapshot] = []
+
+    def save_and_compute() -> None:
+        started.append(engine.save_async([weight], path))
+        saved.set()
+        compute(is_over)
+
+    worker = threading.Thread(target=save_and_compute)
+    worker.start()
+    saved.wait()
+    begin = time.monotonic()
+    engine.before_mutation()
+    waited_s = time.monotonic() - begin
+    is_over.set()
+    worker.join()
+    started[0].wait_durable()
+    assert waited_s < 9, "the limit is 10 s for an operation, and the disk takes half a second"
+
+
+def test_a_guard_that_is_removed_covers_no_save_that_begins_meanwhile(
+    path: Path, weight: nn.Parameter, engine: tintype.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (optimizer,) = engine._guards.optimizers()
+    guard = engine.guard(optimizer)  # the one that it has
+    wait = engine.before_mutation
+    begun: list[tintype.Snapshot] = []
+
+    def wait_and_save() -> None:
+        wait()
+        begun.append(engine.save_async([weight], path))
+
+    monkeypatch.setattr(engine, "before_mutation", wait_and_save)
+    guard.remove()
+    assert begun[0].report()["lazy_bytes"] == 0

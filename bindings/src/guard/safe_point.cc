@@ -8,12 +8,15 @@
 #include <condition_variable>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nanobind/nanobind.h>
 
+#include "bindings/src/guard/gil_wait.h"
 #include "bindings/src/without_gil.h"
 
 namespace tintype::python {
@@ -21,10 +24,11 @@ namespace {
 
 using Depth = std::shared_ptr<std::atomic<int>>;
 
-// A thread that uses less of the CPU between two looks waits for something, for a core perhaps.
-constexpr std::chrono::milliseconds kLookPeriod{100};
+constexpr std::chrono::milliseconds kLookPeriod{10};
+constexpr int kLooksMax = 1000;
+// A thread that uses less of the CPU in so many looks waits for something, for a core perhaps.
 constexpr std::chrono::nanoseconds kComputing = std::chrono::milliseconds(1);
-constexpr int kLooksMax = 100;
+constexpr int kIdleLooks = 10;
 
 struct Question {
   const std::atomic<int>* thread = nullptr;
@@ -117,15 +121,15 @@ int answer_pending(void*) {
   return 0;
 }
 
-// Zero where the thread is gone.
-std::chrono::nanoseconds cpu_time(clockid_t clock) {
+// None where the thread is gone.
+std::optional<std::chrono::nanoseconds> cpu_time(clockid_t clock) {
   struct timespec time = {};
-  if (::clock_gettime(clock, &time) != 0) return {};
+  if (::clock_gettime(clock, &time) != 0) return std::nullopt;
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 // Whether the thread has a core or waits for one, or for a disk: see proc(5) on the state in a
-// task's `stat`, which stands behind its name in parentheses. False where the thread is gone.
+// task's `stat`, which stands behind its name in parentheses.
 bool is_busy(pid_t thread) {
   std::ifstream file(fmt::format("/proc/self/task/{}/stat", thread));
   std::string line;
@@ -136,13 +140,30 @@ bool is_busy(pid_t thread) {
   return state == 'R' || state == 'D';
 }
 
-// Gives up once the thread sleeps in somebody else's call.
-bool wait_while_computing(const Question& question, clockid_t clock, pid_t thread) {
+// Whether the thread comes to wait for the GIL while this one holds it, from an operation of
+// microseconds, say. What it does afterwards began later. The main thread answers by itself, and
+// then in its own state: it tells where it is in Python that an operation runs.
+bool is_stopped_by_gil(pid_t thread) {
+  if (thread == ::getpid()) return false;
+  constexpr int kLooks = 8;
+  constexpr std::chrono::microseconds kPeriod{20};
+  const nanobind::gil_scoped_acquire gil;
+  for (int i = 0; i < kLooks; ++i, std::this_thread::sleep_for(kPeriod)) {
+    if (waits_for_gil(thread)) return true;
+  }
+  return false;
+}
+
+// True once the question is answered; false once the thread has left the operation that it may have
+// been in, is gone or sleeps in somebody else's call.
+bool wait_for_operation(const Question& question, clockid_t clock, pid_t thread) {
   auto before = cpu_time(clock);
-  for (int i = 0; i < kLooksMax && !is_interpreter_ending.load(); ++i) {
+  for (int i = 1; before && i <= kLooksMax && !is_interpreter_ending.load(); ++i) {
     if (Questions::all().wait(question, kLookPeriod)) return true;
+    if (is_interpreter_ending.load() || is_stopped_by_gil(thread)) return false;
+    if (i % kIdleLooks != 0) continue;
     const auto now = cpu_time(clock);
-    if (now - before < kComputing && !is_busy(thread)) return false;
+    if (!now || (*now - *before < kComputing && !is_busy(thread))) return false;
     before = now;
   }
   return false;
@@ -172,7 +193,7 @@ void ObservedThread::look_between_operations(const std::function<void()>& look) 
   Questions::all().ask(question);
   if (*package_calls_ == 0) {
     static_cast<void>(Py_AddPendingCall(&answer_pending, nullptr));
-    if (wait_while_computing(question, cpu_clock_, id_)) return;
+    if (wait_for_operation(question, cpu_clock_, id_)) return;
   }
   if (!Questions::all().take_back(question) || is_interpreter_ending.load()) return;
   const nanobind::gil_scoped_acquire gil;

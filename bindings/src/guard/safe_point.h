@@ -22,12 +22,12 @@ class ObservedThread {
  public:
   static ObservedThread current();
 
-  // Calls `look` with the GIL held, here or on the observed thread, while that runs no operation
-  // that began before this call: within a call into the package, or between two bytecodes if it is
-  // the interpreter's main thread. Waits for that as long as the thread computes, would if it had a
-  // core, or waits for a disk, 10 s at most; then, and where it sleeps in a call of somebody
-  // else's, `look` is called anyway. Not called at all once the interpreter ends. REQUIRES: the GIL
-  // is not held; within an ActiveCall.
+  // Calls `look` with the GIL held, here or on the observed thread, when that has left every
+  // operation that it was in at this call: it is within a call into the package, between two
+  // bytecodes of the interpreter's main thread, waits for the GIL, or is gone. Waits for that as
+  // long as the thread computes, would if it had a core, or waits for a disk, 10 s at most; then,
+  // and where it sleeps for 0.1 s in a call of somebody else's, `look` is called anyway. Not called
+  // at all once the interpreter ends. REQUIRES: the GIL is not held; within an ActiveCall.
   void look_between_operations(const std::function<void()>& look) const;
 
  private:
