@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 import weakref
-from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Iterator
+from types import CodeType, FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -32,7 +34,8 @@ class Guard:
             optimizer.register_load_state_dict_pre_hook(self._wait, prepend=True),
         ]
         # In front of hooks that are there already: they may change tensors, too.
-        optimizer._optimizer_step_pre_hooks.move_to_end(self._hooks[0].id, last=False)
+        hooks = cast("OrderedDict[int, Any]", optimizer._optimizer_step_pre_hooks)
+        hooks.move_to_end(self._hooks[0].id, last=False)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
@@ -49,8 +52,8 @@ class Guard:
         optimizer's tensors before they return. Idempotent."""
         engine = self._engine()
         if engine is not None:
+            engine._guards.discard(self)  # first: what begins from now on is eager
             engine.before_mutation()
-            engine._guards.discard(self)
         for hook in self._hooks:
             hook.remove()
 
@@ -93,9 +96,12 @@ class GuardList:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Those that still live, and whose next change waits for a save that starts now."""
-        living = [guard.optimizer for guard in self._guards]
-        changing = _changing_optimizers() if living else set()
-        return [found for found in living if found is not None and id(found) not in changing]
+        living = [found for guard in self._guards if (found := guard.optimizer) is not None]
+        changing = _changing_optimizers() if living else []
+        if not changing:
+            return living
+        parameters = {id(parameter) for found in changing for parameter in _parameters(found)}
+        return [o for o in living if parameters.isdisjoint(map(id, _parameters(o)))]
 
     def _living(self) -> list[Guard]:
         return [guard for guard in self._guards if guard.optimizer is not None]
@@ -115,16 +121,21 @@ _STEP: CodeType = torch.optim.Optimizer.profile_hook_step(lambda self: None).__c
 _LOAD: CodeType = inspect.unwrap(torch.optim.Optimizer.load_state_dict).__code__
 
 
-def _changing_optimizers() -> set[int]:
-    """The ids of those whose step or load the calling thread is within, in a closure or a hook,
-    say: they go on to change their tensors without another wait."""
-    found = set()
-    frame = sys._getframe()
+def _changing_optimizers() -> list[torch.optim.Optimizer]:
+    """Those whose step or load the calling thread is within, in a closure or a hook, say: they go
+    on to change their tensors without another wait, whichever optimizers share them."""
+    found = []
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code is _STEP or frame.f_code is _LOAD:
-            found.add(id(frame.f_locals.get("self")))
+            found.append(frame.f_locals.get("self"))
         frame = frame.f_back
-    return found
+    return [optimizer for optimizer in found if isinstance(optimizer, torch.optim.Optimizer)]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
 
 
 def _check_optimizer(optimizer: object) -> None:

@@ -281,3 +281,24 @@ def test_a_hook_that_was_there_before_the_guard_waits_too(
     assert torch_bytes(job.state()["parameters"]) != expected
     snapshot.wait_durable()
     assert path.read_bytes() == expected
+
+
+def test_a_tensor_of_two_optimizers_is_eager_within_a_step_of_either(
+    path: Path, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(**SLOW)
+    job = Job(VARIANTS["SGD"], count=64)
+    other = optim.SGD([job.parameters[0]], 0.1)
+    apart = optim.SGD([nn.Parameter(torch.zeros(WIDTH, WIDTH))], 0.1)
+    for optimizer in (job.optimizer, other, apart):
+        engine.guard(optimizer)
+    state = [*job.parameters, apart.param_groups[0]["params"][0]]
+    lazy_bytes = []
+
+    def closure() -> float:
+        lazy_bytes.append(engine.save_async(state, path).report()["lazy_bytes"])
+        engine.before_mutation()
+        return 0.0
+
+    other.step(closure)
+    assert lazy_bytes == [WEIGHT_BYTES]
