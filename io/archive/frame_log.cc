@@ -36,15 +36,25 @@ FrameLog::FrameLog(std::string name, uint64_t frame_limit)
 void FrameLog::see(ByteView encoded, ByteView plain) {
   ByteView rest = encoded;
   keep(rest, kFrameHeaderBytesMax);
-  if (is_table_frame()) {
+  if (begins_with(kSeekTableMagic)) {
     keep(rest, kFrameHeaderBytes + frame_limit_ * kSeekEntryBytes + kSeekFooterBytes);
   }
   const ByteView last = encoded.last(std::min(encoded.size(), end_.size()));
   std::copy(end_.begin() + last.size(), end_.end(), end_.begin());
   std::copy(last.begin(), last.end(), end_.end() - last.size());
+  see_content(encoded);
   frame_bytes_ += encoded.size();
   plain_bytes_ += plain.size();
   if (!plain.empty() && !has_checksum()) content_hash_.add(plain);
+}
+
+// Of a frame with content it looks at a few bytes: some are never zero.
+void FrameLog::see_content(ByteView encoded) {
+  if (!is_zero_) return;
+  const uint64_t header_bytes = kFrameHeaderBytes - std::min(kFrameHeaderBytes, frame_bytes_);
+  const ByteView content = encoded.subspan(std::min<uint64_t>(encoded.size(), header_bytes));
+  is_zero_ = std::all_of(content.begin(), content.end(),
+                         [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 void FrameLog::keep(ByteView& encoded, size_t limit_bytes) {
@@ -61,7 +71,9 @@ Status FrameLog::end_frame() {
     has_table_ = true;
     has_forgotten_ = false;
     frames_.clear();
+    first_padding_.reset();
   } else {
+    if (!first_padding_.has_value() && is_padding()) first_padding_ = frame_count_;
     frames_.push_back(entry());
     if (frames_.size() > frame_limit_) {
       frames_.pop_front();
@@ -72,25 +84,33 @@ Status FrameLog::end_frame() {
   offset_ += frame_bytes_;
   frame_bytes_ = plain_bytes_ = 0;
   begin_.clear();
+  is_zero_ = true;
   content_hash_.restart();
   return Status::ok();
 }
 
-bool FrameLog::is_table_frame() const {
-  return begin_.size() >= sizeof(uint32_t) &&
-         load_little_endian<uint32_t>(begin_, 0) == kSeekTableMagic;
+bool FrameLog::begins_with(uint32_t magic) const {
+  return begin_.size() >= sizeof(magic) && load_little_endian<uint32_t>(begin_, 0) == magic;
 }
 
 // Skippable frames of that number that end in another way are not the seekable format's.
 bool FrameLog::is_table() const {
-  return is_table_frame() && frame_bytes_ >= kFrameHeaderBytes + kSeekFooterBytes &&
+  return begins_with(kSeekTableMagic) && frame_bytes_ >= kFrameHeaderBytes + kSeekFooterBytes &&
          load_little_endian<uint32_t>(end_, 0) == kSeekFooterMagic;
+}
+
+// As Tintype's is: zeros that fill a frame up to a multiple of the alignment. What pzstd puts in
+// front of each frame is never zero; another program's frame of zeros would have to fit by chance.
+bool FrameLog::is_padding() const {
+  if (frames_.empty() || frames_.back().plain_bytes == 0) return false;
+  const uint64_t both = frames_.back().frame_bytes + frame_bytes_;
+  return begins_with(kSkippableMagic) && is_zero_ && both % kEncodedAlignmentBytes == 0;
 }
 
 bool FrameLog::has_checksum() const {
   constexpr size_t kFlagsOffset = 4;
   constexpr std::byte kChecksumFlag{0x04};
-  return begin_.size() > kFlagsOffset && load_little_endian<uint32_t>(begin_, 0) == kZstdMagic &&
+  return begin_.size() > kFlagsOffset && begins_with(kZstdMagic) &&
          (begin_[kFlagsOffset] & kChecksumFlag) != std::byte{0};
 }
 
@@ -116,7 +136,8 @@ Status FrameLog::check_table() const {
     const SeekEntry listed = read_seek_entry(begin_, offset, footer.has_checksums);
     if (!fits(frames_[unlisted + i], listed, footer.has_checksums)) return misfit();
   }
-  return is_padded(unlisted) ? misfit() : Status::ok();
+  const uint64_t first_listed = frame_count_ - footer.entry_count;
+  return first_padding_.value_or(first_listed) < first_listed ? misfit() : Status::ok();
 }
 
 Status FrameLog::too_long() const {
@@ -132,20 +153,6 @@ Status FrameLog::misfit() const {
                       fmt::format("has a seek table at byte {} that lists other frames than stand "
                                   "in front of it: some are missing, doubled or not its own",
                                   offset_));
-}
-
-// Whether one of the first `frame_count` that are remembered has padding behind it as Tintype's
-// have: to a multiple of the alignment. Of other programs' frames one in 4096 looks like that, if
-// it has a skippable one behind it.
-bool FrameLog::is_padded(size_t frame_count) const {
-  for (size_t i = 1; i < frame_count; ++i) {
-    const uint64_t both = uint64_t{frames_[i - 1].frame_bytes} + frames_[i].frame_bytes;
-    const bool is_empty = frames_[i].plain_bytes == 0;
-    if (frames_[i - 1].plain_bytes != 0 && is_empty && both % kEncodedAlignmentBytes == 0) {
-      return true;
-    }
-  }
-  return false;
 }
 
 uint64_t FrameLog::announced_bytes() const {

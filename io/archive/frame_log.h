@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -37,18 +38,19 @@ class FrameLog {
   bool has_table() const { return has_table_; }
   bool ends_with_table() const { return ends_with_table_; }
   // Whether frames behind the last table are Tintype's, which ends its files with one.
-  bool lacks_table() const { return is_padded(frames_.size()); }
+  bool lacks_table() const { return first_padding_.has_value(); }
 
  private:
   void keep(ByteView& encoded, size_t limit_bytes);
-  bool is_table_frame() const;
+  void see_content(ByteView encoded);
+  bool begins_with(uint32_t magic) const;
   bool is_table() const;
+  bool is_padding() const;
   bool has_checksum() const;
   SeekEntry entry() const;
   Status check_table() const;
   Status too_long() const;
   Status misfit() const;
-  bool is_padded(size_t frame_count) const;
 
   std::string name_;
   uint64_t frame_limit_;
@@ -58,10 +60,13 @@ class FrameLog {
   std::array<std::byte, sizeof(uint32_t)> end_ = {};
   uint64_t frame_bytes_ = 0;
   uint64_t plain_bytes_ = 0;
-  Xxh64 content_hash_;  // where the frame has no checksum of its own
+  bool is_zero_ = true;  // all that has passed behind the header of a skippable frame
+  Xxh64 content_hash_;   // where the frame has no checksum of its own
 
   std::deque<SeekEntry> frames_;  // since the last table: as a table would list them
   bool has_forgotten_ = false;    // some of these
+  // The number of the first frame since the last table that is padding of Tintype's.
+  std::optional<uint64_t> first_padding_;
   bool has_table_ = false;
   bool ends_with_table_ = false;
   uint64_t frame_count_ = 0;

@@ -75,6 +75,31 @@ ByteVector foreign_file(const std::vector<ByteView>& pieces,
   return file;
 }
 
+ByteVector skippable_frame(uint32_t magic, ByteView content) {
+  ByteVector frame;
+  append_little_endian(frame, magic);
+  append_little_endian(frame, static_cast<uint32_t>(content.size()));
+  append_bytes(frame, content);
+  return frame;
+}
+
+// As pzstd makes it: a skippable frame in front tells the size.
+ByteVector pzstd_frame(ByteView plain) {
+  const ByteVector frame = zstd_frame(plain);
+  ByteVector size;
+  append_little_endian(size, static_cast<uint32_t>(frame.size()));
+  ByteVector both = skippable_frame(kSkippableMagic, size);
+  append_bytes(both, frame);
+  return both;
+}
+
+// Noise whose frame has that size.
+ByteVector content_of_frame(size_t frame_bytes) {
+  ByteVector plain = content_bytes(Content::random, frame_bytes, 1);
+  while (!plain.empty() && zstd_frame(plain).size() != frame_bytes) plain.pop_back();
+  return plain;
+}
+
 // A file of Tintype's with four extents, and its parts.
 class FrameLogs : public testing::Test {
  protected:
@@ -228,24 +253,57 @@ TEST_F(FrameLogs, a_skippable_frame_of_the_same_number_is_no_table) {
   EXPECT_EQ(as_text(from_stream(joined(other, frame)).value()), "content");
 }
 
-TEST_F(FrameLogs, a_table_is_compared_whatever_the_pieces) {
-  for (const size_t piece : {1ul, 7ul, 4096ul, file_.size()}) {
-    for (const bool is_doubled : {false, true}) {
-      const ByteVector file = is_doubled ? joined(of_extents({0, 1, 1, 2, 3}), table()) : file_;
-      ZstdStream stream("z");
-      ByteVector target(5000);
-      Status status;
-      for (size_t at = 0; at < file.size() && status.is_ok(); at += piece) {
-        ByteView input = ByteView(file).subspan(at, std::min(piece, file.size() - at));
-        for (size_t count = 1; (count != 0 || !input.empty()) && status.is_ok();) {
-          const auto decoded = stream.decode(input, target);
-          status = decoded.status();
-          count = decoded.is_ok() ? *decoded : 0;
-        }
-      }
-      EXPECT_EQ(status.code(), is_doubled ? StatusCode::corruption : StatusCode::ok) << piece;
+Status read_in_pieces(const ByteVector& file, size_t piece) {
+  ZstdStream stream("z");
+  ByteVector target(5000);
+  for (size_t at = 0; at < file.size(); at += piece) {
+    ByteView input = ByteView(file).subspan(at, std::min(piece, file.size() - at));
+    for (size_t count = 1; count != 0 || !input.empty();) {
+      TINTYPE_ASSIGN_OR_RETURN(count, stream.decode(input, target));
     }
   }
+  return stream.finish();
+}
+
+TEST_F(FrameLogs, a_table_is_compared_whatever_the_pieces) {
+  const ByteVector pzstd = joined(pzstd_frame(content_of_frame(4084)), pzstd_frame(plain_));
+  for (const size_t piece : {1ul, 7ul, 4096ul, file_.size()}) {
+    EXPECT_OK(read_in_pieces(file_, piece));
+    EXPECT_OK(read_in_pieces(joined(pzstd, file_), piece));
+    for (const std::vector<size_t>& extents :
+         std::vector<std::vector<size_t>>{{0, 1, 1, 2, 3}, {0, 0, 1, 2, 3}}) {
+      EXPECT_THAT(read_in_pieces(joined(of_extents(extents), table()), piece),
+                  IsStatus(StatusCode::corruption, HasSubstr(kMisfit)));
+    }
+  }
+}
+
+// Padding of ours is zeros, of one number, and up to a multiple.
+TEST_F(FrameLogs, skippable_frames_of_other_programs_are_no_padding) {
+  const ByteVector plain = content_of_frame(4084);
+  ASSERT_EQ(zstd_frame(plain).size(), 4084u);
+  const ByteVector frame = zstd_frame(plain);
+  const ByteVector zeros(5);
+  const ByteVector pzstd = joined(pzstd_frame(plain), pzstd_frame(as_bytes("tail")));
+  EXPECT_EQ(from_file(pzstd).value(), joined(plain, as_bytes("tail")));
+  for (const ByteVector& foreign :
+       {pzstd, joined(frame, skippable_frame(kSkippableMagic + 1, ByteView(zeros).first(4))),
+        joined(frame, skippable_frame(kSkippableMagic, zeros))}) {
+    const ByteVector whole = joined(foreign, file_);
+    EXPECT_OK(from_stream(whole));
+    EXPECT_EQ(from_file(whole).value(), joined(from_file(foreign).value(), plain_));
+    EXPECT_EQ(from_stream(joined(file_, foreign)).value(),
+              joined(plain_, from_file(foreign).value()));
+  }
+  expect_damaged(
+      joined(joined(frame, skippable_frame(kSkippableMagic, ByteView(zeros).first(4))), file_),
+      kMisfit);
+}
+
+TEST_F(FrameLogs, padding_is_remembered_over_the_limit) {
+  const ByteVector file = joined(of_extents({0, 1, 2, 3}), file_);
+  EXPECT_THAT(from_stream(file, {.streamed_frame_count = 2 * index_.extents.size()}),
+              IsStatus(StatusCode::corruption, HasSubstr(kMisfit)));
 }
 
 }  // namespace
