@@ -33,19 +33,13 @@ Result<uint64_t> PlanesStreamFeed::read_head(ByteView begin) {
   head.resize(kPlanesHeadBytes);
   TINTYPE_RETURN_IF_ERROR(read_all(MutableBytes(head).subspan(begin.size())));
   file_offset_ = head.size();
-  if (head != file_head(FileForm::planes)) return damaged_or_newer(head);
+  TINTYPE_RETURN_IF_ERROR(check_planes_head(head, name_));
   header_.resize(kExtentHeaderBytes);
   TINTYPE_RETURN_IF_ERROR(read_all(header_));
   const std::optional<IndexedExtent> first = peek_planes_extent(header_);
   if (!first.has_value()) return uint64_t{0};
   largest_plain_bytes_ = first->plain_bytes;
   return first->plain_bytes + encoded_bound_bytes(first->plain_bytes);
-}
-
-Status PlanesStreamFeed::damaged_or_newer(ByteView head) const {
-  const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
-  if (version == kPlanesVersion) return damaged("has a damaged head");
-  return newer_planes_form(name_, version);
 }
 
 Result<bool> PlanesStreamFeed::next(IndexedExtent& extent, AlignedBuffer& encoded) {

@@ -54,7 +54,6 @@ class PlanesStreamFeed final : public ExtentFeed {
 
  private:
   Status damaged(std::string_view what) const;
-  Status damaged_or_newer(ByteView head) const;
   Status read_all(MutableBytes target);
   Status check_tail();
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -20,6 +21,10 @@ Status check_extent_count(uint64_t extent_count);
 
 // The bytes in front of the first extent: a multiple of kEncodedAlignmentBytes; none for zstd.
 ByteVector file_head(FileForm form);
+
+// Of what a file or stream of the planes form begins with. corruption where it contradicts its own
+// checksum, whatever else it says; unsupported for another version. REQUIRES: kPlanesHeadBytes.
+Status check_planes_head(ByteView head, std::string_view name);
 
 // The bytes behind the last extent. `extents` are in file order and follow each other without a
 // gap. unsupported where they are too many (check_extent_count).

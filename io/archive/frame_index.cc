@@ -51,7 +51,8 @@ class IndexReader {
 
   Status read_planes() {
     if (source_.size_bytes() < kPlanesHeadBytes + kPlanesFooterBytes) return damaged("is cut off");
-    TINTYPE_RETURN_IF_ERROR(check_head());
+    TINTYPE_ASSIGN_OR_RETURN(const ByteVector head, read_range(source_, 0, kPlanesHeadBytes));
+    TINTYPE_RETURN_IF_ERROR(check_planes_head(head, source_.name()));
     TINTYPE_ASSIGN_OR_RETURN(
         const ByteVector footer,
         read_range(source_, source_.size_bytes() - kPlanesFooterBytes, kPlanesFooterBytes));
@@ -91,20 +92,6 @@ class IndexReader {
     const uint64_t end = source_.size_bytes() - count + found + kPlanesEndMagic.size();
     return damaged(fmt::format("goes on behind its end, which is at byte {} of {}", end,
                                source_.size_bytes()));
-  }
-
-  Status check_head() const {
-    TINTYPE_ASSIGN_OR_RETURN(const ByteVector head, read_range(source_, 0, kPlanesHeadBytes));
-    const ByteView checked = ByteView(head).first(kPlanesHeadBytes - sizeof(uint32_t));
-    if (crc32(0, checked) != load_little_endian<uint32_t>(head, checked.size())) {
-      return damaged("has a damaged head: the CRC-32 of its first 4096 bytes is another");
-    }
-    const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
-    if (version != kPlanesVersion) return newer_planes_form(source_.name(), version);
-    if (head != file_head(FileForm::planes)) {
-      return damaged("has a damaged head: its padding is not of zeros");
-    }
-    return Status::ok();
   }
 
   Status read_planes_table(ByteView table, uint64_t table_offset, uint64_t plain_bytes) {
@@ -245,6 +232,19 @@ class IndexReader {
 };
 
 }  // namespace
+
+Status check_planes_head(ByteView head, std::string_view name) {
+  const ByteView checked = head.first(kPlanesHeadBytes - sizeof(uint32_t));
+  if (crc32(0, checked) != load_little_endian<uint32_t>(head, checked.size())) {
+    return damaged_file(name, "has a damaged head: the CRC-32 of its first 4096 bytes is another");
+  }
+  const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
+  if (version != kPlanesVersion) return newer_planes_form(name, version);
+  if (!std::ranges::equal(head, file_head(FileForm::planes))) {
+    return damaged_file(name, "has a damaged head: its padding is not of zeros");
+  }
+  return Status::ok();
+}
 
 Result<bool> has_frame_index(const ByteSource& source, FileForm form) {
   if (form == FileForm::planes) return true;

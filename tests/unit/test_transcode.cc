@@ -245,16 +245,6 @@ TEST(TranscodePlanes, the_widths_of_elements_make_the_ratio) {
   EXPECT_LT(text.text.size(), without * 95 / 100);
 }
 
-TEST(TranscodePlanes, a_stream_whose_extents_were_exchanged_or_left_out_is_damaged) {
-  const std::string plain = floats(3 * kExtentBytes);
-  const std::string file = compressed(plain, FileForm::planes);
-  const auto index = read_frame_index(MemorySource(as_bytes(file)), FileForm::planes).value();
-  const IndexedExtent& second = index.extents[1];
-  std::string without = file;
-  without.erase(second.file_offset, second.encoded_bytes);
-  EXPECT_THAT(by_stream(without), IsStatus(StatusCode::corruption, HasSubstr("tables")));
-}
-
 TEST(TranscodeZstd, what_zstd_itself_made_is_read) {
   const std::string plain = floats(50 * kExtentBytes);
   const std::string frames = zstd_frame(plain);
