@@ -138,6 +138,24 @@ def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
         yield from group["params"]
 
 
+# Functions of Python's own that wait for other threads, and for nothing else.
+_WAITS = {
+    ("threading", "acquire"),
+    ("threading", "join"),
+    ("threading", "wait"),
+    ("threading", "_wait_for_tstate_lock"),
+    ("concurrent.futures.thread", "_worker"),
+}
+
+
+def is_waiting(thread: int) -> bool:
+    """Whether that thread, which uses no CPU, is in none but a call that waits, or in no Python."""
+    frame = sys._current_frames().get(thread)
+    if frame is None:
+        return True
+    return (frame.f_globals.get("__name__"), frame.f_code.co_name) in _WAITS
+
+
 def _check_optimizer(optimizer: object) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         kind = type(optimizer).__qualname__

@@ -190,3 +190,29 @@ def test_a_guard_that_is_removed_covers_no_save_that_begins_meanwhile(
     monkeypatch.setattr(engine, "before_mutation", wait_and_save)
     guard.remove()
     assert begun[0].report()["lazy_bytes"] == 0
+
+
+def test_an_operation_may_sleep_while_other_threads_do_its_work(
+    path: Path, make_engine: MakeEngine, weight: nn.Parameter
+) -> None:
+    """So is taken what sleeps in a call that is not known to do nothing but wait."""
+    optimizer = optim.SGD([weight], 0.1)
+    engine = make_engine()
+    engine.guard(optimizer)
+    saved, work = threading.Event(), threading.Lock()
+    started: list[tintype.Snapshot] = []
+
+    def save_and_work() -> None:
+        started.append(engine.save_async([weight], path))
+        saved.set()
+        with work:
+            pass
+
+    with work:
+        worker = threading.Thread(target=save_and_work)
+        worker.start()
+        saved.wait()
+        time.sleep(0.5)
+        assert started[0].report()["state"] == "staging"
+    worker.join()
+    started[0].wait_durable()

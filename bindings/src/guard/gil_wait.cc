@@ -32,19 +32,36 @@ Region find_runtime() {
   return {begin, begin + symbol->st_size};
 }
 
-}  // namespace
+// The system call that a thread sleeps in; negative where it runs.
+struct Sleep {
+  int64_t call = -1;
+  uint64_t first_argument = 0;
+};
 
-// Lines as "202 0x7f0012345678 0x189 ...": the call that the thread sleeps in and its arguments,
-// here the word that it waits for. See proc(5).
-bool waits_for_gil(pid_t thread) {
-  static const Region kRuntime = find_runtime();
+// Lines as "202 0x7f0012345678 0x189 ...": the call and its arguments, of a futex the word that the
+// thread waits for. See proc(5).
+Sleep sleep_of(pid_t thread) {
   std::ifstream file(fmt::format("/proc/self/task/{}/syscall", thread));
   std::string line;
   std::getline(file, line);
-  int64_t call = -1;
-  uint64_t word = 0;
-  if (std::sscanf(line.c_str(), "%" SCNd64 " %" SCNx64, &call, &word) != 2) return false;
-  return call == SYS_futex && word >= kRuntime.begin && word < kRuntime.end;
+  Sleep sleep;
+  const int count =
+      std::sscanf(line.c_str(), "%" SCNd64 " %" SCNx64, &sleep.call, &sleep.first_argument);
+  return count == 2 ? sleep : Sleep{};
+}
+
+}  // namespace
+
+bool waits_for_gil(pid_t thread) {
+  static const Region kRuntime = find_runtime();
+  const Sleep sleep = sleep_of(thread);
+  return sleep.call == SYS_futex && sleep.first_argument >= kRuntime.begin &&
+         sleep.first_argument < kRuntime.end;
+}
+
+bool sleeps_without_word(pid_t thread) {
+  const Sleep sleep = sleep_of(thread);
+  return sleep.call >= 0 && sleep.call != SYS_futex;
 }
 
 }  // namespace tintype::python

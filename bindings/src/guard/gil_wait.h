@@ -1,4 +1,4 @@
-// Which threads wait for Python's GIL, as Linux sees it.
+// What threads wait for, Python's GIL above all, as Linux sees it.
 #pragma once
 
 #include <sys/types.h>
@@ -9,5 +9,10 @@ namespace tintype::python {
 // stands between two bytecodes, or has just ended a call that gave the GIL away. False where the
 // system does not tell.
 bool waits_for_gil(pid_t thread);
+
+// Whether the thread of this process sleeps in the system for something else than a word of memory
+// that another thread will change: for time, a file or a process. False where the system does not
+// tell.
+bool sleeps_without_word(pid_t thread);
 
 }  // namespace tintype::python

@@ -154,16 +154,32 @@ bool is_stopped_by_gil(pid_t thread) {
   return false;
 }
 
+// Whether a thread that does not compute has called something that waits, by the system or by its
+// Python frame. Else its operation may wait for other threads, which do the work and lack a core.
+bool has_gone_to_sleep(pid_t thread, unsigned long ident) {
+  if (sleeps_without_word(thread)) return true;
+  const nanobind::gil_scoped_acquire gil;
+  try {
+    return nanobind::cast<bool>(
+        nanobind::module_::import_("tintype._guard").attr("is_waiting")(ident));
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 // True once the question is answered; false once the thread has left the operation that it may have
 // been in, is gone or sleeps in somebody else's call.
-bool wait_for_operation(const Question& question, clockid_t clock, pid_t thread) {
+bool wait_for_operation(const Question& question, clockid_t clock, pid_t thread,
+                        unsigned long ident) {
   auto before = cpu_time(clock);
   for (int i = 1; before && i <= kLooksMax && !is_interpreter_ending.load(); ++i) {
     if (Questions::all().wait(question, kLookPeriod)) return true;
     if (is_interpreter_ending.load() || is_stopped_by_gil(thread)) return false;
     if (i % kIdleLooks != 0) continue;
     const auto now = cpu_time(clock);
-    if (!now || (*now - *before < kComputing && !is_busy(thread))) return false;
+    if (!now || is_interpreter_ending.load()) return false;
+    const bool is_idle = *now - *before < kComputing && !is_busy(thread);
+    if (is_idle && has_gone_to_sleep(thread, ident)) return false;
     before = now;
   }
   return false;
@@ -185,6 +201,7 @@ ObservedThread ObservedThread::current() {
   thread.package_calls_ = own_depth();
   ::pthread_getcpuclockid(::pthread_self(), &thread.cpu_clock_);
   thread.id_ = ::gettid();
+  thread.ident_ = PyThread_get_thread_ident();
   return thread;
 }
 
@@ -193,7 +210,7 @@ void ObservedThread::look_between_operations(const std::function<void()>& look) 
   Questions::all().ask(question);
   if (*package_calls_ == 0) {
     static_cast<void>(Py_AddPendingCall(&answer_pending, nullptr));
-    if (wait_for_operation(question, cpu_clock_, id_)) return;
+    if (wait_for_operation(question, cpu_clock_, id_, ident_)) return;
   }
   if (!Questions::all().take_back(question) || is_interpreter_ending.load()) return;
   const nanobind::gil_scoped_acquire gil;

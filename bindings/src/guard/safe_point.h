@@ -25,15 +25,17 @@ class ObservedThread {
   // Calls `look` with the GIL held, here or on the observed thread, when that has left every
   // operation that it was in at this call: it is within a call into the package, between two
   // bytecodes of the interpreter's main thread, waits for the GIL, or is gone. Waits for that as
-  // long as the thread computes, would if it had a core, or waits for a disk, 10 s at most; then,
-  // and where it sleeps for 0.1 s in a call of somebody else's, `look` is called anyway. Not called
-  // at all once the interpreter ends. REQUIRES: the GIL is not held; within an ActiveCall.
+  // long as the thread computes, would if it had a core, waits for a disk or for threads that do
+  // its work, 10 s at most; then, and where it sleeps for 0.1 s in a call that only waits, `look`
+  // is called anyway. Not called at all once the interpreter ends. REQUIRES: the GIL is not held;
+  // within an ActiveCall.
   void look_between_operations(const std::function<void()>& look) const;
 
  private:
   std::shared_ptr<std::atomic<int>> package_calls_;
   clockid_t cpu_clock_ = CLOCK_THREAD_CPUTIME_ID;
-  pid_t id_ = 0;
+  pid_t id_ = 0;             // the system's
+  unsigned long ident_ = 0;  // Python's
 };
 
 }  // namespace tintype::python
