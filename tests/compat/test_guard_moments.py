@@ -97,6 +97,28 @@ def test_a_thread_that_sleeps_does_not_hold_its_save(
     run(save_and_sleep)
 
 
+def test_a_worker_that_sleeps_in_the_system_or_is_idle_does_not_hold_its_save(
+    path: Path, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    job = Job(VARIANTS["SGD"], count=64)
+    engine.guard(job.optimizer)
+
+    def save_and_sleep(seconds: float) -> None:
+        snapshot = engine.save_async(job.parameters, path)
+        threading.Thread(target=lambda: (snapshot.wait_staged(), staged.set())).start()
+        time.sleep(seconds)
+
+    with ThreadPoolExecutor(1) as threads:
+        for seconds in (0, 9):  # after the first save the worker waits for more work
+            staged = threading.Event()
+            sleeping = threads.submit(save_and_sleep, seconds)
+            begin = time.monotonic()
+            assert staged.wait(9)
+            print(f"staged after {time.monotonic() - begin:.1f} s")
+            assert seconds == 0 or not sleeping.done()
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     count = torch.get_num_threads()
