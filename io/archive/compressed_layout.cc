@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "io/archive/compressed_form.h"
 #include "io/archive/crc32.h"
+#include "io/archive/file_faults.h"
 
 namespace tintype {
 namespace {
@@ -81,6 +82,19 @@ ByteVector file_head(FileForm form) {
   head.resize(kPlanesHeadBytes - sizeof(uint32_t));
   append_little_endian(head, crc32(0, head));
   return head;
+}
+
+Status check_planes_head(ByteView head, std::string_view name) {
+  const ByteView checked = head.first(kPlanesHeadBytes - sizeof(uint32_t));
+  if (crc32(0, checked) != load_little_endian<uint32_t>(head, checked.size())) {
+    return damaged_file(name, "has a damaged head: the CRC-32 of its first 4096 bytes is another");
+  }
+  const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
+  if (version != kPlanesVersion) return newer_planes_form(name, version);
+  if (!std::ranges::equal(head, file_head(FileForm::planes))) {
+    return damaged_file(name, "has a damaged head: its padding is not of zeros");
+  }
+  return Status::ok();
 }
 
 Result<ByteVector> file_tail(FileForm form, std::span<const EncodedExtent> extents) {

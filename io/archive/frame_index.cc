@@ -233,19 +233,6 @@ class IndexReader {
 
 }  // namespace
 
-Status check_planes_head(ByteView head, std::string_view name) {
-  const ByteView checked = head.first(kPlanesHeadBytes - sizeof(uint32_t));
-  if (crc32(0, checked) != load_little_endian<uint32_t>(head, checked.size())) {
-    return damaged_file(name, "has a damaged head: the CRC-32 of its first 4096 bytes is another");
-  }
-  const auto version = load_little_endian<uint32_t>(head, kPlanesMagic.size());
-  if (version != kPlanesVersion) return newer_planes_form(name, version);
-  if (!std::ranges::equal(head, file_head(FileForm::planes))) {
-    return damaged_file(name, "has a damaged head: its padding is not of zeros");
-  }
-  return Status::ok();
-}
-
 Result<bool> has_frame_index(const ByteSource& source, FileForm form) {
   if (form == FileForm::planes) return true;
   if (source.size_bytes() < kFrameHeaderBytes + kSeekFooterBytes) return false;

@@ -90,8 +90,9 @@ Status ZstdStream::check_expansion() const {
   const uint64_t packed_bytes = file_bytes_.value_or(input_bytes_);
   const uint64_t announced_bytes = file_bytes_.has_value() ? log_.announced_bytes() : 0;
   uint64_t plain_bytes = 0;
-  if (__builtin_add_overflow(output_bytes_, announced_bytes, &plain_bytes))
+  if (__builtin_add_overflow(output_bytes_, announced_bytes, &plain_bytes)) {
     plain_bytes = UINT64_MAX;
+  }
   if (plain_bytes <= free_bytes || plain_bytes / kExpansionMax <= packed_bytes) {
     return Status::ok();
   }
