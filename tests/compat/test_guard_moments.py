@@ -38,6 +38,18 @@ def last_row(path: Path) -> torch.Tensor:
     return row
 
 
+def slow_change(weight: torch.Tensor) -> Callable[[], None]:
+    """One operation of many milliseconds on the last row, where no probe need look. What it takes
+    is made ahead, so that it begins while a save copies."""
+    rows, ones = torch.full((400_000,), len(weight) - 1), torch.ones(400_000, WIDTH)
+
+    @torch.no_grad()
+    def change() -> None:
+        weight.index_put_((rows,), ones, accumulate=True)
+
+    return change
+
+
 def run_in_main(call: Callable[[], None]) -> None:
     call()
 
@@ -56,7 +68,7 @@ def test_an_operation_that_is_under_way_at_the_end_of_copying_is_seen(
     optimizer = optim.SGD([weight], 0.1)
     engine = make_engine(staging_bytes=16 << 20)
     engine.guard(optimizer)
-    rows, ones = torch.full((400_000,), len(weight) - 1), torch.ones(400_000, WIDTH)
+    change = slow_change(weight)
 
     def change_while_it_copies() -> None:
         torn = 0
@@ -64,8 +76,7 @@ def test_an_operation_that_is_under_way_at_the_end_of_copying_is_seen(
             with torch.no_grad():
                 weight.zero_()
             snapshot = engine.save_async([weight], path)
-            with torch.no_grad():
-                weight.index_put_((rows,), ones, accumulate=True)
+            change()
             try:
                 snapshot.wait_durable()
             except tintype.TornSnapshotError:
@@ -145,7 +156,7 @@ def test_an_operation_that_waits_for_a_core_is_no_sleep(
     optimizer = optim.SGD([weight], 0.1)
     engine = make_engine(staging_bytes=16 << 20)
     engine.guard(optimizer)
-    rows, ones = torch.full((400_000,), len(weight) - 1), torch.ones(400_000, WIDTH)
+    change = slow_change(weight)
     core = {min(os.sched_getaffinity(0))}
 
     def change_while_starved(hog: subprocess.Popen[str]) -> None:
@@ -156,8 +167,7 @@ def test_an_operation_that_waits_for_a_core_is_no_sleep(
         hog.stdin.flush()
         begin = time.monotonic()
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        with torch.no_grad():
-            weight.index_put_((rows,), ones, accumulate=True)
+        change()
         took_s = time.monotonic() - begin
         try:
             snapshot.wait_durable()
