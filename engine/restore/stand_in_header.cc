@@ -1,14 +1,11 @@
 #include "engine/restore/stand_in_header.h"
 
+#include "io/archive/zip_format.h"
+
 namespace tintype {
 namespace {
 
-constexpr uint64_t kLocalHeaderBytes = 30;
-constexpr uint64_t kDescriptorBytes = 16;
-constexpr uint64_t kWideDescriptorBytes = 24;
 constexpr uint64_t kMaxExtraBytes = 0xFFFF;
-constexpr uint64_t kSaturated32 = 0xFFFFFFFF;
-constexpr uint16_t kFlagDescriptor = 0x0008;
 
 uint64_t name_bytes(const ZipIndex& index, const ArchiveRecord& record) {
   return index.root.size() + 1 + record.name.size();
@@ -16,15 +13,16 @@ uint64_t name_bytes(const ZipIndex& index, const ArchiveRecord& record) {
 
 uint64_t descriptor_bytes(const ZipIndex& index, const ArchiveRecord& record) {
   if (!record.has_descriptor()) return 0;
-  const bool is_wide = record.size_bytes >= kSaturated32 ||
-                       record.header_offset - index.start_offset >= kSaturated32;
-  return is_wide ? kWideDescriptorBytes : kDescriptorBytes;
+  const bool is_wide = record.size_bytes >= zip::kSaturated32 ||
+                       record.header_offset - index.start_offset >= zip::kSaturated32;
+  return is_wide ? zip::kWideDescriptorBytes : zip::kDescriptorBytes;
 }
 
 }  // namespace
 
 uint64_t assumed_payload(const ZipIndex& index, const ArchiveRecord& record) {
-  const uint64_t earliest = record.header_offset + kLocalHeaderBytes + name_bytes(index, record);
+  const uint64_t earliest =
+      record.header_offset + zip::kLocalHeaderBytes + name_bytes(index, record);
   const uint64_t behind = record.stored_bytes + descriptor_bytes(index, record);
   const uint64_t room = record.limit_offset - earliest;  // as read_zip_index has checked
   const bool is_gapless = behind <= room && room - behind <= kMaxExtraBytes;
@@ -34,11 +32,11 @@ uint64_t assumed_payload(const ZipIndex& index, const ArchiveRecord& record) {
 ByteVector stand_in_header(const ZipIndex& index, const ArchiveRecord& record,
                            uint64_t payload_offset) {
   const uint64_t header_bytes = payload_offset - record.header_offset;
-  const uint64_t extra_bytes = header_bytes - kLocalHeaderBytes - name_bytes(index, record);
+  const uint64_t extra_bytes = header_bytes - zip::kLocalHeaderBytes - name_bytes(index, record);
   ByteVector header;
   append_text(header, "PK\x03\x04");
   append_little_endian<uint16_t>(header, 0);  // version needed
-  append_little_endian(header, static_cast<uint16_t>(record.flags | kFlagDescriptor));
+  append_little_endian(header, static_cast<uint16_t>(record.flags | zip::kFlagDescriptor));
   append_little_endian(header, static_cast<uint16_t>(record.method));
   append_little_endian<uint32_t>(header, 0);  // time and date
   append_little_endian<uint32_t>(header, 0);  // CRC

@@ -7,6 +7,7 @@
 
 #include "io/archive/file_faults.h"
 #include "io/archive/read_limits.h"
+#include "io/archive/zip_format.h"
 
 namespace tintype {
 namespace {
@@ -15,8 +16,6 @@ constexpr uint64_t kEndBytes = 22;
 constexpr uint64_t kLocatorBytes = 20;
 constexpr uint64_t kZip64EndBytes = 56;
 constexpr uint64_t kMaxCommentBytes = 0xFFFF;
-constexpr uint64_t kEntryBytes = 46;
-constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
 constexpr uint16_t kSaturated16 = 0xFFFF;
 
 Status damaged(const ByteSource& source, std::string_view what) {
@@ -94,8 +93,8 @@ Result<DirectoryPlace> place_directory(const ByteSource& source, uint64_t direct
 }
 
 bool agrees(uint64_t exact, uint32_t short_form) {
-  return short_form == kSaturated32 ? exact >= kSaturated32 || exact == short_form
-                                    : exact == short_form;
+  return short_form == zip::kSaturated32 ? exact >= zip::kSaturated32 || exact == short_form
+                                         : exact == short_form;
 }
 
 Result<DirectoryPlace> read_zip64(const ByteSource& source, const EndRecord& end,
@@ -136,7 +135,7 @@ Result<DirectoryPlace> read_place(const ByteSource& source, const EndRecord& end
                              read_range(source, end.offset - kLocatorBytes, kLocatorBytes));
     if (as_text(locator).substr(0, 4) == "PK\x06\x07") return read_zip64(source, end, locator);
   }
-  if (end.directory_bytes == kSaturated32 || end.directory_offset == kSaturated32) {
+  if (end.directory_bytes == zip::kSaturated32 || end.directory_offset == zip::kSaturated32) {
     return damaged(source, "its zip64 end record is missing");
   }
   TINTYPE_ASSIGN_OR_RETURN(
@@ -164,7 +163,7 @@ Result<DirectoryPlace> find_directory(const ByteSource& source) {
   if (source.size_bytes() < kEndBytes) return explain_foreign_file(source);
   TINTYPE_ASSIGN_OR_RETURN(const EndRecord end, read_end_record(source));
   TINTYPE_ASSIGN_OR_RETURN(DirectoryPlace place, read_place(source, end));
-  if (place.record_count > place.size_bytes / kEntryBytes) {
+  if (place.record_count > place.size_bytes / zip::kDirectoryEntryBytes) {
     return damaged(source, fmt::format("its end record counts {} records, more than its directory "
                                        "can hold",
                                        place.record_count));

@@ -2,33 +2,31 @@
 
 #include <fmt/format.h>
 
+#include "io/archive/zip_format.h"
+
 namespace tintype {
 namespace {
 
-constexpr uint64_t kSaturated32 = 0xFFFFFFFFu;  // a field with this value stands in the zip64 extra
-constexpr uint64_t kLocalHeaderBytes = 30;
 constexpr uint64_t kPaddingHeaderBytes = 4;  // 'F' 'B' and a 16-bit length
 constexpr uint64_t kMaxAlignment = 32768;    // the padding's length field is 16 bits
-constexpr uint16_t kFlagUtf8 = 0x0800;
-constexpr uint16_t kFlagDescriptor = 0x0008;
 
 uint64_t full_name_bytes(const ZipRecord& record) {
   return kArchiveRoot.size() + 1 + record.name.size();
 }
 
 bool has_zip64(const ZipRecord& record) {
-  return record.size_bytes >= kSaturated32 || record.header_offset >= kSaturated32;
+  return record.size_bytes >= zip::kSaturated32 || record.header_offset >= zip::kSaturated32;
 }
 
 // The local zip64 extra: sizes and offset, each only where it overflows.
 uint64_t zip64_extra_bytes(const ZipRecord& record) {
   if (!has_zip64(record)) return 0;
-  return 4 + (record.size_bytes >= kSaturated32 ? 16 : 0) +
-         (record.header_offset >= kSaturated32 ? 8 : 0);
+  return 4 + (record.size_bytes >= zip::kSaturated32 ? 16 : 0) +
+         (record.header_offset >= zip::kSaturated32 ? 8 : 0);
 }
 
 uint16_t flags_of(const ZipRecord& record) {
-  return record.size_bytes == 0 ? kFlagUtf8 : (kFlagUtf8 | kFlagDescriptor);
+  return record.size_bytes == 0 ? zip::kFlagUtf8 : (zip::kFlagUtf8 | zip::kFlagDescriptor);
 }
 
 void append_name(const ZipRecord& record, ByteVector& target) {
@@ -41,15 +39,15 @@ void append_name(const ZipRecord& record, ByteVector& target) {
 void append_zip64_extra(const ZipRecord& record, bool local_form, ByteVector& target) {
   append_little_endian<uint16_t>(target, 0x0001);
   append_little_endian(target, static_cast<uint16_t>(zip64_extra_bytes(record) - 4));
-  if (record.size_bytes >= kSaturated32) {
+  if (record.size_bytes >= zip::kSaturated32) {
     append_little_endian(target, record.size_bytes);
     append_little_endian<uint64_t>(target, local_form ? 0 : record.size_bytes);
   }
-  if (record.header_offset >= kSaturated32) append_little_endian(target, record.header_offset);
+  if (record.header_offset >= zip::kSaturated32) append_little_endian(target, record.header_offset);
 }
 
 uint32_t saturate(uint64_t value) {
-  return static_cast<uint32_t>(value >= kSaturated32 ? kSaturated32 : value);
+  return static_cast<uint32_t>(value >= zip::kSaturated32 ? zip::kSaturated32 : value);
 }
 
 void append_directory_entry(const ZipRecord& record, uint32_t crc, ByteVector& target) {
@@ -120,10 +118,13 @@ Result<ZipLayout> lay_out_zip(std::vector<RecordSize> sizes, uint64_t alignment)
   uint64_t directory_bytes = 0;
   for (RecordSize& size : sizes) {
     ZipRecord record{std::move(size.name), size.size_bytes, offset, 0, 0};
-    const uint64_t unpadded = offset + kLocalHeaderBytes + full_name_bytes(record) +
+    const uint64_t unpadded = offset + zip::kLocalHeaderBytes + full_name_bytes(record) +
                               kPaddingHeaderBytes + zip64_extra_bytes(record);
     record.data_offset = align_up(unpadded, alignment);
-    const uint64_t descriptor = record.size_bytes == 0 ? 0 : (has_zip64(record) ? 24 : 16);
+    const uint64_t descriptor =
+        record.size_bytes == 0
+            ? 0
+            : (has_zip64(record) ? zip::kWideDescriptorBytes : zip::kDescriptorBytes);
     record.end_offset = record.data_offset + record.size_bytes + descriptor;
     offset = record.end_offset;
     directory_bytes += 46 + full_name_bytes(record) + zip64_extra_bytes(record);
@@ -137,7 +138,7 @@ Result<ZipLayout> lay_out_zip(std::vector<RecordSize> sizes, uint64_t alignment)
 void append_local_header(const ZipRecord& record, ByteVector& target) {
   const uint64_t zip64 = zip64_extra_bytes(record);
   const uint64_t header_bytes = record.data_offset - record.header_offset;
-  const uint64_t extra = header_bytes - kLocalHeaderBytes - full_name_bytes(record);
+  const uint64_t extra = header_bytes - zip::kLocalHeaderBytes - full_name_bytes(record);
   append_text(target, "PK\x03\x04");
   append_little_endian<uint16_t>(target, 0);  // needed
   append_little_endian(target, flags_of(record));
@@ -159,7 +160,7 @@ void append_descriptor(const ZipRecord& record, uint32_t crc, ByteVector& target
   if (record.size_bytes == 0) return;
   append_text(target, "PK\x07\x08");
   append_little_endian(target, crc);
-  if (record.descriptor_bytes() == 16) {
+  if (record.descriptor_bytes() == zip::kDescriptorBytes) {
     append_little_endian(target, static_cast<uint32_t>(record.size_bytes));
     append_little_endian(target, static_cast<uint32_t>(record.size_bytes));
   } else {

@@ -7,16 +7,12 @@
 #include <fmt/format.h>
 
 #include "io/archive/zip_end.h"
+#include "io/archive/zip_format.h"
 
 namespace tintype {
 namespace {
 
-constexpr uint64_t kEntryBytes = 46;
-constexpr uint64_t kLocalHeaderBytes = 30;
-constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
 constexpr uint16_t kFlagEncrypted = 0x0001;
-constexpr uint16_t kFlagUtf8 = 0x0800;
-constexpr uint16_t kFlagDescriptor = 0x0008;
 constexpr uint32_t kDosDirectory = 0x10;  // in the external attributes
 constexpr uint16_t kZip64ExtraId = 0x0001;
 
@@ -42,7 +38,7 @@ bool expand_zip64(ByteView extra, std::span<uint64_t* const> fields) {
   }
   size_t at = 0;
   for (uint64_t* field : fields) {
-    if (*field != kSaturated32) continue;
+    if (*field != zip::kSaturated32) continue;
     if (zip64.size() - at < sizeof(uint64_t)) return false;
     *field = load_little_endian<uint64_t>(zip64, at);
     at += sizeof(uint64_t);
@@ -90,7 +86,7 @@ std::string what_is_foreign(const ArchiveRecord& record) {
     return fmt::format("its compression method {} is not read here",
                        static_cast<int>(record.method));
   }
-  if ((record.flags & ~(kFlagUtf8 | kFlagDescriptor)) == 0) return {};
+  if ((record.flags & ~(zip::kFlagUtf8 | zip::kFlagDescriptor)) == 0) return {};
   return fmt::format("its flags {:#06x} are no checkpoint's", record.flags);
 }
 
@@ -153,21 +149,21 @@ class DirectoryReader {
 
   Status read_entry() {
     const ByteView rest = ByteView(directory_).subspan(at_);
-    if (rest.size() < kEntryBytes || as_text(rest).substr(0, 4) != "PK\x01\x02") {
+    if (rest.size() < zip::kDirectoryEntryBytes || as_text(rest).substr(0, 4) != "PK\x01\x02") {
       return Status::corruption(
           fmt::format("it is damaged: no directory entry at byte {}", place_.offset + at_));
     }
     const size_t name_bytes = load_little_endian<uint16_t>(rest, 28);
     const size_t extra_bytes = load_little_endian<uint16_t>(rest, 30);
     const size_t comment_bytes = load_little_endian<uint16_t>(rest, 32);
-    const size_t entry_bytes = kEntryBytes + name_bytes + extra_bytes + comment_bytes;
+    const size_t entry_bytes = zip::kDirectoryEntryBytes + name_bytes + extra_bytes + comment_bytes;
     if (entry_bytes > rest.size()) return entry_damaged("?", "its entry ends beyond the directory");
-    const std::string_view full_name = as_text(rest.subspan(kEntryBytes, name_bytes));
+    const std::string_view full_name = as_text(rest.subspan(zip::kDirectoryEntryBytes, name_bytes));
     TINTYPE_RETURN_IF_ERROR(check_name(full_name));
     ArchiveRecord record;
     record.name = full_name.substr(std::min(full_name.size(), index_.root.size() + 1));
-    TINTYPE_RETURN_IF_ERROR(
-        read_fields(rest, rest.subspan(kEntryBytes + name_bytes, extra_bytes), record));
+    TINTYPE_RETURN_IF_ERROR(read_fields(
+        rest, rest.subspan(zip::kDirectoryEntryBytes + name_bytes, extra_bytes), record));
     at_ += entry_bytes;
     index_.records.push_back(std::move(record));
     return Status::ok();
@@ -225,7 +221,7 @@ class DirectoryReader {
   Status check_kind(const ArchiveRecord& record) const {
     const std::string what = what_is_foreign(record);
     if (what.empty()) return Status::ok();
-    const auto header = read_range(source_, record.header_offset, kLocalHeaderBytes);
+    const auto header = read_range(source_, record.header_offset, zip::kLocalHeaderBytes);
     if (!header.is_ok() || !has_same_kind(*header, record)) {
       return entry_damaged(record.name, what);
     }
@@ -245,7 +241,7 @@ class DirectoryReader {
       record.limit_offset =
           i + 1 < records.size() ? records[i + 1].header_offset : index_.directory_offset;
       const uint64_t room = record.limit_offset - record.header_offset;
-      const uint64_t header = kLocalHeaderBytes + index_.root.size() + 1 + record.name.size();
+      const uint64_t header = zip::kLocalHeaderBytes + index_.root.size() + 1 + record.name.size();
       if (header > room || record.stored_bytes > room - header) {
         return damaged(record.name, record.header_offset,
                        fmt::format("its {} bytes reach into what follows at byte {}",
@@ -296,17 +292,17 @@ Result<uint64_t> locate_payload(const ByteSource& source, const ZipIndex& index,
     return damaged(record.name, record.header_offset, what);
   };
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector header,
-                           read_range(source, record.header_offset, kLocalHeaderBytes));
+                           read_range(source, record.header_offset, zip::kLocalHeaderBytes));
   if (as_text(header).substr(0, 4) != "PK\x03\x04") return wrong("no local header stands there");
   const size_t name_bytes = load_little_endian<uint16_t>(header, 26);
   const size_t extra_bytes = load_little_endian<uint16_t>(header, 28);
-  const uint64_t room = record.limit_offset - record.header_offset - kLocalHeaderBytes;
+  const uint64_t room = record.limit_offset - record.header_offset - zip::kLocalHeaderBytes;
   if (name_bytes + extra_bytes > room || record.stored_bytes > room - name_bytes - extra_bytes) {
     return wrong(fmt::format("its header leaves no room for its {} bytes", record.stored_bytes));
   }
   TINTYPE_ASSIGN_OR_RETURN(
       const ByteVector tail,
-      read_range(source, record.header_offset + kLocalHeaderBytes, name_bytes + extra_bytes));
+      read_range(source, record.header_offset + zip::kLocalHeaderBytes, name_bytes + extra_bytes));
   const std::string_view name = as_text(tail).substr(0, name_bytes);
   if (name != index.root + "/" + record.name) {
     return wrong("its local header has another name than the directory");
@@ -318,7 +314,7 @@ Result<uint64_t> locate_payload(const ByteSource& source, const ZipIndex& index,
       !has_same_sizes(header, ByteView(tail).subspan(name_bytes), record)) {
     return wrong("its local header has another CRC or size than the directory");
   }
-  return record.header_offset + kLocalHeaderBytes + name_bytes + extra_bytes;
+  return record.header_offset + zip::kLocalHeaderBytes + name_bytes + extra_bytes;
 }
 
 Status check_descriptor(const ByteSource& source, const ArchiveRecord& record,
@@ -336,7 +332,8 @@ Status check_descriptor(const ByteSource& source, const ArchiveRecord& record,
 
   const uint64_t room = std::min<uint64_t>(record.limit_offset - offset, wide.size());
   TINTYPE_ASSIGN_OR_RETURN(const ByteVector bytes, read_range(source, offset, room));
-  const bool is_narrow = record.stored_bytes <= kSaturated32 && record.size_bytes <= kSaturated32;
+  const bool is_narrow =
+      record.stored_bytes <= zip::kSaturated32 && record.size_bytes <= zip::kSaturated32;
   if (as_text(bytes) == as_text(wide) ||
       (is_narrow && as_text(bytes).starts_with(as_text(narrow)))) {
     return Status::ok();
